@@ -1,0 +1,144 @@
+"""Checkpoints that survive anything, and leaving on a signal without losing a step."""
+
+import logging
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from adain_lit.errors import InputError
+from adain_lit.images import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there when it is whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save; a file that was there before stays until the new one is complete."""
+        write_atomically(path, lambda temporary: torch.save(checkpoint, temporary))
+
+
+class Checkpoints(Checkpoint):
+    """Keeps ``last.ckpt``, ``best.ckpt`` and ``step_*.ckpt``, and saves on SIGINT and SIGTERM.
+
+    A step's checkpoint is written after its log, and after its validation where one is due, so that a run which
+    resumes from it writes the same log as one that was never broken off. A signal ends the run with exit status
+    128 + its number once the step in progress is complete; the second one ends it at once.
+
+    Args:
+        folder: where the files go.
+        every_n_steps: how often ``last.ckpt`` is written; it is also written at each validation and at the end.
+        keep_every_n_steps: how often a ``step_*.ckpt`` is kept; 0 keeps none.
+        monitor: the validation value whose least one makes ``best.ckpt``.
+    """
+
+    def __init__(
+        self, folder: str, *, every_n_steps: int = 1000, keep_every_n_steps: int = 10_000, monitor: str = "val/loss"
+    ) -> None:
+        if every_n_steps < 1 or keep_every_n_steps < 0:
+            raise InputError(
+                f"checkpoints every {every_n_steps} steps, kept every {keep_every_n_steps}: "
+                "every_n_steps must be at least 1 and keep_every_n_steps at least 0"
+            )
+        self.folder = Path(folder)
+        self.every_n_steps = every_n_steps
+        self.keep_every_n_steps = keep_every_n_steps
+        self.monitor = monitor
+        self.best: float | None = None
+        self.best_step = 0
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far and its step."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best value of the run that is resumed."""
+        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over SIGINT and SIGTERM."""
+        self._signal = None
+        self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where a checkpoint is due and no validation follows; after the last step one always does."""
+        step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if step == trainer.max_steps:
+            trainer.should_stop = True  # makes the trainer validate now, whatever its interval
+        if self._validates_now(trainer):
+            return
+        if step % self.every_n_steps == 0 or self._signal is not None:
+            self._save(trainer, "last.ckpt")
+        self._keep(trainer)
+        self._leave_on_signal(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the best and the last."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise InputError(f"no value {self.monitor!r} to choose the best checkpoint by; known are {known}")
+        if self.best is None or float(value) < self.best:
+            self.best, self.best_step = float(value), trainer.global_step
+            self._save(trainer, "best.ckpt")
+        self._save(trainer, "last.ckpt")
+        self._keep(trainer)
+        self._leave_on_signal(trainer)
+
+    def _keep(self, trainer: L.Trainer) -> None:
+        if self.keep_every_n_steps and trainer.global_step % self.keep_every_n_steps == 0:
+            self._save(trainer, f"step_{trainer.global_step:06d}.ckpt")
+
+    def _validates_now(self, trainer: L.Trainer) -> bool:
+        if not trainer.enable_validation:
+            return False
+        return trainer.should_stop or (
+            isinstance(trainer.val_check_batch, int)
+            and (trainer.fit_loop.epoch_loop.total_batch_idx + 1) % trainer.val_check_batch == 0
+        )
+
+    def _save(self, trainer: L.Trainer, name: str) -> None:
+        """Save, but never lay weights that training has ruined over good ones."""
+        module = trainer.lightning_module
+        if not all(bool(p.isfinite().all()) for p in module.parameters() if p.requires_grad):
+            raise InputError(
+                f"weights are not finite after step {trainer.global_step}; the last good checkpoint stays in "
+                f"{self.folder}; lower model.lr or use trainer.precision=bf16-mixed or 32-true"
+            )
+        for logger in trainer.loggers:
+            logger.save()
+        trainer.save_checkpoint(self.folder / name)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        log.warning("%s: leaving after this step; once more leaves now", signal.Signals(number).name)
+
+    def _leave_on_signal(self, trainer: L.Trainer) -> None:
+        if self._signal is None:
+            return
+        name = signal.Signals(self._signal).name
+        log.warning("stopped by %s after step %d; resume=last goes on from there", name, trainer.global_step)
+        raise SystemExit(128 + self._signal)

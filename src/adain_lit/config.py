@@ -1,0 +1,210 @@
+"""Hydra: where the configuration lies, what it may refer to, and one clear line for every mistake in it."""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.utils import get_object
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from adain_lit.errors import InputError
+
+
+def conf_dir() -> Path:
+    """The configuration tree: ``adain_lit/conf`` in an installed wheel, ``conf`` beside ``src`` in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run `task` with the configuration that the command line composes.
+
+    Mistakes of a person end in one line on the standard error and exit status 2; HYDRA_FULL_ERROR=1 shows where they
+    come from.
+    """
+    register_resolvers()
+    full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors through instead of printing them
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)()
+    except Exception as error:
+        line = one_line(error)
+        if full or line is None:
+            raise
+        sys.stderr.write(f"adain_lit.{config_name}: error: {line}\n")
+        sys.exit(2)
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
+
+
+def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
+    """Build the object that a node with ``_target_`` describes, after checking its other keys against the signature.
+
+    Args:
+        node: ``_target_`` and its keyword arguments.
+        key: where the node stands in the configuration, for messages.
+        extra: further arguments that no configuration can hold.
+
+    Raises:
+        InputError: for a key that the target does not take, or a value of another type.
+    """
+    check_arguments(node, key)
+    return hydra.utils.instantiate(node, _convert_="all", **extra)
+
+
+def check_arguments(node: DictConfig, key: str) -> None:
+    """Hold the keys and the types of a node's values against the signature of its ``_target_``."""
+    target = get_object(node["_target_"])
+    function = target.__init__ if inspect.isclass(target) else target
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    hints = typing.get_type_hints(inspect.unwrap(function))
+    for name in map(str, node):
+        if name.startswith("_"):
+            continue
+        if name not in parameters:
+            raise InputError(f"no key {key}.{name}; {_nearest(name, list(parameters), prefix=key + '.')}")
+        value = node[name]
+        allowed = _scalar_types(hints.get(name))
+        if allowed and not isinstance(value, allowed):
+            wanted = " or ".join("null" if t is types.NoneType else t.__name__ for t in allowed)
+            raise InputError(f"{key}.{name} is {value!r}; needed is {wanted}")
+
+
+def one_line(error: BaseException) -> str | None:
+    """The message for a mistake of a person, in one line; None for anything else, which is a defect of ours."""
+    for cause in _causes(error):
+        if isinstance(cause, InputError):
+            return str(cause)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        name = str(error.missing_cfg_file)
+        group, _, option = name.rpartition("/")
+        return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options)}"
+    text = " ".join(str(error).split())
+    if isinstance(error, ConfigCompositionException) and (match := re.search(r"Could not override '([^']+)'", text)):
+        key = match[1]
+        if "No match in the defaults list" in text:
+            return f"no group {key!r}; --help lists the groups and their choices"
+        return f"no key {key}; {_nearest(key, _known_keys(key))}, or add it with +{key}=VALUE if its class takes it"
+    if isinstance(error, MissingMandatoryValue):
+        key = text.removeprefix("Missing mandatory value: ").split(" ")[0]
+        return f"{key} is not set; give {key}=VALUE"
+    if isinstance(error, HydraException | OmegaConfBaseException | MisconfigurationException):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return None
+
+
+def register_resolvers() -> None:
+    """Make the functions that the configuration files call known to OmegaConf."""
+    for name, function in (
+        ("run_folder", run_folder),
+        ("job_folder", job_folder),
+        ("coco_folder", coco_folder),
+        ("wandb_offline", wandb_offline),
+    ):
+        OmegaConf.register_new_resolver(name, function, replace=True, use_cache=True)
+
+
+def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
+    """Folder of a run: a new one, or the one that is gone on with.
+
+    Args:
+        resume: None; ``last`` for the newest run of that name; or the folder of a run.
+        root: folder of all runs.
+        name: name of the run.
+        now: date and time, for a new folder.
+
+    Raises:
+        InputError: if there is nothing to go on with.
+    """
+    if resume is None:
+        folder, count = Path(root, name, now), 1
+        while folder.exists():
+            count += 1
+            folder = Path(root, name, f"{now}-{count}")
+        return str(folder)
+    if resume != "last":
+        if not last_checkpoint(Path(resume)).is_file():
+            raise InputError(f"resume={resume}: no {last_checkpoint(Path(resume))}; give last or the folder of a run")
+        return resume
+    runs = sorted(path.parents[1] for path in Path(root, name).glob("*/checkpoints/last.ckpt"))
+    if not runs:
+        raise InputError(f"resume=last: no run with a checkpoint in {Path(root, name)}; start one without resume")
+    return str(runs[-1])
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Where a run keeps its newest checkpoint."""
+    return run / "checkpoints" / "last.ckpt"
+
+
+def job_folder(number: int, name: str, overrides: Sequence[str]) -> str:
+    """Folder of a job in a multirun: its number, the run's name, and the short overrides in readable form."""
+    short = [text for text in overrides if not re.search(r"[/\\]|^experiment=|^name=", text)]
+    parts = [str(number), name, *(re.sub(r"[^\w.=+-]", "_", text) for text in short)]
+    return "_".join(parts)[:120]
+
+
+def coco_folder(root: str, split: str) -> str:
+    """Folder of COCO's ``train`` or ``val`` pictures below `root`: of 2014, the paper's, or of 2017."""
+    candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
+    return str(next((path for path in candidates if path.is_dir()), candidates[0]))
+
+
+def wandb_offline() -> bool:
+    """W&B stays offline unless the user's environment says WANDB_MODE=online."""
+    return os.environ.get("WANDB_MODE", "offline") != "online"
+
+
+def _known_keys(near: str) -> list[str]:
+    """Keys of the default configuration of every command."""
+    register_resolvers()
+    keys: list[str] = []
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        for name in ("train", "evaluate"):
+            keys += _flatten(hydra.compose(name))
+    return keys
+
+
+def _flatten(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for name in map(str, node):
+        key = f"{prefix}{name}"
+        yield key
+        if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
+            child = node[name]
+            if isinstance(child, DictConfig):
+                yield from _flatten(child, key + ".")
+
+
+def _nearest(name: str, known: Sequence[str], *, prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, [k for k in known if k != "self"], n=1, cutoff=0.5)
+    return f"did you mean {prefix}{near[0]}?" if near else "--help lists the keys"
+
+
+def _scalar_types(hint: Any) -> tuple[type, ...]:
+    """Types that a value may have, where the hint is a scalar or an optional one; empty where anything goes."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if not all(option in (int, float, bool, str, types.NoneType) for option in options):
+        return ()
+    return (*options, int) if float in options else tuple(options)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

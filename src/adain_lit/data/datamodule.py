@@ -1,0 +1,216 @@
+"""The pairs of photographs and paintings that training, validation and evaluation see."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.data.folders import find_images, hold_out
+from adain_lit.data.lists import read_list
+from adain_lit.data.pairs import (
+    CONTENT,
+    STYLE,
+    HeldOutPairs,
+    PairBatch,
+    PairDataset,
+    PictureStream,
+    SkippedFile,
+    StepBatches,
+    collate,
+    read_held_out,
+)
+from adain_lit.errors import InputError
+from adain_lit.images import MAX_PIXELS
+
+DEMO = "demo"
+"""In place of a folder: the pictures of `adain_lit.data.demo`."""
+
+
+class PairedDataModule(L.LightningDataModule):
+    """Independent content and style pictures, paired at random (Sec. 6.2).
+
+    A training sample is a pure function of (seed, index): which photograph, which painting and both crop boxes.
+    Resuming, the number of workers and the number of processes do not change it.
+
+    Args:
+        content_dir: photographs: a folder (searched recursively), a list written by ``adain_lit.prepare``, or ``demo``.
+        style_dir: paintings, likewise.
+        val_content_dir: held-out photographs; None holds `val_fraction` of the content files out.
+        val_style_dir: held-out paintings, likewise.
+        val_fraction: share to hold out where no folder is given, in (0, 1).
+        resize: shorter side before cropping, in pixels, the aspect kept; None keeps each picture's size.
+        crop: side of the random crop, in pixels, at most `resize`.
+        flip: mirror half of the crops; the paper does not.
+        batch_size: pairs per optimiser step.
+        seed: seed of the samples, 0 or more.
+        val_pairs: number of fixed validation pairs.
+        num_workers: processes that read pictures; 0 reads in the training process.
+        max_pixels: larger pictures are skipped.
+
+    Raises:
+        InputError: for sizes and fractions that do not fit, and in ``setup`` for missing or unreadable folders.
+    """
+
+    def __init__(
+        self,
+        content_dir: str,
+        style_dir: str,
+        *,
+        val_content_dir: str | None = None,
+        val_style_dir: str | None = None,
+        val_fraction: float = 0.05,
+        resize: int | None = 512,
+        crop: int = 256,
+        flip: bool = False,
+        batch_size: int = 8,
+        seed: int = 0,
+        val_pairs: int = 32,
+        num_workers: int = 2,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__()
+        if resize is not None and crop > resize:
+            raise InputError(f"data.crop is {crop}, more than data.resize {resize}; crop at most the resized side")
+        for name, value, least in (
+            ("crop", crop, 1),
+            ("batch_size", batch_size, 1),
+            ("val_pairs", val_pairs, 1),
+            ("seed", seed, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            if value < least:
+                raise InputError(f"data.{name} is {value}; it must be at least {least}")
+        if not 0 < val_fraction < 1:
+            raise InputError(f"data.val_fraction is {val_fraction}; it must lie between 0 and 1")
+        self.save_hyperparameters(logger=False)
+        self.skipped: list[SkippedFile] = []
+        self.train_set: PairDataset | None = None
+
+    def prepare_data(self) -> None:
+        """Render the demo paintings, in one process only."""
+        if self.hparams["style_dir"] == DEMO:
+            demo_paintings(held_out=False)
+            demo_paintings(held_out=True)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the pictures of both sides and read the held-out ones."""
+        h: Any = self.hparams
+        contents, self.held_out_contents = self._sources(CONTENT)
+        styles, self.held_out_styles = self._sources(STYLE)
+        if stage in ("fit", None):
+            self._require_readable(contents, h.content_dir)
+            self._require_readable(styles, h.style_dir)
+            crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "max_pixels")}
+            self.train_set = PairDataset(
+                PictureStream(contents, stream=CONTENT, source=h.content_dir, **crops),
+                PictureStream(styles, stream=STYLE, source=h.style_dir, **crops),
+            )
+            self.val_set = self.held_out_pairs(pairs=h.val_pairs)
+
+    def held_out_pairs(
+        self,
+        *,
+        pairs: int | None = None,
+        contents: int | None = None,
+        styles: int | None = None,
+        size: int | None = None,
+    ) -> HeldOutPairs:
+        """Fixed pairs of held-out pictures, cropped at their centre.
+
+        Args:
+            pairs: how many; None gives every content with every style.
+            contents: at most so many photographs; None: as many as there are, or as the pairs need.
+            styles: at most so many paintings, likewise.
+            size: side of the crops in pixels; None: that of training.
+        """
+        h: Any = self.hparams
+        size = size or int(h.crop)
+        read = {"resize": None if h.resize is None else max(h.resize, size), "size": size, "max_pixels": h.max_pixels}
+        pictures = []
+        for paths, limit, source in (
+            (self.held_out_contents, contents or pairs, h.val_content_dir or h.content_dir),
+            (self.held_out_styles, styles or pairs, h.val_style_dir or h.style_dir),
+        ):
+            read_pictures, skipped = read_held_out(paths, limit=limit, **read)
+            self.skipped += skipped
+            if not len(read_pictures):
+                raise InputError(f"none of the {len(paths)} held-out files of {source} can be read as a picture")
+            pictures.append(read_pictures)
+        return HeldOutPairs(pictures[0], pictures[1], pairs)
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        """Endless batches that begin where the run stands."""
+        if self.train_set is None:
+            raise RuntimeError("setup has not run; call setup('fit') first")
+        first, rank, world_size = 0, 0, 1
+        if self.trainer is not None:
+            first = self.trainer.global_step * self.trainer.accumulate_grad_batches
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        batches = StepBatches(first, self.hparams["batch_size"], rank=rank, world_size=world_size)
+        workers = self.hparams["num_workers"]
+        return DataLoader(
+            self.train_set,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        """The fixed held-out pairs, in order, from memory."""
+        return DataLoader(self.val_set, batch_size=self.hparams["batch_size"], collate_fn=collate)
+
+    def photographs(self, count: int) -> list[Tensor]:
+        """Training crops 0 to `count` of the photographs, each (1, 3, H, W) in [0, 1]."""
+        if self.train_set is None:
+            raise RuntimeError("setup has not run; call setup('fit') first")
+        crops = (self.train_set.contents[i] for i in range(count))
+        found = []
+        for crop, skipped in crops:
+            self.skipped += skipped
+            found.append(crop.unsqueeze(0) / 255)
+        return found
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Bytes to RGB in [0, 1], on the device."""
+        return batch._replace(content=batch.content.float() / 255, style=batch.style.float() / 255)
+
+    def _sources(self, side: int) -> tuple[list[Path], list[Path]]:
+        """Training and held-out files of one side."""
+        h: Any = self.hparams
+        source = (h.content_dir, h.style_dir)[side]
+        val_source = (h.val_content_dir, h.val_style_dir)[side]
+        demo = (demo_photographs, demo_paintings)[side]
+        if source == DEMO:
+            train, held_out = demo(held_out=False), demo(held_out=True)
+        elif val_source is None:
+            paths, root = _pictures(source)
+            train, held_out = hold_out(paths, root, h.val_fraction)
+        else:
+            train, held_out = _pictures(source)[0], []
+        if val_source is not None:
+            held_out = demo(held_out=True) if val_source == DEMO else _pictures(val_source)[0]
+        return train, held_out
+
+    def _require_readable(self, paths: list[Path], source: str) -> None:
+        """Refuse a folder none of whose pictures can be read, before workers start."""
+        pictures, skipped = read_held_out(paths, limit=1, resize=None, size=1, max_pixels=self.hparams["max_pixels"])
+        self.skipped += skipped
+        if not len(pictures):
+            raise InputError(
+                f"none of the {len(paths)} files in {source} can be read as a picture: {skipped[0].reason}"
+            )
+
+
+def _pictures(source: str) -> tuple[list[Path], Path]:
+    """Files of a folder or a list, and the folder that their names are relative to."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        pictures = read_list(path)
+        return list(pictures.paths), pictures.root
+    return find_images(path), path

@@ -1,0 +1,56 @@
+"""Finding pictures on disk: a folder tree of any layout, or a list that `prepare` wrote."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from adain_lit.errors import InputError
+from adain_lit.images import IMAGE_SUFFIXES
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Every file below `folder` with a picture's suffix, sorted by its path; symbolic links are followed once.
+
+    Raises:
+        InputError: if the folder is missing or holds no such file.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise InputError(f"no folder {root}; give a folder of pictures or a list written by adain_lit.prepare")
+    found: list[Path] = []
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(root, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders.sort()
+        found += [Path(parent, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not found:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"no picture in {root}; files ending in {suffixes} are looked for, in all sub-folders")
+    return sorted(found)
+
+
+def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[Path], list[Path]]:
+    """Split files into training and held-out by a hash of their path below `root`.
+
+    The split stays as it is when files are added. At least one file is held out; a single file is on both sides.
+
+    Args:
+        paths: files below `root`.
+        root: the folder; its own name plays no part.
+        fraction: share to hold out, in (0, 1).
+    """
+    shares = {path: _share(path.relative_to(root).as_posix()) for path in paths}
+    threshold = max(fraction, min(shares.values()))
+    held_out = [path for path in paths if shares[path] <= threshold]
+    train = [path for path in paths if shares[path] > threshold]
+    return train or held_out, held_out
+
+
+def _share(name: str) -> float:
+    """A number in [0, 1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) / 2**64

@@ -1,0 +1,210 @@
+"""Training samples as a pure function of (seed, index), and the held-out pictures of validation and evaluation."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from adain_lit.errors import InputError
+from adain_lit.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
+
+CONTENT, STYLE = 0, 1
+"""Streams of random numbers: photographs and paintings are drawn independently."""
+
+
+class SkippedFile(NamedTuple):
+    """A file that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+class PairBatch(NamedTuple):
+    """A batch of content and style pictures.
+
+    Attributes:
+        content: (N, 3, H, W), ``uint8`` from the loader, float in [0, 1] after the transfer to the device.
+        style: the same for the paintings.
+        number: the number of each sample, (N,).
+        skipped: files that were found unreadable on the way.
+    """
+
+    content: Tensor
+    style: Tensor
+    number: Tensor
+    skipped: list[SkippedFile]
+
+
+class PictureStream:
+    """Endless random crops of a list of files; crop i is a pure function of (files, seed, stream, i).
+
+    Every epoch goes through all files once, in an order of its own. An unreadable file's place is taken by the next
+    draw of the sample's own generator, so that nothing else shifts.
+
+    Args:
+        paths: the files, in a fixed order.
+        seed: seed of the run, 0 or more.
+        stream: `CONTENT` or `STYLE`.
+        resize: shorter side before cropping, in pixels; None keeps each picture's size.
+        crop: side of the crop, in pixels.
+        flip: mirror half of the crops.
+        max_pixels: larger pictures count as unreadable.
+        source: what a person calls the files, for messages.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        seed: int,
+        stream: int,
+        resize: int | None = 512,
+        crop: int = 256,
+        flip: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        source: str = "the list",
+    ) -> None:
+        self.paths = paths
+        self.seed = seed
+        self.stream = stream
+        self.resize = resize
+        self.crop = crop
+        self.flip = flip
+        self.max_pixels = max_pixels
+        self.source = source
+        self.unreadable: set[int] = set()  # known in this process; saves reading them again, changes no sample
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
+        """Crop number `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
+        epoch, position = divmod(index, len(self.paths))
+        generator = _generator(self.seed, self.stream, index)
+        x, y, mirror = generator.random(3)
+        choice = int(_permutation(self.seed, self.stream, epoch, len(self.paths))[position])
+        skipped: list[SkippedFile] = []
+        while len(self.unreadable) < len(self.paths):
+            if choice not in self.unreadable:
+                try:
+                    picture = read_image(self.paths[choice], max_pixels=self.max_pixels)
+                except ImageReadError as error:
+                    self.unreadable.add(choice)
+                    skipped.append(SkippedFile(str(error.path), error.reason))
+                else:
+                    crop = to_tensor(resized_crop(picture, self.resize, self.crop, (x, y)))
+                    return (crop.flip(2) if self.flip and mirror < 0.5 else crop), skipped
+            choice = int(generator.integers(len(self.paths)))
+        raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as a picture")
+
+
+class PairDataset(Dataset[PairBatch]):
+    """Sample i pairs content crop i with style crop i."""
+
+    def __init__(self, contents: PictureStream, styles: PictureStream) -> None:
+        self.contents = contents
+        self.styles = styles
+
+    def __getitem__(self, index: int) -> PairBatch:
+        """Sample `index` as a batch without its first dimension."""
+        content, skipped = self.contents[index]
+        style, skipped_styles = self.styles[index]
+        return PairBatch(content, style, torch.tensor(index), skipped + skipped_styles)
+
+
+class HeldOutPairs(Dataset[PairBatch]):
+    """A fixed list of pairs of held-out pictures, kept in memory.
+
+    Pair k takes content k mod n and walks the styles diagonally, so that the first pairs already use every picture.
+
+    Args:
+        contents: (n, 3, H, W), ``uint8``.
+        styles: (m, 3, H, W), ``uint8``.
+        pairs: how many pairs; None or more than n m gives all n m.
+    """
+
+    def __init__(self, contents: Tensor, styles: Tensor, pairs: int | None = None) -> None:
+        self.contents = contents
+        self.styles = styles
+        every = len(contents) * len(styles)
+        self.pairs = [self._pair(k) for k in range(min(pairs or every, every))]
+
+    def _pair(self, k: int) -> tuple[int, int]:
+        shift, content = divmod(k, len(self.contents))
+        return content, (content + shift) % len(self.styles)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> PairBatch:
+        """Pair `index` as a batch without its first dimension."""
+        content, style = self.pairs[index]
+        return PairBatch(self.contents[content], self.styles[style], torch.tensor(index), [])
+
+
+class StepBatches(Sampler[list[int]]):
+    """Endless batches of sample numbers that depend on nothing but the number of the batch.
+
+    Args:
+        first: number of the first batch: on resuming, how many were trained on before.
+        batch_size: pairs per optimiser step over all processes; a multiple of `world_size`.
+        rank: number of this process; it takes its share of each batch.
+        world_size: number of processes.
+    """
+
+    def __init__(self, first: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self.first = first
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        share = self.batch_size // self.world_size
+        for step in count(self.first):
+            begin = step * self.batch_size + self.rank * share
+            yield list(range(begin, begin + share))
+
+
+def collate(samples: Sequence[PairBatch]) -> PairBatch:
+    """Stack samples; the skipped files of all are put together."""
+    contents, styles, numbers, skipped = zip(*samples, strict=True)
+    return PairBatch(
+        torch.stack(contents), torch.stack(styles), torch.stack(numbers), [s for part in skipped for s in part]
+    )
+
+
+def read_held_out(
+    paths: Sequence[Path], *, limit: int | None, resize: int | None, size: int, max_pixels: int = MAX_PIXELS
+) -> tuple[Tensor, list[SkippedFile]]:
+    """Read the first `limit` readable pictures, cropped at their centre.
+
+    Returns:
+        Pictures (n, 3, size, size) in ``uint8``, n possibly 0, and the files skipped.
+    """
+    pictures: list[Tensor] = []
+    skipped: list[SkippedFile] = []
+    for path in paths:
+        if limit is not None and len(pictures) == limit:
+            break
+        try:
+            picture = read_image(path, max_pixels=max_pixels)
+        except ImageReadError as error:
+            skipped.append(SkippedFile(str(error.path), error.reason))
+        else:
+            pictures.append(to_tensor(resized_crop(picture, resize, size, (0.5, 0.5))))
+    return torch.stack(pictures) if pictures else torch.empty(0, 3, size, size, dtype=torch.uint8), skipped
+
+
+def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
+    """Counter-based generator: key (seed, stream), and a range of the counter for each sample."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, index, 0, 0]))
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, stream: int, epoch: int, size: int) -> NDArray[np.int64]:
+    bits = np.random.Philox(key=[seed, stream], counter=[0, epoch, 1, 0])
+    return np.random.Generator(bits).permutation(size)

@@ -1,0 +1,94 @@
+"""The formulas of the paper as functions of tensors. Statistics are taken in float32 at least, also under autocast."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+
+
+def channel_stats(x: Tensor, mask: Tensor | None = None, *, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per sample and channel, mu(x) and sigma(x) of Eqs. 5 and 6.
+
+    Args:
+        x: features, shape (N, C, H, W).
+        mask: weight of each cell, shape (N, 1, H, W), at least 0; None weighs all cells alike.
+        eps: added to the (population) variance, so that the gradient is finite on constant features.
+
+    Returns:
+        Mean and standard deviation, each of shape (N, C, 1, 1), in float32 (float64 for float64 features).
+
+    Raises:
+        InputError: if the mask of a sample is empty.
+    """
+    x = _full_precision(x)
+    if mask is None:
+        var, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        return mean, (var + eps).sqrt()
+    mask = mask.to(x.dtype)
+    area = mask.sum(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
+    if not bool((area > 0).all()):
+        raise InputError("a mask is empty; each mask needs at least one pixel above 0")
+    mean = (x * mask).sum(dim=(2, 3), keepdim=True) / area
+    var = ((x - mean) ** 2 * mask).sum(dim=(2, 3), keepdim=True) / area
+    return mean, (var + eps).sqrt()
+
+
+def adaptive_instance_norm(content: Tensor, style: Tensor, mask: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
+    """Give `content` the per-channel mean and standard deviation of `style` (Eq. 8).
+
+    Args:
+        content: features, shape (N, C, H, W).
+        style: features, shape (N, C, H', W'); the spatial size may differ.
+        mask: region of `content` to normalise within, shape (N, 1, H, W), in [0, 1]; None means everywhere.
+        eps: added to the variances.
+
+    Returns:
+        Features, shape (N, C, H, W); where `mask` is 0 they are `content` unchanged, between they are blended.
+
+    Raises:
+        InputError: if N or C differ, or if a mask is empty.
+
+    Differs from the paper: nothing. Differs from the authors' code: eps is added to both variances, so that
+    AdaIN(x, x) = x; theirs adds it to the content's alone.
+    """
+    if content.shape[:2] != style.shape[:2]:
+        raise InputError(
+            f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; "
+            "batch size and channels must agree"
+        )
+    content_mean, content_std = channel_stats(content, mask, eps=eps)
+    style_mean, style_std = channel_stats(style, eps=eps)
+    scale = style_std / content_std  # (N, C, 1, 1)
+    styled = torch.addcmul(style_mean - content_mean * scale, _full_precision(content), scale).to(content.dtype)
+    return styled if mask is None else torch.lerp(content, styled, mask.to(content.dtype))
+
+
+def concatenate(content: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Stack content and style features along the channels, the Enc-Concat-Dec baseline of Sec. 7.2.
+
+    Args:
+        content: features, shape (N, C, H, W).
+        style: features, shape (N, C, H', W'); brought to (H, W) bilinearly.
+        mask: region that sees the style, shape (N, 1, H, W), in [0, 1]; elsewhere the content stands in for it.
+
+    Returns:
+        Features, shape (N, 2C, H, W).
+
+    The paper does not say how sizes are brought together; in training both are square and equal.
+    """
+    if style.shape[2:] != content.shape[2:]:
+        style = F.interpolate(style, size=content.shape[2:], mode="bilinear", align_corners=False)
+    if mask is not None:
+        style = torch.lerp(content, style, mask.to(content.dtype))
+    return torch.cat((content, style), dim=1)
+
+
+def gram_matrix(x: Tensor) -> Tensor:
+    """Mean over the cells of the outer product of the channels (Gatys et al. 2016), shape (N, C, H, W) to (N, C, C)."""
+    x = _full_precision(x).flatten(2)  # (N, C, HW)
+    return x @ x.transpose(1, 2) / x.shape[2]
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

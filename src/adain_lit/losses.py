@@ -1,0 +1,110 @@
+"""The perceptual losses of the paper (Eqs. 11 to 13). Each gives one value per sample, taken in float32 at least."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from adain_lit.errors import InputError
+from adain_lit.functional import channel_stats, gram_matrix
+from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda x: x.flatten(1).mean(1),
+    "sum": lambda x: x.flatten(1).sum(1),
+}
+"""How squared differences of statistics become one number per sample: ``mean`` over the channels (the common PyTorch
+code, lambda 10) or ``sum`` (the authors' Torch7 code, lambda 1e-2 or 1e-1). A layer of C channels weighs C times as
+much under ``sum``."""
+
+
+def content_loss(stylized: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference between features of the output and the target (Eq. 12), (N, C, H, W) to (N,).
+
+    Differs from the paper: the mean square instead of the Euclidean norm, as in the authors' code.
+    """
+    dtype = torch.promote_types(stylized.dtype, torch.float32)
+    return (stylized.to(dtype) - target.to(dtype)).square().flatten(1).mean(1)
+
+
+def style_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Squared differences of channel means and standard deviations at one layer (a term of Eq. 13), to (N,).
+
+    Args:
+        stylized: features of the output, (N, C, H, W).
+        style: features of the style image, (N, C, H', W').
+        reduction: ``mean`` or ``sum`` over the channels, see `REDUCTIONS`.
+    """
+    reduce = REDUCTIONS[reduction]
+    (mean, std), (style_mean, style_std) = channel_stats(stylized), channel_stats(style)
+    return reduce((mean - style_mean).square()) + reduce((std - style_std).square())
+
+
+def gram_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Squared differences of Gram matrices at one layer (Sec. 6.2 names it as the alternative), to (N,)."""
+    return REDUCTIONS[reduction]((gram_matrix(stylized) - gram_matrix(style)).square())
+
+
+STATISTICS: dict[str, Callable[..., Tensor]] = {"mean_std": style_loss, "gram": gram_loss}
+"""What the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
+
+
+class PerceptualLoss(nn.Module):
+    """L = L_c + lambda L_s (Eq. 11) with the value of every part.
+
+    Args:
+        style_weight: lambda.
+        style_layers: layers of the style loss, weighed equally.
+        content_layer: layer of the content loss.
+        reduction: ``mean`` or ``sum``, see `REDUCTIONS`.
+        statistic: ``mean_std`` or ``gram``, see `STATISTICS`.
+    """
+
+    def __init__(
+        self,
+        style_weight: float = 10.0,
+        *,
+        style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
+        content_layer: str = "relu4_1",
+        reduction: str = "mean",
+        statistic: str = "mean_std",
+    ) -> None:
+        super().__init__()
+        for what, name, known in (("reduction", reduction, REDUCTIONS), ("statistic", statistic, STATISTICS)):
+            if name not in known:
+                raise InputError(f"unknown {what} {name!r} of the style loss; known are {', '.join(known)}")
+        if not style_layers:
+            raise InputError("no style layers were given; the style loss needs at least one")
+        self.style_weight = style_weight
+        self.style_layers = tuple(style_layers)
+        self.content_layer = content_layer
+        self.reduction = reduction
+        self.statistic = STATISTICS[statistic]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer whose features are needed of the output."""
+        return tuple(dict.fromkeys((*self.style_layers, self.content_layer)))
+
+    def forward(self, stylized: Mapping[str, Tensor], target: Tensor, style: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            stylized: features of the output at `layers`, each (N, C, H, W).
+            target: content target t, (N, C, H, W), features of the content layer.
+            style: features of the style images at the style layers.
+
+        Returns:
+            ``loss``, ``content_loss``, ``style_loss`` (not yet times lambda) and ``style_loss/<layer>``, each (N,).
+        """
+        content = content_loss(stylized[self.content_layer], target)
+        per_layer = {
+            name: self.statistic(stylized[name], style[name], reduction=self.reduction) for name in self.style_layers
+        }
+        total_style = torch.stack(list(per_layer.values())).sum(0)
+        losses = {
+            "loss": content + self.style_weight * total_style,
+            "content_loss": content,
+            "style_loss": total_style,
+        }
+        return losses | {f"style_loss/{name}": value for name, value in per_layer.items()}

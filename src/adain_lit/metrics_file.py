@@ -1,0 +1,104 @@
+"""The log of a run as one CSV file that stays right when a run is broken off and resumed."""
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from adain_lit.images import write_atomically
+
+Row = dict[str, str]
+
+
+class MetricsFile(Logger):
+    """Writes ``metrics.csv``: a row for each step that was logged, a column for each value.
+
+    Values of one step share a row. Steps only go forward: a value for an earlier step than the last row's means that
+    the run was resumed from before it, so the rows from there on never happened and are dropped.
+
+    Args:
+        path: the file; one that exists is gone on with.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._columns, self._rows = read_rows(self.path)
+        self._written = len(self._rows)  # rows that the file holds as they are here
+        self._resumed = bool(self._rows)
+
+    @property
+    def name(self) -> str:
+        """Name of the logger."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """A run folder holds one version."""
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run folder holds the whole configuration."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Put values into the row of `step`."""
+        step = 0 if step is None else step
+        last = _step(self._rows[-1]) if self._rows else -1
+        if step < last or (step == last and self._resumed):
+            self._rows = [row for row in self._rows if _step(row) < step]
+            self._written = -1
+            last = -1
+        self._resumed = False
+        new = [name for name in metrics if name not in self._columns]
+        if new:
+            self._columns += new
+            self._written = -1
+        if step == last:
+            if self._written == len(self._rows):
+                self._written = -1
+        else:
+            self.save()
+            self._rows.append({"step": str(step)})
+        self._rows[-1] |= {name: repr(float(value)) for name, value in metrics.items()}
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Bring the file up to date: append the new rows, or write it anew where older ones changed."""
+        if self._written < 0 or not self.path.is_file():
+            write_atomically(self.path, self._write)
+        else:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerows(self._rows[self._written :])
+        self._written = len(self._rows)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left."""
+        self.save()
+
+    def _write(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """Columns and rows of a ``metrics.csv``; a row that a killed run left half-written is dropped."""
+    if not path.is_file():
+        return ["step"], []
+    text = path.read_text("utf-8")
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    reader = csv.DictReader(lines)
+    rows = [{name: value for name, value in row.items() if value} for row in reader]
+    return list(reader.fieldnames or ["step"]), rows
+
+
+def _step(row: Row) -> int:
+    return int(row["step"])

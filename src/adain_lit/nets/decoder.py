@@ -1,0 +1,65 @@
+"""The decoder g of the paper: the encoder mirrored (Sec. 6.1)."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+from adain_lit.nets.vgg import block_of, conv_names, named_widths
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda channels: nn.Identity(),
+    "batch": lambda channels: nn.BatchNorm2d(channels),
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+}
+"""Normalisation after every convolution but the last: the paper's decoder has none; batch and instance are the
+ablations Enc-AdaIN-BNDec and Enc-AdaIN-INDec (Sec. 7.2)."""
+
+
+class Decoder(nn.Module):
+    """Mirror of a `VGGEncoder`: nearest up-sampling for pooling, reflection padding, RGB out.
+
+    The convolution that undoes the encoder's ``conv4_1`` bears the same name and is the first.
+
+    Args:
+        widths: channels of the encoder's blocks, one of `adain_lit.nets.WIDTHS` or a sequence.
+        last: the encoder's deepest layer, where the decoder begins.
+        norm: ``none``, ``batch`` or ``instance``.
+        inputs: input channels for each channel of the encoder (2 for concatenated features).
+
+    Shape:
+        - input: (N, inputs * C, H, W)
+        - output: (N, 3, s H, s W), s = 2^(block of `last` - 1); RGB, not clipped to [0, 1]
+    """
+
+    def __init__(
+        self, widths: str | Sequence[int] = "vgg19", last: str = "relu4_1", *, norm: str = "none", inputs: int = 1
+    ) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise InputError(f"unknown decoder norm {norm!r}; known are {', '.join(NORMS)}")
+        widths = named_widths(widths)
+        names = conv_names(last)
+        self.names = names[::-1]
+        for i, name in enumerate(self.names):
+            width = widths[block_of(name) - 1]
+            channels = width if i else width * inputs
+            target = widths[block_of(self.names[i + 1]) - 1] if i + 1 < len(names) else 3
+            self.add_module(name, nn.Conv2d(channels, target, 3, padding=1, padding_mode="reflect"))
+            if norm != "none" and target != 3:
+                self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map fused features back to an image."""
+        x = features
+        modules = dict(self.named_children())
+        for i, name in enumerate(self.names):
+            x = modules[name](x)
+            if i + 1 == len(self.names):
+                break
+            norm = modules.get(name.replace("conv", "norm"))
+            x = F.relu(x if norm is None else norm(x))
+            if block_of(self.names[i + 1]) < block_of(name):
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+        return x

@@ -1,0 +1,136 @@
+"""The style transfer network T of the paper: encoder, fusion and decoder."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+from adain_lit.nets.decoder import Decoder
+from adain_lit.nets.fusion import named_fusion
+from adain_lit.nets.vgg import VGGEncoder
+
+
+class StyleTransferNet(nn.Module):
+    """T(c, s) = g(t), t = AdaIN(f(c), f(s)), with all runtime controls of Sec. 7.3 on one path.
+
+    Args:
+        encoder: f, frozen here; its deepest layer is the one that is fused.
+        fusion: a name in `adain_lit.nets.FUSIONS`.
+        norm: normalisation of the decoder, ``none``, ``batch`` or ``instance``.
+        content_layer: the layer to fuse, ``relu4_1`` in the paper; None is the encoder's deepest.
+    """
+
+    def __init__(
+        self, encoder: VGGEncoder, *, fusion: str = "adain", norm: str = "none", content_layer: str | None = None
+    ) -> None:
+        super().__init__()
+        self.fusion = named_fusion(fusion)
+        self.content_layer = content_layer or encoder.last
+        self.encoder = encoder.requires_grad_(False)
+        self.decoder = Decoder(encoder.widths, self.content_layer, norm=norm, inputs=self.fusion.channels)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Features f(x) of the content layer, (N, 3, H, W) to (N, C, H', W')."""
+        features: Tensor = self.encoder(images, (self.content_layer,))[self.content_layer]
+        return features
+
+    def fuse(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        *,
+        alpha: float = 1.0,
+        weights: Sequence[float] | None = None,
+        masks: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Decoder input for K styles: Eqs. 8, 14 and 15 and the spatial control of Sec. 7.3 together.
+
+        With one style and no controls this is the fusion itself. Let u be the content fused with itself (f(c) for
+        AdaIN) and F_k the content fused with style k within its mask, content statistics included. Then
+
+            t = u + cover / sum_k(w_k m_k) * sum_k w_k (F_k - u),   cover = min(1, sum_k m_k),
+
+        which is sum_k w_k F_k without masks, style k alone where only mask k is set, a share in proportion to w_k m_k
+        where masks overlap, and the content where none is set. Alpha moves from u to t.
+
+        Args:
+            content: features of the content, (N, C, H, W).
+            styles: K features, each (N, C, H', W').
+            alpha: degree of stylisation; 0 gives the content, 1 the styles.
+            weights: K weights, not negative; divided by their sum. None weighs all alike.
+            masks: K masks, each (N, 1, h, w) in [0, 1] at any size; brought to (H, W) by area. None: everywhere.
+
+        Returns:
+            Features for the decoder, (N, C', H, W).
+
+        Raises:
+            InputError: if numbers of styles, weights and masks differ, or weights or masks are unusable.
+        """
+        shares = _shares(len(styles), weights)
+        if masks is not None and len(masks) != len(styles):
+            raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
+        if masks is None:
+            fused = [self.fusion.fuse(content, style) for style in styles]
+            target = fused[0]
+            if len(fused) > 1:
+                target = torch.stack([share * x for share, x in zip(shares, fused, strict=True)]).sum(0)
+            if alpha == 1.0:
+                return target
+            unstyled = self.fusion.fuse(content, content)
+            return torch.lerp(unstyled, target, alpha)
+        cells = [F.interpolate(mask.to(content.dtype), size=content.shape[2:], mode="area") for mask in masks]
+        unstyled = self.fusion.fuse(content, content)
+        change = torch.zeros_like(unstyled)
+        weight = torch.zeros_like(cells[0])  # (N, 1, H, W)
+        for share, style, mask in zip(shares, styles, cells, strict=True):
+            change = change + share * (self.fusion.fuse(content, style, mask) - unstyled)
+            weight = weight + share * mask
+        cover = torch.stack(cells).sum(0).clamp(max=1.0)
+        gain = torch.where(weight > 0, cover / weight.clamp(min=torch.finfo(weight.dtype).tiny), 0.0)
+        return unstyled + alpha * gain * change
+
+    def decode(self, fused: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+        """Image of height and width `size` from fused features; RGB, not clipped."""
+        image: Tensor = self.decoder(fused)
+        return image[..., : size[0], : size[1]]
+
+    def forward(
+        self,
+        content: Tensor,
+        styles: Tensor | Sequence[Tensor],
+        *,
+        alpha: float = 1.0,
+        weights: Sequence[float] | None = None,
+        masks: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Stylise a batch.
+
+        Args:
+            content: images, (N, 3, H, W), RGB in [0, 1].
+            styles: one batch of style images (N, 3, H', W') or K of them, each of its own size.
+            alpha: degree of stylisation (Eq. 14).
+            weights: weights of the K styles (Eq. 15).
+            masks: a region of the content for each style.
+
+        Returns:
+            Images, (N, 3, H, W), RGB in [0, 1].
+        """
+        styles = [styles] if isinstance(styles, Tensor) else styles
+        features = [self.encode(style) for style in styles]
+        fused = self.fuse(self.encode(content), features, alpha=alpha, weights=weights, masks=masks)
+        return self.decode(fused, content.shape[2:]).clamp(0, 1)
+
+
+def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+    """Weights divided by their sum."""
+    if count == 0:
+        raise InputError("no style was given; at least one is needed")
+    weights = [1.0] * count if weights is None else list(weights)
+    if len(weights) != count:
+        raise InputError(f"{count} styles but {len(weights)} weights; give one weight for each style")
+    total = sum(weights)
+    if not all(0 <= w < float("inf") for w in weights) or not total > 0:
+        raise InputError(f"style weights {weights} must be 0 or more, with a sum above 0")
+    return [w / total for w in weights]

@@ -1,0 +1,191 @@
+"""The VGG-19 form: encoder f of the paper, and the names of its layers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+
+CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
+"""VGG-19 (Simonyan & Zisserman 2015, Table 1, column E)."""
+
+WIDTHS: dict[str, tuple[int, ...]] = {
+    "vgg19": (64, 128, 256, 512, 512),
+    "compact": (16, 32, 64, 128, 128),
+}
+"""Channels of each block: VGG-19, and its sister with 1/16 of the parameters."""
+
+PAPER_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+"""Layers of the style loss (Sec. 6.2)."""
+
+
+def conv_names(last: str) -> list[str]:
+    """Names of the convolutions up to layer `last`: ``conv1_1``, ``conv1_2``, ... for ``relu{block}_{index}``."""
+    names = [f"conv{block}_{i}" for block, count in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, count + 1)]
+    name = last.replace("relu", "conv")
+    if not last.startswith("relu") or name not in names:
+        known = ", ".join(n.replace("conv", "relu") for n in names)
+        raise InputError(f"unknown layer {last!r}; the layers of VGG-19 are {known}")
+    return names[: names.index(name) + 1]
+
+
+def block_of(name: str) -> int:
+    """Block number of a layer, 1 to 5: ``relu4_1`` gives 4."""
+    return int(name.removeprefix("conv").removeprefix("relu").split("_")[0])
+
+
+def deepest(layers: Iterable[str]) -> str:
+    """The layer that lies furthest into the network."""
+    return max(layers, key=lambda name: len(conv_names(name)))
+
+
+class VGGEncoder(nn.Module):
+    """Convolutions of the VGG-19 form with reflection padding, each followed by a ReLU (Sec. 6.1).
+
+    Images are RGB in [0, 1]: whatever preprocessing the weights expect is folded into ``conv1_1``. Pooling rounds
+    sizes up, so that a map of relu4_1 covers every pixel of an image of any size.
+
+    Args:
+        widths: channels of each block, one of `WIDTHS` or a sequence.
+        last: the deepest layer, ``relu1_1`` to ``relu5_4``; what lies behind is not built.
+
+    Shape:
+        - input: (N, 3, H, W)
+        - output: a dict from layer name to features, (N, C, ceil(H / 2^(block - 1)), ceil(W / 2^(block - 1)))
+    """
+
+    def __init__(self, widths: str | Sequence[int] = "vgg19", last: str = "relu4_1") -> None:
+        super().__init__()
+        self.widths = named_widths(widths)
+        self.last = last
+        self.conv_names = conv_names(last)
+        channels = 3
+        for name in self.conv_names:
+            width = self.widths[block_of(name) - 1]
+            self.add_module(name, nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect"))
+            channels = width
+
+    @property
+    def min_size(self) -> int:
+        """Least height and width in pixels: reflection needs two cells at the deepest layer."""
+        return int(2 ** (block_of(self.last) - 1)) + 1
+
+    def convs(self) -> Iterator[tuple[str, nn.Conv2d]]:
+        """Names and convolutions in the order of the network."""
+        for name in self.conv_names:
+            conv = getattr(self, name)
+            assert isinstance(conv, nn.Conv2d)
+            yield name, conv
+
+    def forward(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Features of `layers` (default: the deepest alone).
+
+        Raises:
+            InputError: if the images are too small, or if a layer lies behind the deepest.
+        """
+        layers = (self.last,) if layers is None else layers
+        missing = [name for name in layers if name.replace("relu", "conv") not in self.conv_names]
+        if missing:
+            raise InputError(f"layer {missing[0]} is not in this encoder, which ends at {self.last}")
+        height, width = images.shape[2:]
+        if min(height, width) < self.min_size:
+            raise InputError(
+                f"an image is {width}x{height}; {self.last} with reflection padding needs at least "
+                f"{self.min_size}x{self.min_size}; give a larger picture"
+            )
+        features: dict[str, Tensor] = {}
+        x, block = images, 1
+        for name, conv in self.convs():
+            if block_of(name) > block:
+                block = block_of(name)
+                x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = F.relu(conv(x))
+            layer = name.replace("conv", "relu")
+            if layer in layers:
+                features[layer] = x
+            if len(features) == len(set(layers)):
+                break
+        return features
+
+
+def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
+    """Channels of the five blocks, by name or as given."""
+    if not isinstance(widths, str):
+        return tuple(widths)
+    if widths not in WIDTHS:
+        raise InputError(f"unknown encoder widths {widths!r}; known are {', '.join(WIDTHS)}")
+    return WIDTHS[widths]
+
+
+def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
+    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine."""
+    generator = torch.Generator().manual_seed(seed)
+    for _, conv in encoder.convs():
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
+        assert conv.bias is not None
+        nn.init.zeros_(conv.bias)
+
+
+@torch.no_grad()
+def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Mean activation of each channel after each ReLU, over all cells of all images.
+
+    Args:
+        encoder: any weights.
+        images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
+
+    Returns:
+        From convolution name to a vector (C,) in float32; 1 where a channel is never active.
+    """
+    layers = [name.replace("conv", "relu") for name in encoder.conv_names]
+    sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
+    cells = dict.fromkeys(sums, 0)
+    for batch in images:
+        for layer, x in encoder(batch, layers).items():
+            name = layer.replace("relu", "conv")
+            sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
+            cells[name] += x.numel() // x.shape[1]
+    means = {name: (total / max(cells[name], 1)).float() for name, total in sums.items()}
+    return {name: torch.where(mean > 0, mean, torch.ones_like(mean)) for name, mean in means.items()}
+
+
+@torch.no_grad()
+def normalize_activations(encoder: VGGEncoder, means: Mapping[str, Tensor]) -> None:
+    """Divide every channel's activation by its mean, folded into the weights.
+
+    Exact, because ReLU, pooling and reflection commute with a positive factor per channel: the factor of a layer
+    is taken out of its own filters and put into the next layer's. This is the "normalised" VGG-19 of Gatys et al.
+    (2016) that the authors' code uses.
+
+    Args:
+        encoder: changed in place.
+        means: as `mean_activations` gives them, positive.
+    """
+    previous: Tensor | None = None
+    for name, conv in encoder.convs():
+        mean = means[name].to(conv.weight)
+        if previous is not None:
+            conv.weight.mul_(previous.view(1, -1, 1, 1))
+        conv.weight.div_(mean.view(-1, 1, 1, 1))
+        assert conv.bias is not None
+        conv.bias.div_(mean)
+        previous = mean
+
+
+@torch.no_grad()
+def fold_preprocessing(conv: nn.Conv2d, matrix: Tensor, shift: Tensor) -> None:
+    """Fold the 1x1 convolution ``matrix @ rgb + shift`` before `conv` into it.
+
+    Exact, because reflection padding commutes with a 1x1 convolution.
+
+    Args:
+        conv: the first convolution, changed in place.
+        matrix: shape (3, 3).
+        shift: shape (3,).
+    """
+    weight = conv.weight.double()
+    assert conv.bias is not None
+    conv.bias.add_(torch.einsum("oihw,i->o", weight, shift.double()).to(conv.bias))
+    conv.weight.copy_(torch.einsum("oihw,ij->ojhw", weight, matrix.double()))

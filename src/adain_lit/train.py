@@ -1,0 +1,180 @@
+"""``python -m adain_lit.train``: train one network, or many with ``-m``."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from omegaconf import DictConfig, OmegaConf
+
+from adain_lit.callbacks import AtomicCheckpointIO, SkippedFiles
+from adain_lit.config import instantiate, last_checkpoint, run_command
+from adain_lit.errors import InputError
+from adain_lit.metrics_file import MetricsFile, read_rows
+from adain_lit.run_record import environment, plot_curves, write_json
+from adain_lit.weights import read_checkpoint
+
+log = logging.getLogger(__name__)
+
+MAY_CHANGE = {"num_workers", "compile", "channels_last", "val_pairs", "max_pixels"}
+"""Arguments that a resumed run may give other values: they change no weight beyond rounding."""
+
+
+def main() -> None:
+    """Command line entry point."""
+    run_command(train, "train")
+
+
+def train(cfg: DictConfig) -> float:
+    """Run the training that `cfg` describes in Hydra's output folder.
+
+    Returns:
+        The validation loss at the end, for sweepers.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    checkpoint = _checkpoint(cfg, run)
+    _name_wandb_run(cfg, checkpoint)
+    L.seed_everything(cfg.seed, workers=True)
+    data = instantiate(cfg.data, "data")
+    module = instantiate(cfg.model, "model")
+    if cfg.model.encoder == "random":
+        log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
+    if checkpoint:
+        _require_same(checkpoint, module, data)
+        _carry_over_log(checkpoint, run)
+    callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()}
+    loggers = _loggers(cfg, run)
+    status = 1
+    try:
+        trainer = _trainer(cfg, list(callbacks.values()), loggers)
+        OmegaConf.save(cfg, run / "config.yaml", resolve=True)
+        write_json(environment(), run / "environment.json")
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        for logger in loggers:
+            logger.log_hyperparams(settings)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        finally:
+            if (run / "metrics.csv").is_file():
+                plot_curves(run / "metrics.csv", run / "curves.png", title=cfg.name)
+        status = 0
+    finally:
+        _close_wandb(loggers, status)
+    _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
+    return float(trainer.callback_metrics.get("val/loss", torch.nan))
+
+
+def _trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.Trainer:
+    """Build the trainer.
+
+    Raises:
+        InputError: for a multirun whose strategy starts processes of its own, each of which would run the sweep again.
+    """
+    trainer: L.Trainer = instantiate(
+        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
+    )
+    if _is_multirun() and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        raise InputError(
+            f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
+            "give each run one device (trainer.devices=1), or start the runs one by one"
+        )
+    return trainer
+
+
+def _checkpoint(cfg: DictConfig, run: Path) -> Path | None:
+    """The checkpoint to go on from."""
+    if cfg.resume is not None and cfg.ckpt_path is not None:
+        raise InputError("resume and ckpt_path are both set; give one of them")
+    if cfg.resume is not None:
+        if _is_multirun():
+            raise InputError("resume goes on with one run; leave out -m")
+        return last_checkpoint(run)
+    if cfg.ckpt_path is None:
+        return None
+    path = Path(cfg.ckpt_path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
+    return path
+
+
+def _require_same(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
+    """Refuse to go on under settings with which the checkpoint was not trained."""
+    saved = read_checkpoint(checkpoint)
+    for what, asked in (("hyper_parameters", module.hparams), ("datamodule_hyper_parameters", data.hparams)):
+        group = "model" if what == "hyper_parameters" else "data"
+        for name, value in saved[what].items():
+            if name not in MAY_CHANGE and asked.get(name) != value:
+                raise InputError(
+                    f"{checkpoint} was trained with {group}.{name}={value}, this run asks for {asked.get(name)}; "
+                    f"set {group}.{name}={value} to go on with it"
+                )
+
+
+def _carry_over_log(checkpoint: Path, run: Path) -> None:
+    """Begin the log of a new folder with the steps before the checkpoint, so that its curves are whole."""
+    source = checkpoint.parents[1] / "metrics.csv"
+    if (run / "metrics.csv").exists() or not source.is_file():
+        return
+    step = read_checkpoint(checkpoint)["global_step"]
+    history = MetricsFile(run / "metrics.csv")
+    for row in read_rows(source)[1]:
+        if int(row["step"]) <= step:
+            history.log_metrics({k: float(v) for k, v in row.items() if k != "step"}, int(row["step"]))
+    history.save()
+
+
+def _loggers(cfg: DictConfig, run: Path) -> list[Logger]:
+    """The loggers that were chosen, and the CSV file in any case."""
+    chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
+    loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
+    if not any(isinstance(logger, MetricsFile) for logger in loggers):
+        loggers.insert(0, MetricsFile(run / "metrics.csv"))
+    return loggers
+
+
+def _name_wandb_run(cfg: DictConfig, checkpoint: Path | None) -> None:
+    """Choose W&B's id and group: a resumed run goes on under its own id, a multirun is one group."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
+    os.environ.setdefault("WANDB_SILENT", "true")
+    saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
+    if cfg.wandb_id is None and saved is not None and saved.is_file():
+        cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
+    cfg.wandb_id = cfg.wandb_id or secrets.token_hex(4)
+    if cfg.group is None and _is_multirun():
+        cfg.group = Path(HydraConfig.get().sweep.dir).name
+
+
+def _close_wandb(loggers: list[Logger], exit_code: int) -> None:
+    """End the W&B run of this job, as failed where it failed, so that the next job of a multirun has its own."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish(exit_code=exit_code)
+
+
+def _report(run: Path, skipped: list[SkippedFiles]) -> None:
+    """Say what lies where."""
+    grids = sorted((run / "grids").glob("step_*.png"))
+    log.info("the run is in %s", run)
+    log.info("  curves.png, metrics.csv   losses of every logged step")
+    if grids:
+        log.info("  grids/%s    content, style and stylised pictures after the last step", grids[-1].name)
+    log.info("  checkpoints/              best.ckpt, last.ckpt")
+    log.info("  config.yaml, environment.json")
+    for callback in skipped:
+        if callback.count:
+            log.info("  %s         %d unreadable pictures and why", callback.path.name, callback.count)
+
+
+def _is_multirun() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+if __name__ == "__main__":
+    main()
