@@ -1,7 +1,9 @@
 """Hydra: where the configuration lies, what it may refer to, and one clear line for every mistake in it."""
 
 import difflib
+import functools
 import inspect
+import logging
 import os
 import re
 import sys
@@ -9,16 +11,20 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.types import RunMode
 from hydra.utils import get_object
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adain_lit.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def conf_dir() -> Path:
@@ -32,21 +38,39 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run `task` with the configuration that the command line composes.
 
     Mistakes of a person end in one line on the standard error and exit status 2; HYDRA_FULL_ERROR=1 shows where they
-    come from.
+    come from. In a multirun the other jobs go on, and the status is 2 in the end.
     """
+
+    @functools.wraps(task)
+    def job(cfg: DictConfig) -> Any:
+        try:
+            return task(cfg)
+        except Exception as error:
+            line = one_line(error)
+            if full or line is None:
+                raise
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                log.error("this job failed: %s", line)
+                raise
+            _leave(config_name, line)
+
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors through instead of printing them
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except Exception as error:
         line = one_line(error)
         if full or line is None:
             raise
-        sys.stderr.write(f"adain_lit.{config_name}: error: {line}\n")
-        sys.exit(2)
+        _leave(config_name, line)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
+
+
+def _leave(command: str, line: str) -> NoReturn:
+    sys.stderr.write(f"adain_lit.{command}: error: {line}\n")
+    sys.exit(2)
 
 
 def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
@@ -93,12 +117,14 @@ def one_line(error: BaseException) -> str | None:
         name = str(error.missing_cfg_file)
         group, _, option = name.rpartition("/")
         return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options)}"
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, MisconfigurationException):
+        error = error.__cause__
     text = " ".join(str(error).split())
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"Could not override '([^']+)'", text)):
         key = match[1]
         if "No match in the defaults list" in text:
             return f"no group {key!r}; --help lists the groups and their choices"
-        return f"no key {key}; {_nearest(key, _known_keys(key))}, or add it with +{key}=VALUE if its class takes it"
+        return f"no key {key}; {_nearest(key, _known_keys())} (a key that its class takes is added by +{key}=VALUE)"
     if isinstance(error, MissingMandatoryValue):
         key = text.removeprefix("Missing mandatory value: ").split(" ")[0]
         return f"{key} is not set; give {key}=VALUE"
@@ -154,8 +180,8 @@ def last_checkpoint(run: Path) -> Path:
 
 
 def job_folder(number: int, name: str, overrides: Sequence[str]) -> str:
-    """Folder of a job in a multirun: its number, the run's name, and the short overrides in readable form."""
-    short = [text for text in overrides if not re.search(r"[/\\]|^experiment=|^name=", text)]
+    """Folder of a job in a multirun: its number, the run's name, and its short overrides in readable form."""
+    short = [text for text in overrides if re.match(r"[^=/\\]*\.[^/\\]*$|seed=", text)]
     parts = [str(number), name, *(re.sub(r"[^\w.=+-]", "_", text) for text in short)]
     return "_".join(parts)[:120]
 
@@ -171,7 +197,7 @@ def wandb_offline() -> bool:
     return os.environ.get("WANDB_MODE", "offline") != "online"
 
 
-def _known_keys(near: str) -> list[str]:
+def _known_keys() -> list[str]:
     """Keys of the default configuration of every command."""
     register_resolvers()
     keys: list[str] = []

@@ -73,6 +73,8 @@ class PerceptualLoss(nn.Module):
         for what, name, known in (("reduction", reduction, REDUCTIONS), ("statistic", statistic, STATISTICS)):
             if name not in known:
                 raise InputError(f"unknown {what} {name!r} of the style loss; known are {', '.join(known)}")
+        if not 0 <= style_weight < float("inf"):
+            raise InputError(f"style_weight is {style_weight}; it must be 0 or more")
         if not style_layers:
             raise InputError("no style layers were given; the style loss needs at least one")
         self.style_weight = style_weight

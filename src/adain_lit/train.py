@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ MAY_CHANGE = {"num_workers", "compile", "channels_last", "val_pairs", "max_pixel
 
 def main() -> None:
     """Command line entry point."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
     run_command(train, "train")
 
 
@@ -41,8 +44,10 @@ def train(cfg: DictConfig) -> float:
     run = Path(HydraConfig.get().runtime.output_dir)
     checkpoint = _checkpoint(cfg, run)
     _name_wandb_run(cfg, checkpoint)
-    L.seed_everything(cfg.seed, workers=True)
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = instantiate(cfg.data, "data")
+    data.prepare_data()
+    data.setup("fit")  # now, so that a missing folder ends the run before anything is written
     module = instantiate(cfg.model, "model")
     if cfg.model.encoder == "random":
         log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
@@ -134,6 +139,9 @@ def _loggers(cfg: DictConfig, run: Path) -> list[Logger]:
     """The loggers that were chosen, and the CSV file in any case."""
     chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
     loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger._wandb_init.pop("anonymous", None)  # Lightning passes it unset, and wandb warns of it all the same
     if not any(isinstance(logger, MetricsFile) for logger in loggers):
         loggers.insert(0, MetricsFile(run / "metrics.csv"))
     return loggers

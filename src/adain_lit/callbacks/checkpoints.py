@@ -128,7 +128,7 @@ class Checkpoints(Checkpoint):
             )
         for logger in trainer.loggers:
             logger.save()
-        trainer.save_checkpoint(self.folder / name)
+        trainer.save_checkpoint(self.folder / name, weights_only=False)  # all of the state, not the weights alone
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = number

@@ -97,7 +97,9 @@ class PairedDataModule(L.LightningDataModule):
             demo_paintings(held_out=True)
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the pictures of both sides and read the held-out ones."""
+        """Find the pictures of both sides and read the held-out ones; a second call does nothing."""
+        if self.train_set is not None:
+            return
         h: Any = self.hparams
         contents, self.held_out_contents = self._sources(CONTENT)
         styles, self.held_out_styles = self._sources(STYLE)
