@@ -117,9 +117,10 @@ def one_line(error: BaseException) -> str | None:
         name = str(error.missing_cfg_file)
         group, _, option = name.rpartition("/")
         return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options)}"
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, MisconfigurationException):
-        error = error.__cause__
     text = " ".join(str(error).split())
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        where = re.search(r"full_key: (\S+)", text)
+        text = f"{where[1] if where else 'configuration'}: {' '.join(str(error.__cause__).split())}"
     if isinstance(error, ConfigCompositionException) and (match := re.search(r"Could not override '([^']+)'", text)):
         key = match[1]
         if "No match in the defaults list" in text:

@@ -87,7 +87,8 @@ def concatenate(content: Tensor, style: Tensor, mask: Tensor | None = None) -> T
 def gram_matrix(x: Tensor) -> Tensor:
     """Mean over the cells of the outer product of the channels (Gatys et al. 2016), shape (N, C, H, W) to (N, C, C)."""
     x = _full_precision(x).flatten(2)  # (N, C, HW)
-    return x @ x.transpose(1, 2) / x.shape[2]
+    with torch.autocast(x.device.type, enabled=False):  # which would run the product in half precision
+        return x @ x.transpose(1, 2) / x.shape[2]
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -106,7 +106,8 @@ def resized_size(width: int, height: int, shorter: int) -> tuple[int, int]:
 def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[float, float]) -> Image.Image:
     """Cut a square out of the picture resized to a shorter side of `resize`, without resizing the rest.
 
-    Equal to resizing the whole picture and cropping it: the filter reads the same source pixels.
+    Equal to resizing the whole picture and cropping it, up to rounding (at most 2 of 255): the filter reads the same
+    source pixels.
 
     Args:
         image: an RGB picture.

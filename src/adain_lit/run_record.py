@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
         "command": " ".join(sys.argv),
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES} | {"torch": torch.__version__},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),

@@ -2,15 +2,13 @@
 
 import hashlib
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from adain_lit.errors import InputError
@@ -99,7 +97,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             with safe_open(path, framework="pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
             f"cannot read weights from {path}: {type(error).__name__}; a .safetensors file or a PyTorch state dict "
             "of plain tensors is needed"
@@ -122,7 +120,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
             f"cannot read the checkpoint {path}: {type(error).__name__}; it is damaged or no checkpoint"
         ) from error
@@ -157,7 +155,7 @@ def _torchvision_vgg19() -> dict[str, Tensor]:
     weights = VGG19_Weights.IMAGENET1K_V1
     try:
         state: dict[str, Tensor] = dict(weights.get_state_dict(progress=True, check_hash=True))
-    except (URLError, OSError) as error:
+    except Exception as error:  # no network, a wrong hash, or a damaged file in the cache
         reason = getattr(error, "reason", error)
         raise InputError(
             f"torchvision could not fetch {weights.url} ({reason}); put that file into "
@@ -174,11 +172,14 @@ def _recognise(
     Known layouts: ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` that begins with
     BGR for Caffe's), ``features.0.weight`` (torchvision) and ``0.weight`` with a leading 1x1 (vgg_normalised.pth).
     """
+    if any(key.endswith(".running_mean") for key in state):
+        raise InputError(f"{source} has batch normalisation, which VGG-19 has not; give weights of the plain VGG-19")
     if "conv1_1.weight" in state:
         named = {key.removesuffix(".weight") for key in state if re.fullmatch(r"conv\d_\d\.weight", key)}
-        convs = {name: (state[f"{name}.weight"], state[f"{name}.bias"]) for name in named}
+        convs = {name: _conv(state, name, source) for name in named}
         if "preprocess.weight" in state:
-            return convs, (state["preprocess.weight"].flatten(1), state["preprocess.bias"])
+            matrix, shift = _conv(state, "preprocess", source)
+            return convs, (matrix.flatten(1), shift)
         return convs, PREPROCESSING["caffe"] if metadata.get("input", "").startswith("BGR") else None
     numbered = sorted(
         (int(match[2]), match[1])
@@ -191,9 +192,16 @@ def _recognise(
     own = PREPROCESSING["imagenet"] if keys[0].startswith("features") else None
     if state[f"{keys[0]}.weight"].shape[2:] == (1, 1):
         first = keys.pop(0)
-        own = (state[f"{first}.weight"].flatten(1), state[f"{first}.bias"])
+        matrix, shift = _conv(state, first, source)
+        own = (matrix.flatten(1), shift)
     names = conv_names("relu5_4")
-    return {n: (state[f"{k}.weight"], state[f"{k}.bias"]) for n, k in zip(names, keys, strict=False)}, own
+    return {name: _conv(state, key, source) for name, key in zip(names, keys, strict=False)}, own
+
+
+def _conv(state: Mapping[str, Tensor], key: str, source: str) -> tuple[Tensor, Tensor]:
+    if f"{key}.bias" not in state:
+        raise InputError(f"{source} has {key}.weight but no {key}.bias; the convolutions of VGG-19 have both")
+    return state[f"{key}.weight"], state[f"{key}.bias"]
 
 
 def _widths(convs: Mapping[str, tuple[Tensor, Tensor]], last: str) -> tuple[int, ...]:

@@ -214,5 +214,7 @@ def _pictures(source: str) -> tuple[list[Path], Path]:
     path = Path(source).expanduser()
     if path.is_file():
         pictures = read_list(path)
+        if not len(pictures):
+            raise InputError(f"the picture list {path} is empty; give a list with pictures or a folder")
         return list(pictures.paths), pictures.root
     return find_images(path), path

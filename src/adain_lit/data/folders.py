@@ -37,7 +37,8 @@ def find_images(folder: str | Path) -> list[Path]:
 def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[Path], list[Path]]:
     """Split files into training and held-out by a hash of their path below `root`.
 
-    The split stays as it is when files are added. At least one file is held out; a single file is on both sides.
+    The split stays as it is when files are added. No file is on both sides and neither side is empty, except that a
+    single file is on both; so of a few files one may be moved against its hash.
 
     Args:
         paths: files below `root`.
@@ -45,7 +46,8 @@ def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[P
         fraction: share to hold out, in (0, 1).
     """
     shares = {path: _share(path.relative_to(root).as_posix()) for path in paths}
-    threshold = max(fraction, min(shares.values()))
+    ordered = sorted(shares.values())
+    threshold = min(max(fraction, ordered[0]), ordered[-2:][0])  # at least one held out, at least one to train on
     held_out = [path for path in paths if shares[path] <= threshold]
     train = [path for path in paths if shares[path] > threshold]
     return train or held_out, held_out

@@ -1,5 +1,6 @@
 """Training samples as a pure function of (seed, index), and the held-out pictures of validation and evaluation."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
@@ -119,7 +120,8 @@ class PairDataset(Dataset[PairBatch]):
 class HeldOutPairs(Dataset[PairBatch]):
     """A fixed list of pairs of held-out pictures, kept in memory.
 
-    Pair k takes content k mod n and walks the styles diagonally, so that the first pairs already use every picture.
+    Pair k takes content k mod n and walks the styles diagonally, so that the first max(n, m) pairs already use every
+    picture.
 
     Args:
         contents: (n, 3, H, W), ``uint8``.
@@ -134,8 +136,8 @@ class HeldOutPairs(Dataset[PairBatch]):
         self.pairs = [self._pair(k) for k in range(min(pairs or every, every))]
 
     def _pair(self, k: int) -> tuple[int, int]:
-        shift, content = divmod(k, len(self.contents))
-        return content, (content + shift) % len(self.styles)
+        shift = k // math.lcm(len(self.contents), len(self.styles))  # the diagonal comes back to its beginning
+        return k % len(self.contents), (k + shift) % len(self.styles)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -154,9 +156,17 @@ class StepBatches(Sampler[list[int]]):
         batch_size: pairs per optimiser step over all processes; a multiple of `world_size`.
         rank: number of this process; it takes its share of each batch.
         world_size: number of processes.
+
+    Raises:
+        InputError: if the processes cannot share a batch equally.
     """
 
     def __init__(self, first: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size % world_size:
+            raise InputError(
+                f"data.batch_size is {batch_size}, which {world_size} processes cannot share equally; "
+                f"give a multiple of {world_size}"
+            )
         self.first = first
         self.batch_size = batch_size
         self.rank = rank

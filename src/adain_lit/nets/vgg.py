@@ -86,7 +86,8 @@ class VGGEncoder(nn.Module):
             InputError: if the images are too small, or if a layer lies behind the deepest.
         """
         layers = (self.last,) if layers is None else layers
-        missing = [name for name in layers if name.replace("relu", "conv") not in self.conv_names]
+        built = [name.replace("conv", "relu") for name in self.conv_names]
+        missing = [name for name in layers if name not in built]
         if missing:
             raise InputError(f"layer {missing[0]} is not in this encoder, which ends at {self.last}")
         height, width = images.shape[2:]
@@ -119,11 +120,18 @@ def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
     return WIDTHS[widths]
 
 
+@torch.no_grad()
 def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
-    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine."""
+    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine.
+
+    Behind the first layer every filter has mean 0: its input is positive throughout, so that a filter with another
+    mean would be on, or off, for all pictures alike.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for _, conv in encoder.convs():
+    for name, conv in encoder.convs():
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
+        if name != "conv1_1":
+            conv.weight.sub_(conv.weight.mean(dim=(1, 2, 3), keepdim=True))
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)
 
@@ -137,7 +145,8 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor]) -> dict[str,
         images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
 
     Returns:
-        From convolution name to a vector (C,) in float32; 1 where a channel is never active.
+        From convolution name to a vector (C,) in float32. A channel that is hardly ever active counts as 1 % of its
+        layer's mean: to bring it up to mean 1 would blow it up wherever it is active after all.
     """
     layers = [name.replace("conv", "relu") for name in encoder.conv_names]
     sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
@@ -148,7 +157,8 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor]) -> dict[str,
             sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
             cells[name] += x.numel() // x.shape[1]
     means = {name: (total / max(cells[name], 1)).float() for name, total in sums.items()}
-    return {name: torch.where(mean > 0, mean, torch.ones_like(mean)) for name, mean in means.items()}
+    floors = {name: 0.01 * float(mean.mean()) or 1.0 for name, mean in means.items()}
+    return {name: mean.clamp(min=floors[name]) for name, mean in means.items()}
 
 
 @torch.no_grad()

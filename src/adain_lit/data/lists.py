@@ -1,0 +1,231 @@
+"""Picture lists: text files that say which pictures a folder holds, with checksum and size, and which are broken."""
+
+import hashlib
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from adain_lit.errors import InputError
+
+FORMAT_VERSION = 1
+_HEADER = re.compile(r"# adain_lit picture list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
+_LINE = re.compile(r"([0-9a-f]{64})  ([1-9][0-9]*) ([1-9][0-9]*)  (.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureEntry:
+    """One readable picture.
+
+    Attributes:
+        path: relative to the list's root, with forward slashes.
+        sha256: checksum of the file, in hexadecimal.
+        width: in pixels, upright (after the EXIF orientation).
+        height: in pixels, upright.
+    """
+
+    path: str
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPicture:
+    """One file that cannot be used, and why, in one line."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureList:
+    """The pictures of a folder.
+
+    Attributes:
+        root: the folder, absolute.
+        entries: the pictures, in the order of the list.
+    """
+
+    root: Path
+    entries: tuple[PictureEntry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the pictures are, in the order of the list."""
+        return [self.root / entry.path for entry in self.entries]
+
+
+def read_list(path: str | Path) -> PictureList:
+    """Read a picture list; the pictures themselves are not touched.
+
+    Raises:
+        InputError: if the file is missing, is not a picture list or was altered.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the picture list {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a picture list: it is not UTF-8 text") from error
+    first, _, body = text.partition("\n")
+    header = _HEADER.fullmatch(first)
+    if header is None:
+        raise InputError(f"{path} is not a picture list: its first line is not '# adain_lit picture list ...'")
+    version, count, sha256, root = header.groups()
+    if int(version) != FORMAT_VERSION:
+        raise InputError(f"{path} has the list format {version}, this program reads {FORMAT_VERSION}; update adain_lit")
+    if _sha256(body) != sha256:
+        raise InputError(f"{path} was altered: its lines do not match the checksum in its header; write the list again")
+    entries = tuple(_parse(path, line) for line in body.split("\n")[:-1])
+    if len(entries) != int(count):
+        raise InputError(f"{path} has {len(entries)} pictures, its header says {count}; write the list again")
+    return PictureList(Path(os.path.abspath(path.parent / root)), entries)
+
+
+def write_list(path: str | Path, pictures: PictureList) -> None:
+    """Write a picture list, with the root relative to the list file where that is possible.
+
+    Raises:
+        InputError: if the root or a picture has a name that cannot stand in a text file.
+    """
+    path = Path(path)
+    lines = [f"{entry.sha256}  {entry.width} {entry.height}  {_writable(entry.path)}\n" for entry in pictures.entries]
+    body = "".join(lines)
+    root = _writable(_relative_root(pictures.root, path.parent))
+    header = f"# adain_lit picture list {FORMAT_VERSION}  count={len(lines)}  sha256={_sha256(body)}  root={root}\n"
+    _write_text(path, header + body)
+
+
+def write_broken(path: str | Path, broken: Iterable[BrokenPicture]) -> None:
+    """Write the files that cannot be used, one line each: path, tab, reason."""
+    lines = [f"{_printable(picture.path)}\t{_printable(picture.reason)}\n" for picture in broken]
+    _write_text(Path(path), "".join(lines))
+
+
+def check_pictures(
+    root: str | Path, *, jobs: int = 1, progress: bool = True
+) -> tuple[PictureList, tuple[BrokenPicture, ...]]:
+    """Decode every picture of a folder tree.
+
+    Args:
+        root: the folder.
+        jobs: how many pictures are read at a time.
+        progress: show a progress bar if stderr is a terminal.
+
+    Returns:
+        The readable pictures and the others, both in the order of `find_images`.
+
+    Raises:
+        InputError: if `root` is not a folder, or has no picture in it.
+    """
+    from adain_lit.data.folders import find_images  # imports torch, which a reader of lists need not wait for
+
+    root = Path(os.path.abspath(root))
+    names = [path.relative_to(root).as_posix() for path in find_images(root)]
+    with warnings.catch_warnings():
+        # read_image silences warnings for a moment, which is not thread-safe: silence them around all threads.
+        warnings.simplefilter("ignore")
+        pool = ThreadPoolExecutor(jobs)  # Pillow decodes and hashlib hashes without the interpreter lock
+        try:
+            results = pool.map(partial(_check, root), names)
+            checked = list(tqdm(results, desc=root.name, total=len(names), disable=None if progress else True))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    entries = tuple(result for result in checked if isinstance(result, PictureEntry))
+    broken = tuple(result for result in checked if isinstance(result, BrokenPicture))
+    return PictureList(root, entries), broken
+
+
+def split_list(pictures: PictureList, *, val: float, test: float = 0.0) -> tuple[PictureList, PictureList, PictureList]:
+    """Divide a list into training, validation and test pictures by a hash of each relative path.
+
+    A picture's place depends on nothing but its path, so it stays when others are added.
+
+    Args:
+        pictures: what to divide.
+        val: fraction for validation.
+        test: fraction for the test.
+
+    Raises:
+        InputError: if the fractions are negative or leave nothing to train on.
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):  # NaN is refused too
+        raise InputError(f"val={val} and test={test}: needed are fractions from 0 whose sum is below 1")
+    parts: tuple[list[PictureEntry], list[PictureEntry], list[PictureEntry]] = ([], [], [])
+    for entry in pictures.entries:
+        place = _place(entry.path)
+        parts[1 if place < val else 2 if place >= 1 - test else 0].append(entry)
+    train, validation, tested = (PictureList(pictures.root, tuple(part)) for part in parts)
+    return train, validation, tested
+
+
+def _check(root: Path, name: str) -> PictureEntry | BrokenPicture:
+    from adain_lit.images import ImageReadError, read_image
+
+    try:
+        _writable(name)
+        image = read_image(root / name)
+        with (root / name).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except ImageReadError as error:
+        return BrokenPicture(name, error.reason)
+    except InputError as error:
+        return BrokenPicture(name, str(error))
+    return PictureEntry(name, sha256, image.width, image.height)
+
+
+def _place(path: str) -> float:
+    """A number in [0, 1) that depends on the path only, however the file system composes its letters."""
+    digest = hashlib.sha256(unicodedata.normalize("NFC", path).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _parse(path: Path, line: str) -> PictureEntry:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise InputError(f"{path} has a line that is not 'sha256  width height  path': {line[:80]!r}")
+    sha256, width, height, name = match.groups()
+    return PictureEntry(name, sha256, int(width), int(height))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _writable(name: str) -> str:
+    if name != _printable(name):
+        raise InputError(f"{name!r} has a line break or bytes that are not UTF-8 in its name; rename it")
+    return name
+
+
+def _printable(text: str) -> str:
+    """The text in one line of valid UTF-8: unchanged if it is that, else with escapes."""
+    return text.replace("\n", "\\n").replace("\r", "\\r").encode("utf-8", "backslashreplace").decode()
+
+
+def _relative_root(root: Path, folder: Path) -> str:
+    try:
+        relative = os.path.relpath(root, folder)
+        if os.path.realpath(folder / relative) != os.path.realpath(root):  # `..` out of a linked folder
+            relative = os.path.relpath(os.path.realpath(root), os.path.realpath(folder))
+    except ValueError:  # another drive
+        return root.as_posix()
+    return Path(relative).as_posix()
+
+
+def _write_text(path: Path, text: str) -> None:
+    from adain_lit.images import write_atomically  # imports torch
+
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))

@@ -1,0 +1,225 @@
+"""Make the paper's training data ready: MS-COCO photographs as content, WikiArt paintings as style.
+
+``python -m adain_lit.prepare coco`` downloads, unpacks, checks and lists the photographs;
+``python -m adain_lit.prepare verify data/wikiart`` checks and lists any folder of pictures;
+``python -m adain_lit.prepare split data/wikiart.txt --val 0.05`` divides a list. See docs/data.md.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from adain_lit.data.download import download, unpack_flat
+from adain_lit.data.lists import PictureList, check_pictures, read_list, split_list, write_broken, write_list
+from adain_lit.errors import InputError
+
+COCO_URL = "http://images.cocodataset.org/zips"
+"""The official server. It has no certificate of its own name, so plain http."""
+COCO_PICTURES = {"train2014": 82_783, "val2014": 40_504, "train2017": 118_287, "val2017": 5_000}
+"""How many pictures the official archives hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CocoSplit:
+    """One part of COCO, and where its files lie below the data root."""
+
+    name: str
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "coco" / self.name
+
+    @property
+    def archive(self) -> Path:
+        return self.folder.with_name(f"{self.name}.zip")
+
+    @property
+    def record(self) -> Path:
+        """Where `download` records the archive's SHA-256."""
+        return self.folder.with_name(f"{self.name}.zip.sha256")
+
+    @property
+    def list(self) -> Path:
+        return _default_list(self.folder)
+
+    def is_listed(self) -> bool:
+        """Whether the list is there, unaltered, and no picture of it is missing."""
+        try:
+            return all(path.exists() for path in read_list(self.list).paths)
+        except InputError:
+            return False
+
+    def is_unpacked(self) -> bool:
+        """Whether the folder is complete without a look at the archive, as after unpacking by hand."""
+        return not self.archive.exists() and _count_jpegs(self.folder) == COCO_PICTURES[self.name]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` and return the exit status: 0, 2 for an error, 130 for Ctrl-C."""
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; what is done so far is kept", 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues", 130)
+    return 0
+
+
+def prepare_coco(arguments: argparse.Namespace) -> None:
+    """Bring each wanted part of COCO to the state: unpacked, every picture read, listed."""
+    if arguments.sha256 and len(arguments.split) != 1:
+        raise InputError("--sha256 is the checksum of one archive; name that one with --split train or --split val")
+    for part in dict.fromkeys(arguments.split):
+        _prepare_split(_CocoSplit(f"{part}{arguments.year}", arguments.root), arguments)
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Read every picture of a folder tree and write the list of the good and that of the broken ones."""
+    _list_folder(arguments.folder, arguments.list or _default_list(arguments.folder), arguments.jobs)
+
+
+def split(arguments: argparse.Namespace) -> None:
+    """Divide a list, or a folder that is listed first, into lists for training, validation and test."""
+    source = arguments.source
+    if source.is_dir():
+        source = _default_list(source)
+        _list_folder(arguments.source, source, arguments.jobs)
+    parts = split_list(read_list(source), val=arguments.val, test=arguments.test)
+    for name, pictures in zip(("train", "val", "test"), parts, strict=True):
+        path = source.with_name(f"{source.stem}.{name}.txt")
+        write_list(path, pictures)
+        _say(f"{len(pictures)} pictures listed in {path}")
+
+
+def _prepare_split(coco: _CocoSplit, arguments: argparse.Namespace) -> None:
+    if coco.is_listed():
+        _say(f"{coco.folder} is ready: {len(read_list(coco.list))} pictures listed in {coco.list}")
+    else:
+        if not coco.is_unpacked():
+            url = f"{arguments.base_url.rstrip('/')}/{coco.archive.name}"
+            digest = download(url, coco.archive, sha256=arguments.sha256, room=2)
+            _say(f"{coco.archive} is complete, SHA-256 {digest}")
+            unpack_flat(coco.archive, coco.folder)
+        pictures = _list_folder(coco.folder, coco.list, arguments.jobs)
+        if len(pictures) != COCO_PICTURES[coco.name]:
+            _say(f"note: the official {coco.name} has {COCO_PICTURES[coco.name]} pictures, these are {len(pictures)}")
+    _check_record(coco.record, arguments.sha256)
+    if not arguments.keep_archive:
+        coco.archive.unlink(missing_ok=True)
+
+
+def _check_record(record: Path, sha256: str | None) -> None:
+    """Hold the wanted checksum against that of the archive which the pictures came from, perhaps long ago."""
+    if sha256 is None:
+        return
+    recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else "of which no record was kept"
+    if recorded != sha256.lower():
+        raise InputError(
+            f"the pictures came from an archive with the SHA-256 {recorded}, needed is {sha256};"
+            " delete folder and list, and run the same command to download it again"
+        )
+
+
+def _list_folder(folder: Path, path: Path, jobs: int) -> PictureList:
+    """Check a folder, write its two lists and say what was found."""
+    pictures, broken = check_pictures(folder, jobs=jobs)
+    broken_path = path.with_name(f"{path.stem}.broken.txt")
+    write_broken(broken_path, broken)
+    write_list(path, pictures)
+    _say(f"{len(pictures)} pictures listed in {path}, {len(broken)} broken ones in {broken_path}")
+    return pictures
+
+
+def _default_list(folder: Path) -> Path:
+    """The list lies beside its folder and is called like it."""
+    folder = Path(os.path.abspath(folder)) if folder.name in ("", "..") else folder
+    if not folder.name:
+        raise InputError(f"{folder} has no name to call its list by; give a sub-folder, or --list FILE")
+    return folder.with_name(f"{folder.name}.txt")
+
+
+def _count_jpegs(folder: Path) -> int:
+    return sum(name.endswith(".jpg") for name in os.listdir(folder)) if folder.is_dir() else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _fail(text: str, status: int) -> int:
+    sys.stderr.write(f"prepare: {' '.join(text.split())}\n")
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are one line, like every other error of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m adain_lit.prepare", description="Make training data ready; see docs/data.md.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    jobs = _Parser(add_help=False)
+    jobs.add_argument(
+        "--jobs",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="pictures read at a time (default: %(default)s)",
+    )
+
+    coco = commands.add_parser("coco", parents=[jobs], help="download, unpack, check and list MS-COCO photographs")
+    coco.add_argument("--year", choices=("2014", "2017"), default="2014", help="default: %(default)s")
+    coco.add_argument("--split", nargs="+", choices=("train", "val"), default=["train", "val"], help="default: both")
+    coco.add_argument(
+        "--root",
+        type=Path,
+        default=Path(os.environ.get("ADAIN_DATA") or "data"),
+        metavar="DIR",
+        help="folder that gets coco/ (default: $ADAIN_DATA, else data; now: %(default)s)",
+    )
+    coco.add_argument("--base-url", default=COCO_URL, metavar="URL", help="where the zips are (default: %(default)s)")
+    coco.add_argument("--sha256", type=_sha256, metavar="HEX", help="checksum that the archive must have")
+    coco.add_argument("--keep-archive", action="store_true", help="keep the zip after its pictures are listed")
+    coco.set_defaults(run=prepare_coco)
+
+    check = commands.add_parser("verify", parents=[jobs], help="read every picture of a folder and list the good ones")
+    check.add_argument("folder", type=Path, metavar="FOLDER")
+    check.add_argument("--list", type=Path, metavar="FILE", help="the list to write (default: FOLDER.txt)")
+    check.set_defaults(run=verify)
+
+    divide = commands.add_parser("split", parents=[jobs], help="divide a list into training, validation and test")
+    divide.add_argument("source", type=Path, metavar="FOLDER-or-LIST")
+    divide.add_argument("--val", type=float, required=True, metavar="FRACTION", help="for validation, such as 0.05")
+    divide.add_argument("--test", type=float, default=0.0, metavar="FRACTION", help="for the test (default: none)")
+    divide.set_defaults(run=split)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+    return number
+
+
+def _sha256(text: str) -> str:
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text} is not 64 hexadecimal digits")
+    return text.lower()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
