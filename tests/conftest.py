@@ -1,0 +1,57 @@
+"""Small real pictures and a quiet environment for every test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
+
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "coffee.png",
+    "chelsea.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+)
+
+
+def small(name: str, size: tuple[int, int] = (96, 72)) -> Image.Image:
+    """A photograph of scikit-image, scaled down."""
+    with Image.open(Path(skimage.data.__file__).parent / name) as image:
+        return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six small photographs, two of them in a sub-folder."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "more").mkdir()
+    for i, name in enumerate(PHOTOGRAPHS):
+        small(name).save(folder / ("more" if i > 3 else ".") / f"{Path(name).stem}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five small paintings in PNG."""
+    from adain_lit.data.paintings import MANNERS, render_painting
+
+    folder = tmp_path_factory.mktemp("paintings")
+    for manner in list(MANNERS)[:5]:
+        render_painting(manner, 7, size=(96, 80)).save(folder / f"{manner}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """The same number of threads everywhere, so that sums are added in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,113 @@
+"""The decoder mirrors the encoder, with the norms of the ablations and nothing after the last convolution."""
+
+import pytest
+import torch
+from adain_lit.errors import InputError
+from adain_lit.nets.decoder import Decoder
+from adain_lit.nets.vgg import VGGEncoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TINY = (4, 6, 8, 10, 12)
+LASTS = {"relu1_1": 1, "relu2_2": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}
+NORM_TYPES = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize(("last", "scale"), LASTS.items())
+def test_output_is_rgb_and_2_per_pooling_larger(last: str, scale: int, inputs: int) -> None:
+    """Oracle: 2^(block - 1) by hand, for other than square maps too."""
+    channels = TINY[int(last[4]) - 1] * inputs
+    image = Decoder(TINY, last, inputs=inputs)(torch.rand(2, channels, 3, 2))
+    assert image.shape == (2, 3, 3 * scale, 2 * scale)
+
+
+@pytest.mark.parametrize("widths", ["vgg19", "compact", TINY])
+@pytest.mark.parametrize("last", LASTS)
+def test_convolutions_are_the_encoder_s_in_reverse_with_swapped_channels(
+    widths: str | tuple[int, ...], last: str
+) -> None:
+    """Oracle: the encoder's own list of convolutions, read backwards, input and output channels swapped."""
+    with torch.device("meta"):
+        encoder, decoder = VGGEncoder(widths, last), Decoder(widths, last)
+    mirrored = [(name, conv.out_channels, conv.in_channels) for name, conv in encoder.convs()][::-1]
+    convs = [(name, module) for name, module in decoder.named_children() if isinstance(module, nn.Conv2d)]
+    assert [(name, conv.in_channels, conv.out_channels) for name, conv in convs] == mirrored
+    assert all(conv.padding_mode == "reflect" and conv.padding == (1, 1) for _, conv in convs)
+
+
+def test_parameter_counts_are_the_paper_s_and_a_sixteenth() -> None:
+    """Oracle: the sum of 9 C_in C_out + C_out by hand."""
+    with torch.device("meta"):
+        counts = {w: sum(p.numel() for p in Decoder(w).parameters()) for w in ("vgg19", "compact")}
+    assert counts["vgg19"] == 3_505_219
+    assert counts["compact"] == pytest.approx(3_505_219 / 16, rel=0.01)
+
+
+@pytest.mark.parametrize("last", ["relu3_1", "relu4_1", "relu5_1"])
+@pytest.mark.parametrize("norm", NORM_TYPES)
+def test_a_norm_with_scale_and_shift_follows_every_convolution_but_the_last(norm: str, last: str) -> None:
+    """Oracle: the order of modules: conv, norm, conv, norm, ..., conv."""
+    modules = list(Decoder(TINY, last, norm=norm).children())
+    assert [isinstance(m, nn.Conv2d) for m in modules] == [i % 2 == 0 for i in range(len(modules))]
+    assert len(modules) % 2 == 1
+    for conv, norm_module in zip(modules[::2], modules[1::2], strict=False):
+        assert type(norm_module) is NORM_TYPES[norm]
+        assert isinstance(norm_module, nn.BatchNorm2d | nn.InstanceNorm2d)
+        assert norm_module.affine
+        assert norm_module.num_features == conv.out_channels
+
+
+def test_without_a_norm_there_are_convolutions_alone() -> None:
+    assert all(isinstance(module, nn.Conv2d) for module in Decoder(TINY).modules() if not isinstance(module, Decoder))
+
+
+def by_hand(decoder: Decoder, x: Tensor, norm: str) -> Tensor:
+    """The decoder from relu3_1 written out: conv, norm, ReLU, and doubling where the encoder pools."""
+    parameters = dict(decoder.named_parameters())
+    for name in ("conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1"):
+        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        x = F.conv2d(padded, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
+        if name == "conv1_1":
+            break
+        if norm != "none":
+            dims = (0, 2, 3) if norm == "batch" else (2, 3)
+            var, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
+            scale, shift = (parameters[f"{name.replace('conv', 'norm')}.{key}"] for key in ("weight", "bias"))
+            x = (x - mean) / (var + 1e-5).sqrt() * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        x = x.clamp(min=0)
+        if name in ("conv3_1", "conv2_1"):
+            x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    return x
+
+
+@pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
+def test_decoder_equals_its_formula_by_hand(norm: str) -> None:
+    """Oracle: the layers from relu3_1 written out, the norm before the ReLU, nothing after the last convolution."""
+    torch.manual_seed(0)
+    decoder = Decoder(TINY, "relu3_1", norm=norm)
+    for name, parameter in decoder.named_parameters():
+        if name.startswith("norm"):
+            nn.init.uniform_(parameter, 0.5, 1.5)
+    x = torch.rand(2, TINY[2], 5, 3)
+    torch.testing.assert_close(decoder(x), by_hand(decoder, x, norm), rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_can_lie_below_0_and_above_1() -> None:
+    """Oracle: the last convolution with weight 0 gives its bias, whatever its sign."""
+    decoder = Decoder(TINY, "relu2_1")
+    nn.init.zeros_(decoder.conv1_1.weight)
+    with torch.no_grad():
+        decoder.conv1_1.bias.copy_(torch.tensor([-2.0, 0.5, 3.0]))
+    image = decoder(torch.rand(1, TINY[1], 2, 2))
+    assert image[0, :, 0, 0].tolist() == [-2.0, 0.5, 3.0]
+
+
+def test_unknown_norm_is_refused_and_the_known_ones_are_listed() -> None:
+    with pytest.raises(InputError, match=r"^unknown decoder norm 'layer'; known are none, batch, instance$"):
+        Decoder(TINY, norm="layer")
+
+
+def test_unknown_layer_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^unknown layer 'relu4_9'"):
+        Decoder(TINY, "relu4_9")

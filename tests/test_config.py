@@ -1,0 +1,227 @@
+"""Every configuration file composes into objects, says what the code says, and every mistake gets one line."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from adain_lit import evaluate, train
+from adain_lit.callbacks import Checkpoints, PictureGrid
+from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder
+from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.errors import InputError
+from adain_lit.tasks import StyleTransferModule
+from commands import run_here, tiny
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
+FOLDERS = ["data.content_dir=photographs", "data.style_dir=paintings"]
+
+
+def composed(*overrides: str, command: str = "train", output: str = "out") -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        arguments = [*overrides, f"hydra.runtime.output_dir={output}"]
+        cfg = compose(command, arguments, return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_instantiates(experiment: str, scale: str) -> None:
+    cfg = composed(f"experiment={experiment}", f"scale={scale}", "model.encoder=random")
+    module = instantiate(cfg.model, "model")
+    assert isinstance(module, StyleTransferModule)
+    assert isinstance(instantiate(cfg.data, "data"), PairedDataModule)
+    assert cfg.name == experiment
+    assert cfg.trainer.max_steps == {"demo": 300, "paper": 160_000}[scale]
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
+def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, tmp_path: Path) -> None:
+    """Found by walking the tree, so that no file can be forgotten."""
+    relative = path.relative_to(conf_dir())
+    if len(relative.parts) == 1:
+        cfg = composed("ckpt_path=x", command=path.stem, output=str(tmp_path))
+        assert cfg.hydra.help.template
+        return
+    group, name = relative.parts[0], path.stem
+    overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}", "model.encoder=random"]
+    if (group, name) == ("data", "folders"):
+        overrides += FOLDERS
+    cfg = composed(*overrides, output=str(tmp_path))
+    if group in ("logger", "callbacks"):
+        for key, node in cfg[group].items():
+            assert instantiate(node, f"{group}.{key}") is not None
+    elif group not in ("scale", "experiment"):
+        assert instantiate(cfg[group], group) is not None
+
+
+@pytest.mark.parametrize(
+    ("node", "target"),
+    [
+        ("model", StyleTransferModule),
+        ("data", PairedDataModule),
+        ("callbacks.checkpoints", Checkpoints),
+        ("callbacks.pictures", PictureGrid),
+    ],
+)
+def test_files_state_every_argument_so_that_all_can_be_set(node: str, target: Any) -> None:
+    cfg = OmegaConf.select(composed("data=folders", *FOLDERS), node)
+    assert {str(k) for k in cfg if k != "_target_"} == set(inspect.signature(target).parameters)
+
+
+def test_model_file_states_the_defaults_of_the_class() -> None:
+    stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / "adain.yaml"))
+    defaults = {k: p.default for k, p in inspect.signature(StyleTransferModule).parameters.items()}
+    assert {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items() if k != "_target_"} == defaults
+
+
+def test_paper_scale_is_the_papers_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: Sec. 6.2, and the authors' code for what the paper leaves open (docs/paper_map.md)."""
+    monkeypatch.setenv("ADAIN_DATA", "/pictures")
+    cfg = composed("scale=paper")
+    assert (cfg.data.resize, cfg.data.crop, cfg.data.batch_size, cfg.data.flip) == (512, 256, 8, False)
+    assert (cfg.data.content_dir, cfg.data.style_dir) == ("/pictures/coco/train2014", "/pictures/wikiart")
+    assert (cfg.model.encoder, cfg.model.lr, cfg.model.lr_decay) == ("torchvision", 1e-4, 5e-5)
+    assert cfg.model.style_layers == ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+
+
+@pytest.mark.parametrize("layout", ["coco/train2017", "coco/images/train2017", "train2014"])
+def test_coco_is_found_as_people_lay_it_out(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / layout).mkdir(parents=True)
+    monkeypatch.setenv("ADAIN_DATA", str(tmp_path))
+    assert composed("data=coco_wikiart").data.content_dir == str(tmp_path / layout)
+
+
+MISTAKES = [
+    ("model.style_weigth=1", "did you mean model.style_weight?"),
+    ("modle.fusion=adain", "did you mean model.fusion?"),
+    ("modle=adain", "did you mean model?"),
+    ("+model.foo=1", "no key model.foo"),
+    ("experiment=nope", "no experiment 'nope'; there are ablation_bndec, ablation_concat"),
+    ("scale=large", "no scale 'large'; there are demo, paper"),
+    ("model.style_weight=abc", "model.style_weight is 'abc'; needed is float or int"),
+    ("model.style_weight=-1", "style_weight is -1; it must be 0 or more"),
+    ("model.fusion=add", "unknown fusion 'add'; known are adain, concat"),
+    ("model.norm=layer", "unknown decoder norm 'layer'; known are none, batch, instance"),
+    ("model.encoder=/nowhere/vgg.pth", "no encoder weights '/nowhere/vgg.pth'"),
+    ("model.encoder=vgg_normalised", "vgg_normalised.pth is not in"),
+    ("data.content_dir=/nowhere", "no folder /nowhere; give a folder of pictures"),
+    ("data.crop=512", "data.crop is 512, more than data.resize 40"),
+    ("data.batch_size=0", "data.batch_size is 0; it must be at least 1"),
+    ("trainer.accelerator=abacus", "trainer: You selected an invalid accelerator name: `accelerator='abacus'`"),
+    ("resume=last", "resume=last: no run with a checkpoint"),
+    ("resume=/nowhere", "resume=/nowhere: no /nowhere/checkpoints/last.ckpt"),
+    ("ckpt_path=/nowhere.ckpt", "no checkpoint /nowhere.ckpt"),
+    ("seed", "Error parsing override 'seed'"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "line"), MISTAKES, ids=[mistake for mistake, _ in MISTAKES])
+def test_a_mistake_ends_in_one_line_and_status_2(
+    mistake: str,
+    line: str,
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), "model.encoder_widths=compact", mistake]
+    assert run_here(train.main, arguments, monkeypatch) == 2
+    (printed,) = capfd.readouterr().err.strip().splitlines()
+    assert printed.startswith("adain_lit.train: error: ")
+    assert line in printed
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("wandb"))
+
+
+def test_folder_of_files_none_of_which_is_a_picture_is_an_error_that_names_it(
+    paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for i in range(3):
+        (broken / f"{i}.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert run_here(train.main, tiny(broken, paintings), monkeypatch) == 2
+    assert f"none of the 2 files in {broken} can be read as a picture" in capfd.readouterr().err
+
+
+def test_missing_folder_setting_says_how_to_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(train.main, ["data=folders"], monkeypatch) == 2
+    assert "data.content_dir is not set; give data.content_dir=VALUE" in capfd.readouterr().err
+
+
+def test_evaluation_without_a_checkpoint_says_how_to_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(evaluate.main, [], monkeypatch) == 2
+    assert capfd.readouterr().err == "adain_lit.evaluate: error: ckpt_path is not set; give ckpt_path=VALUE\n"
+
+
+@pytest.mark.parametrize("main", [train.main, evaluate.main])
+def test_help_is_written_for_a_person(
+    main: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(main, ["--help"], monkeypatch) == 0
+    text = capfd.readouterr().out
+    assert f"python -m {main.__module__}" in text
+    assert "fusion: adain" in text or "ckpt_path: ???" in text
+
+
+def test_experiment_of_a_users_own_folder_trains(
+    photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "configs" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\nmodel:\n  style_weight: 3.0\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--config-dir", str(own.parent), *tiny(photographs, paintings), "experiment=mine"]
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    (found,) = (tmp_path / "outputs" / "mine").iterdir()
+    assert OmegaConf.load(found / "config.yaml").model.style_weight == 3.0
+
+
+def test_new_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    first = run_folder(None, str(tmp_path), "a", "now")
+    Path(first).mkdir(parents=True)
+    assert run_folder(None, str(tmp_path), "a", "now") == f"{first}-2"
+
+
+def test_resume_last_takes_the_newest_run_that_has_a_checkpoint(tmp_path: Path) -> None:
+    for name in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
+        (tmp_path / "a" / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / "a" / name / "checkpoints" / "last.ckpt").touch()
+    (tmp_path / "a" / "2026-01-03_00-00-00").mkdir()
+    assert run_folder("last", str(tmp_path), "a", "now") == str(tmp_path / "a" / "2026-01-02_00-00-00")
+    with pytest.raises(InputError, match="no run with a checkpoint in"):
+        run_folder("last", str(tmp_path), "b", "now")
+
+
+def test_job_folder_names_what_was_swept_and_no_paths() -> None:
+    overrides = [
+        "experiment=ablation_indec",
+        "data=folders",
+        "data.content_dir=/a/b",
+        "model.style_weight=10",
+        "seed=1",
+    ]
+    assert job_folder(3, "ablation_indec", overrides) == "3_ablation_indec_model.style_weight=10_seed=1"
+
+
+def test_trainer_file_takes_further_arguments_of_lightning() -> None:
+    trainer = instantiate(composed("+trainer.fast_dev_run=true", "trainer=smoke").trainer, "trainer", logger=False)
+    assert isinstance(trainer, L.Trainer)
+    assert trainer.max_steps == 1

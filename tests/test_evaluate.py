@@ -1,0 +1,120 @@
+"""The figures of the evaluation, against formulas written out again and scikit-image."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from adain_lit import evaluate, train
+from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.tasks import StyleTransferModule
+from commands import run_here, tiny
+
+
+@pytest.fixture(scope="module")
+def evaluated(
+    tmp_path_factory: pytest.TempPathFactory, photographs: Path, paintings: Path
+) -> tuple[Path, dict[str, Any]]:
+    """Checkpoint of a short run, and its evaluation on 3 photographs x 2 paintings."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        held_out = [f"data.val_content_dir={photographs}", f"data.val_style_dir={paintings}"]
+        assert run_here(train.main, [*tiny(photographs, paintings), *held_out], patch) == 0
+        (checkpoint,) = folder.glob("outputs/*/*/checkpoints/last.ckpt")
+        arguments = [f"ckpt_path={checkpoint}", "contents=3", "styles=2", "batch_size=4"]
+        assert run_here(evaluate.main, arguments, patch) == 0
+    (output,) = folder.glob("outputs/evaluate/*/evaluation.json")
+    result: dict[str, Any] = json.loads(output.read_text())
+    return checkpoint, result
+
+
+def stats(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation per channel, (C, H, W) to (C,)."""
+    cells = x.double().flatten(1).numpy()
+    return cells.mean(1), np.sqrt(((cells - cells.mean(1, keepdims=True)) ** 2).mean(1) + 1e-5)
+
+
+def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    """Oracle: Eqs. 8, 12 and 13 in NumPy, and SSIM by scikit-image, one pair at a time."""
+    checkpoint, result = evaluated
+    module = StyleTransferModule.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    data = PairedDataModule(**torch.load(checkpoint, weights_only=True)["datamodule_hyper_parameters"])
+    data.setup("validate")
+    held_out = data.held_out_pairs(contents=3, styles=2)
+    layers = [f"relu{i}_1" for i in (1, 2, 3, 4)]
+    rows: dict[str, list[dict[str, float]]] = {"stylised": [], "content image": [], "style image": []}
+    with torch.no_grad():
+        for c in held_out.contents.unsqueeze(1) / 255:
+            for s in held_out.styles.unsqueeze(1) / 255:
+                content, style = module.net.encoder(c, layers), module.net.encoder(s, layers)
+                (mean, std), (style_mean, style_std) = stats(content["relu4_1"][0]), stats(style["relu4_1"][0])
+                normalised = (content["relu4_1"][0].double().numpy() - mean[:, None, None]) / std[:, None, None]
+                target = normalised * style_std[:, None, None] + style_mean[:, None, None]
+                for name, picture in (("stylised", module(c, s)), ("content image", c), ("style image", s)):
+                    features = module.net.encoder(picture, layers)
+                    row = {"content_loss": float(((features["relu4_1"][0].numpy() - target) ** 2).mean())}
+                    for layer in layers:
+                        pairs = zip(stats(features[layer][0]), stats(style[layer][0]), strict=True)
+                        row[f"style_loss/{layer}"] = float(sum(((a - b) ** 2).mean() for a, b in pairs))
+                    row["style_loss"] = sum(row[f"style_loss/{layer}"] for layer in layers)
+                    a, b = (x[0].permute(1, 2, 0).numpy() for x in (picture, c))
+                    row["ssim"] = structural_similarity(
+                        a, b, channel_axis=2, data_range=1.0, gaussian_weights=True, use_sample_covariance=False
+                    )
+                    rows[name].append(row)
+    assert result["pairs"] == 6
+    for name, expected in rows.items():
+        for key in expected[0]:
+            values = [row[key] for row in expected]
+            got = result["results"][name][key]
+            assert got["mean"] == pytest.approx(np.mean(values), rel=1e-3, abs=1e-5), (name, key)
+            assert got["std"] == pytest.approx(np.std(values), rel=1e-3, abs=1e-5), (name, key)
+
+
+def test_reference_rows_are_what_they_must_be(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    """The photograph is wholly similar to itself; the painting has its own style."""
+    results = evaluated[1]["results"]
+    assert results["content image"]["ssim"] == {"mean": pytest.approx(1.0), "std": pytest.approx(0.0, abs=1e-6)}
+    assert results["style image"]["style_loss"]["mean"] == pytest.approx(0.0, abs=1e-9)
+    assert results["content image"]["style_loss"]["mean"] > 0.1
+
+
+def test_evaluation_says_what_was_measured(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    checkpoint, result = evaluated
+    assert result["checkpoint"] == str(checkpoint)
+    assert (result["step"], result["contents"], result["styles"], result["size"]) == (2, 3, 2, 32)
+    assert result["model"]["fusion"] == "adain"
+
+
+def test_other_pictures_can_be_given(
+    evaluated: tuple[Path, dict[str, Any]],
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [f"data.content_dir={paintings}", f"data.style_dir={photographs}", "data.val_fraction=0.5"]
+    arguments = [f"ckpt_path={evaluated[0]}", "data=folders", *folders, "size=48", f"output={tmp_path}/here.json"]
+    assert run_here(evaluate.main, arguments, monkeypatch) == 0
+    result = json.loads((tmp_path / "here.json").read_text())
+    assert result["size"] == 48
+    assert "content_loss" in capfd.readouterr().out
+
+
+def test_file_that_is_no_checkpoint_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    for name, line in (("text.ckpt", "cannot read the checkpoint"), ("foreign.ckpt", "is no checkpoint of adain_lit")):
+        assert run_here(evaluate.main, [f"ckpt_path={name}"], monkeypatch) == 2
+        (printed,) = capfd.readouterr().err.strip().splitlines()
+        assert line in printed

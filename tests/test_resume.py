@@ -1,0 +1,125 @@
+"""A run that is broken off and resumed ends with the same bits as one that was not."""
+
+import csv
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adain_lit import train
+from commands import run, run_here, signal_at, tiny
+
+STEPS = ["trainer.max_steps=6", "trainer.val_check_interval=4", "callbacks.checkpoints.every_n_steps=3"]
+
+
+def only_run(folder: Path, name: str = "enc_adain_dec") -> Path:
+    (found,) = (folder / "outputs" / name).iterdir()
+    return found
+
+
+def last(run_folder: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint
+
+
+def log_of(run_folder: Path) -> list[dict[str, str]]:
+    """Rows of metrics.csv without the one column that measures time."""
+    with (run_folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "train/pairs_per_second"} for row in csv.DictReader(file)]
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal to the bit, through dictionaries and lists."""
+    assert type(a) is type(b)
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def assert_same_runs(a: Path, b: Path) -> None:
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "encoder", "global_step"):
+        assert_same(last(a)[key], last(b)[key])
+    assert log_of(a) == log_of(b)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, photographs: Path, paintings: Path) -> Path:
+    """Six steps in one go; the oracle of this module."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = run("adain_lit.train", [*tiny(photographs, paintings), *STEPS], folder)
+    assert done.returncode == 0, done.stderr
+    return only_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("broken_off", "step", "workers"),
+    [
+        pytest.param(signal_at(5), 4, 0, id="killed after a validation"),
+        pytest.param(signal_at(4), 3, 2, id="killed mid-way, two workers"),
+        pytest.param(signal_at(4, validating=True), 3, 0, id="killed while validating"),
+        pytest.param(signal_at(1, signal.SIGTERM), 1, 2, id="terminated"),
+        pytest.param(signal_at(4, signal.SIGINT, validating=True), 4, 0, id="interrupted while validating"),
+    ],
+)
+def test_broken_off_and_resumed_run_equals_unbroken_run(
+    broken_off: list[str], step: int, workers: int, unbroken: Path, tmp_path: Path, photographs: Path, paintings: Path
+) -> None:
+    arguments = [*tiny(photographs, paintings), *STEPS, f"data.num_workers={workers}"]
+    first = run("adain_lit.train", [*arguments, *broken_off], tmp_path)
+    assert first.returncode in (-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT), first.stderr
+    assert "Traceback" not in first.stderr
+    assert last(only_run(tmp_path))["global_step"] == step
+
+    second = run("adain_lit.train", [*arguments, "resume=last"], tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert_same_runs(unbroken, only_run(tmp_path))
+
+
+def test_checkpoint_path_goes_on_in_a_new_folder_with_the_whole_log(
+    unbroken: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), *STEPS]
+    assert run_here(train.main, [*arguments, "trainer.max_steps=3", "name=short"], monkeypatch) == 0
+    checkpoint = only_run(tmp_path, "short") / "checkpoints" / "last.ckpt"
+    assert run_here(train.main, [*arguments, "name=long", f"ckpt_path={checkpoint}"], monkeypatch) == 0
+    long = only_run(tmp_path, "long")
+    for key in ("state_dict", "optimizer_states"):
+        assert_same(last(unbroken)[key], last(long)[key])
+    training = [[row["train/loss"] for row in log_of(folder)] for folder in (unbroken, long)]
+    assert training[0] == training[1]
+
+
+def test_resuming_under_other_settings_is_refused(
+    unbroken: Path,
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), f"ckpt_path={unbroken}/checkpoints/last.ckpt"]
+    for change in ("model.norm=batch", "model.style_weight=3", "data.batch_size=1", "seed=1"):
+        assert run_here(train.main, [*arguments, change], monkeypatch) == 2
+        key = change.split("=")[0].replace("seed", "data.seed")
+        assert f"was trained with {key}=" in capfd.readouterr().err
+
+
+def test_checkpoint_holds_no_encoder_and_loads_without_executing_anything(unbroken: Path) -> None:
+    checkpoint = last(unbroken)  # weights_only=True
+    assert checkpoint["state_dict"]
+    assert all(key.startswith("net.decoder.") for key in checkpoint["state_dict"])
+    assert checkpoint["hyper_parameters"]["encoder"] == "random"
+    assert len(checkpoint["encoder"]["sha256"]) == 64

@@ -1,0 +1,234 @@
+"""What one training command leaves behind: folder, logs of every kind, W&B run, checkpoints, list of bad files."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from adain_lit import train
+from adain_lit.images import to_tensor
+from adain_lit.tasks import StyleTransferModule
+from commands import run, run_here, tiny
+from wandb_records import offline_runs
+
+LOSSES = ("loss", "content_loss", "style_loss", *(f"style_loss/relu{i}_1" for i in (1, 2, 3, 4)))
+
+
+class FailIf(Callback):
+    """Raises at the end of the first step, under one value of lambda."""
+
+    def __init__(self, style_weight: float, fatal: float) -> None:
+        self.fails = style_weight == fatal
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self.fails:
+            raise RuntimeError("made to fail")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, photographs: Path, paintings: Path) -> Path:
+    """Folder of a run of four steps with every logger, over a content folder with two broken files."""
+    folder = tmp_path_factory.mktemp("finished")
+    contents = copytree(photographs, folder / "photographs with spaces, =")
+    (contents / "empty.jpg").touch()
+    (contents / "text.png").write_text("not a picture")
+    arguments = [
+        *tiny(Path("PLACE"), paintings)[:-2],
+        f'data.content_dir="{contents}"',
+        f"data.style_dir={paintings}",
+        "logger=[csv,wandb,tensorboard]",
+        "trainer.max_steps=8",
+        "trainer.val_check_interval=3",
+        "callbacks.checkpoints.keep_every_n_steps=4",
+        "experiment=ablation_indec",
+    ]
+    done = run("adain_lit.train", arguments, folder)
+    assert done.returncode == 0, done.stderr
+    assert "the run is in" in done.stdout + done.stderr
+    (found,) = (folder / "outputs" / "ablation_indec").iterdir()
+    return found
+
+
+def rows_of(finished: Path) -> list[dict[str, str]]:
+    with (finished / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def logged(finished: Path, name: str) -> dict[int, float]:
+    """Step to value, from metrics.csv."""
+    return {int(row["step"]): float(row[name]) for row in rows_of(finished) if row[name]}
+
+
+def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
+    for name in ("config.yaml", "environment.json", "metrics.csv", "curves.png", "skipped_files.txt", "train.log"):
+        assert (finished / name).stat().st_size > 0, name
+    kept = {path.name for path in (finished / "checkpoints").iterdir()}
+    assert kept == {"last.ckpt", "best.ckpt", "step_000004.ckpt", "step_000008.ckpt"}
+    assert [p.name for p in sorted((finished / "grids").iterdir())] == [f"step_{i:06d}.png" for i in (3, 6, 8)]
+    for picture in (finished / "curves.png", finished / "grids" / "step_000008.png"):
+        with Image.open(picture) as image:
+            assert np.unique(np.asarray(image.convert("L"))).size > 50  # drawn on, not blank
+    assert json.loads((finished / "environment.json").read_text())["packages"]["torch"] == torch.__version__
+    assert "norm: instance" in (finished / "config.yaml").read_text()
+
+
+def test_skipped_files_name_exactly_the_broken_ones_once(finished: Path) -> None:
+    lines = (finished / "skipped_files.txt").read_text().splitlines()
+    assert sorted(Path(line.split("\t")[0]).name for line in lines) == ["empty.jpg", "text.png"]
+    assert all(line.split("\t")[1] for line in lines)
+
+
+def test_metrics_file_has_a_row_for_every_step_and_validation(finished: Path) -> None:
+    for name in LOSSES:
+        assert list(logged(finished, f"train/{name}")) == list(range(1, 9))
+        assert list(logged(finished, f"val/{name}")) == [3, 6, 8]
+    loss, content, style = (logged(finished, f"train/{name}") for name in LOSSES[:3])
+    for step in loss:
+        assert loss[step] == pytest.approx(content[step] + 10 * style[step], rel=1e-5)
+        layers = [logged(finished, f"train/{name}")[step] for name in LOSSES[3:]]
+        assert style[step] == pytest.approx(math.fsum(layers), rel=1e-5)
+    assert all(value > 0 for value in logged(finished, "train/grad_norm").values())
+    assert all(value > 0 for value in logged(finished, "train/pairs_per_second").values())
+
+
+def test_learning_rate_decays_as_in_the_authors_code(finished: Path) -> None:
+    """Oracle: lr / (1 + t * 5e-5) for the step that follows t steps; scale=demo starts at 1e-3."""
+    rates = logged(finished, "train/lr")
+    assert rates == {step: pytest.approx(1e-3 / (1 + (step - 1) * 5e-5), rel=1e-6) for step in range(1, 9)}
+
+
+def test_wandb_run_holds_the_same_curves_on_the_axis_of_steps(finished: Path) -> None:
+    """Oracle: metrics.csv; read back from the record file that W&B wrote."""
+    (record,) = offline_runs(finished)
+    assert (record.project, record.name, record.exit_code) == ("adain_lit", "ablation_indec", 0)
+    assert record.tags == ("ablation",)
+    assert record.metrics["*"] == "trainer/global_step"
+    assert record.config["model"]["norm"] == "instance"
+    for name in (*(f"train/{n}" for n in LOSSES), *(f"val/{n}" for n in LOSSES), "train/lr", "train/grad_norm"):
+        values = {row["trainer/global_step"]: row[name] for row in record.history if name in row}
+        assert values == pytest.approx(logged(finished, name)), name
+    pictures = [row for row in record.history if "val/pictures.filenames" in row]
+    assert [row["trainer/global_step"] for row in pictures] == [3, 6, 8]
+    for row in pictures:
+        (path,) = finished.glob(f"wandb/offline-run-*/files/{row['val/pictures.filenames'][0]}")
+        assert path.stat().st_size > 0
+
+
+def test_tensorboard_holds_the_same_curves(finished: Path) -> None:
+    events = EventAccumulator(str(finished / "tensorboard"))
+    events.Reload()
+    for name in ("train/content_loss", "train/style_loss", "val/content_loss", "val/style_loss", "train/lr"):
+        values = {event.step: event.value for event in events.Scalars(name)}
+        assert values == pytest.approx(logged(finished, name), rel=1e-5), name
+    assert [image.step for image in events.Images("val/pictures")] == [3, 6, 8]
+
+
+def test_best_checkpoint_is_that_of_the_least_validation_loss(finished: Path) -> None:
+    losses = logged(finished, "val/loss")
+    best = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == min(losses, key=lambda step: losses[step])
+
+
+def test_checkpoint_stylises_as_the_trained_network_did(finished: Path) -> None:
+    """Oracle: the third column of the last grid, written by the run itself."""
+    module = StyleTransferModule.load_from_checkpoint(finished / "checkpoints" / "last.ckpt", weights_only=True).eval()
+    with Image.open(finished / "grids" / "step_000008.png") as image:
+        tiles = [image.crop((4 + 36 * i, 4, 36 + 36 * i, 36)) for i in range(3)]
+    content, style, stylized = (to_tensor(tile).unsqueeze(0) / 255 for tile in tiles)
+    with torch.no_grad():
+        assert (module(content, style) - stylized).abs().max() < 2 / 255
+
+
+def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
+    tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two experiments by glob and two values of lambda; the runs with lambda 3 fail after their first step."""
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        "-m",
+        *tiny(photographs, paintings),
+        "logger=wandb",
+        "experiment=glob(ablation_?ndec)",
+        "model.style_weight=1,3",
+        "+callbacks.fail._target_=test_train.FailIf",
+        "+callbacks.fail.style_weight=${model.style_weight}",
+        "+callbacks.fail.fatal=3",
+    ]
+    with pytest.raises(RuntimeError, match="made to fail"):
+        run_here(train.main, arguments, monkeypatch)
+    (sweep,) = (tmp_path / "outputs" / "multirun").iterdir()
+    folders = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    systems = ("ablation_bndec", "ablation_indec")
+    names = [f"{system}_data.resize=40" for system in systems for _ in (1, 3)]
+    assert [name.split("_", 1)[1][: len(start)] for name, start in zip(folders, names, strict=True)] == names
+    records = offline_runs(sweep)
+    assert [record.name for record in records] == [system for system in systems for _ in (1, 3)]
+    assert [record.exit_code for record in records] == [0, 1, 0, 1]
+    assert {record.group for record in records} == {sweep.name}
+    assert len({record.run_id for record in records}) == 4
+
+
+def test_resumed_run_goes_on_under_the_same_wandb_id(
+    tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), "logger=wandb"]
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert run_here(train.main, [*arguments, "resume=last", "trainer.max_steps=4"], monkeypatch) == 0
+    first, second = offline_runs(tmp_path)
+    assert first.run_id == second.run_id
+    steps = [[row["trainer/global_step"] for row in r.history if "train/loss" in row] for r in (first, second)]
+    assert steps == [[1, 2], [3, 4]]
+
+
+def test_multirun_with_processes_of_its_own_is_refused_in_one_line(
+    tmp_path: Path,
+    photographs: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["-m", *tiny(photographs, paintings), "trainer.strategy=ddp", "trainer.devices=2", "seed=0"]
+    assert run_here(train.main, arguments, monkeypatch) == 2
+    assert "give each run one device (trainer.devices=1)" in capfd.readouterr().err
+
+
+def test_paper_scale_trains_the_decoder_and_nothing_else(
+    tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: 3 505 219 parameters, by hand from the mirrored VGG-19; the encoder's are as they were."""
+    seen: dict[str, Any] = {}
+
+    class Watch(Callback):
+        def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+            seen["before"] = {k: v.clone() for k, v in module.state_dict().items()}
+
+        def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+            seen["after"] = module.state_dict()
+            seen["trained"] = sum(p.numel() for group in trainer.optimizers[0].param_groups for p in group["params"])
+            seen["losses"] = [float(v) for v in trainer.callback_metrics.values()]
+
+    monkeypatch.setattr("commands.Watch", Watch, raising=False)
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        *tiny(photographs, paintings),
+        "scale=paper",
+        "model.encoder=random",
+        "+callbacks.w._target_=commands.Watch",
+    ]
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert seen["trained"] == 3_505_219
+    assert all(math.isfinite(value) for value in seen["losses"])
+    for key, value in seen["before"].items():
+        assert torch.equal(value, seen["after"][key]) == key.startswith("net.encoder."), key
