@@ -181,6 +181,15 @@ def test_folder_unpacked_by_hand_is_only_listed(
     assert len(read_list(tmp_path / "coco" / "val2017.txt")) == 3
 
 
+def test_kept_archive_repairs_a_full_folder(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(prepare.COCO_PICTURES, "val2017", 4)
+    coco(mirror, tmp_path, "--keep-archive")
+    (tmp_path / "coco" / "val2017.txt").unlink()
+    (tmp_path / "coco" / "val2017" / "000000000009.jpg").write_bytes(b"")
+    assert coco(mirror, tmp_path) == 0
+    assert len(read_list(tmp_path / "coco" / "val2017.txt")) == 3
+
+
 def test_wanted_checksum_is_enforced_before_and_after(
     mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,7 +257,7 @@ def test_ctrl_c_ends_the_process_with_130_and_one_line(mirror: Mirror, tmp_path:
 
 
 def test_start_needs_neither_torch_nor_lightning_nor_hydra() -> None:
-    code = "import sys, adain_lit.prepare; print({'torch', 'lightning', 'hydra', 'PIL'} & set(sys.modules))"
+    code = "import sys, adain_lit.prepare; print({'torch', 'lightning', 'hydra', 'wandb'} & set(sys.modules))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -62,7 +62,7 @@ class _CocoSplit:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` and return the exit status: 0, 2 for an error, 130 for Ctrl-C."""
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         arguments.run(arguments)
     except InputError as error:
         return _fail(str(error), 2)
@@ -168,9 +168,10 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m adain_lit.prepare", description="Make training data ready; see docs/data.md.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The command line of this module."""
+    whole = _Parser(prog="python -m adain_lit.prepare", description="Make training data ready; see docs/data.md.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
     jobs = _Parser(add_help=False)
     jobs.add_argument(
         "--jobs",
@@ -205,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     divide.add_argument("--val", type=float, required=True, metavar="FRACTION", help="for validation, such as 0.05")
     divide.add_argument("--test", type=float, default=0.0, metavar="FRACTION", help="for the test (default: none)")
     divide.set_defaults(run=split)
-    return parser
+    return whole
 
 
 def _positive(text: str) -> int:

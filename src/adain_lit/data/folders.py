@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[P
         root: the folder; its own name plays no part.
         fraction: share to hold out, in (0, 1).
     """
-    shares = {path: _share(path.relative_to(root).as_posix()) for path in paths}
+    shares = {path: place_in_split(path.relative_to(root).as_posix()) for path in paths}
     ordered = sorted(shares.values())
     threshold = min(max(fraction, ordered[0]), ordered[-2:][0])  # at least one held out, at least one to train on
     held_out = [path for path in paths if shares[path] <= threshold]
@@ -53,6 +54,7 @@ def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[P
     return train or held_out, held_out
 
 
-def _share(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) / 2**64
+def place_in_split(name: str) -> float:
+    """A number in [0, 1) that depends on a relative path alone, however the file system composes its letters."""
+    digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6]) / 2**48

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import unicodedata
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from adain_lit.data.folders import find_images, place_in_split
 from adain_lit.errors import InputError
+from adain_lit.images import ImageReadError, read_image, write_atomically
 
 FORMAT_VERSION = 1
 _HEADER = re.compile(r"# adain_lit picture list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
@@ -130,8 +131,6 @@ def check_pictures(
     Raises:
         InputError: if `root` is not a folder, or has no picture in it.
     """
-    from adain_lit.data.folders import find_images  # imports torch, which a reader of lists need not wait for
-
     root = Path(os.path.abspath(root))
     names = [path.relative_to(root).as_posix() for path in find_images(root)]
     with warnings.catch_warnings():
@@ -165,15 +164,13 @@ def split_list(pictures: PictureList, *, val: float, test: float = 0.0) -> tuple
         raise InputError(f"val={val} and test={test}: needed are fractions from 0 whose sum is below 1")
     parts: tuple[list[PictureEntry], list[PictureEntry], list[PictureEntry]] = ([], [], [])
     for entry in pictures.entries:
-        place = _place(entry.path)
+        place = place_in_split(entry.path)
         parts[1 if place < val else 2 if place >= 1 - test else 0].append(entry)
     train, validation, tested = (PictureList(pictures.root, tuple(part)) for part in parts)
     return train, validation, tested
 
 
 def _check(root: Path, name: str) -> PictureEntry | BrokenPicture:
-    from adain_lit.images import ImageReadError, read_image
-
     try:
         _writable(name)
         image = read_image(root / name)
@@ -184,12 +181,6 @@ def _check(root: Path, name: str) -> PictureEntry | BrokenPicture:
     except InputError as error:
         return BrokenPicture(name, str(error))
     return PictureEntry(name, sha256, image.width, image.height)
-
-
-def _place(path: str) -> float:
-    """A number in [0, 1) that depends on the path only, however the file system composes its letters."""
-    digest = hashlib.sha256(unicodedata.normalize("NFC", path).encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _parse(path: Path, line: str) -> PictureEntry:
@@ -226,6 +217,4 @@ def _relative_root(root: Path, folder: Path) -> str:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from adain_lit.images import write_atomically  # imports torch
-
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))

@@ -1,0 +1,159 @@
+"""What the documents say exists and runs; modules import lower floors only; a wheel is complete."""
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adain_lit import evaluate, prepare, train
+from adain_lit.config import conf_dir
+from commands import TINY, run_here
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PAPER_MAP = (ROOT / "docs" / "paper_map.md").read_text("utf-8")
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str, program: str) -> list[list[str]]:
+    """Arguments of each command line of a module in the shell blocks of a document."""
+    joined = "\n".join(code_blocks(text, "bash")).replace("\\\n", " ")
+    prefix = f"python -m {program}"
+    lines = [line.split("#")[0].strip() for line in joined.splitlines()]
+    return [shlex.split(line[len(prefix) :]) for line in lines if re.match(re.escape(prefix) + r"( |$)", line)]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, photographs: Path, paintings: Path) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
+        assert run_here(train.main, [*TINY, *folders], patch) == 0
+    (found,) = folder.glob("outputs/*/*/checkpoints/best.ckpt")
+    return found
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.train"), ids=" ".join)
+def test_every_training_command_of_readme_runs(
+    arguments: list[str],
+    checkpoint: Path,
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command itself, with small pictures, two steps and random weights in place of what takes hours."""
+    monkeypatch.chdir(tmp_path)
+    resumed = tmp_path / "outputs" / "enc_adain_dec"
+    resumed.mkdir(parents=True)
+    (resumed / "2026-01-01_00-00-00").symlink_to(checkpoint.parents[1])
+    swapped = [text for text in arguments if not re.match(r"data=|data\.\w+_dir=|trainer\.max_steps=", text)]
+    folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}", "model.encoder=random"]
+    scale = [] if "--help" in arguments else [*TINY, *folders, "model.encoder_widths=compact"]
+    assert run_here(train.main, [*swapped, *scale], monkeypatch) == 0
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.evaluate"), ids=" ".join)
+def test_every_evaluation_command_of_readme_runs(
+    arguments: list[str], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = str(checkpoint.parents[1])
+    assert run_here(evaluate.main, [text.replace("RUN", run) for text in arguments], monkeypatch) == 0
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/data.md"])
+def test_every_prepare_command_of_the_documents_parses(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = commands((ROOT / document).read_text("utf-8"), "adain_lit.prepare")
+    assert found
+    for arguments in found:
+        prepare.parser().parse_args(arguments)
+
+
+def test_python_of_readme_runs(checkpoint: Path) -> None:
+    (code,) = code_blocks(README, "python")
+    variables: dict[str, Any] = {"content": torch.rand(1, 3, 40, 56), "style": torch.rand(1, 3, 48, 32)}
+    exec(code.replace("RUN", str(checkpoint.parents[1])), variables)
+    assert variables["stylized"].shape == (1, 3, 40, 56)
+
+
+def test_experiments_of_readme_are_those_that_exist() -> None:
+    for path in (conf_dir() / "experiment").glob("*.yaml"):
+        assert f"`{path.stem}`" in README, path.stem
+
+
+def test_paper_map_names_what_exists() -> None:
+    names = re.findall(r"`((?:adain_lit|torch)\.[\w.]+)`", PAPER_MAP)
+    assert len(names) > 20
+    for name in names:
+        resolve(name)
+    files = re.findall(r"`(conf/[\w./]+)`", PAPER_MAP)
+    assert files
+    for file in files:
+        assert (ROOT / file).is_file(), file
+
+
+def resolve(name: str) -> Any:
+    """The object that a dotted name stands for."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:i]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[i:]:
+            value = getattr(value, part)
+        return value
+    raise AssertionError(f"{name} does not exist")
+
+
+def test_modules_import_lower_floors_only() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_source_files_are_short() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in (ROOT / "src").rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
+def test_constraints_pin_every_dependency() -> None:
+    pins = (ROOT / "constraints.txt").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        name = re.split(r"[<>=]", requirement)[0].lower().replace("_", "[_-]").replace("-", "[_-]")
+        assert re.search(rf"^{name}==\S+$", pins.lower(), re.MULTILINE), requirement
+
+
+def test_wheel_trains_from_another_folder(tmp_path: Path, photographs: Path, paintings: Path) -> None:
+    """Built, unpacked and run with nothing of the checkout in reach."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run([sys.executable, "-m", *install], check=True)
+    # -S leaves out the site folder and with it the editable install; its libraries are put back behind the wheel
+    libraries = [path for path in sys.path if path.endswith("site-packages")]
+    code = (
+        f"import sys; sys.path[:0] = {[str(site), *libraries]}; import adain_lit, adain_lit.train; "
+        f"assert adain_lit.__file__.startswith({str(site)!r}), adain_lit.__file__; adain_lit.train.main()"
+    )
+    folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
+    arguments = [sys.executable, "-S", "-c", code, *TINY, *folders, "experiment=ablation_bndec"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run(arguments, cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(elsewhere.glob("outputs/ablation_bndec/*/curves.png"))) == 1
