@@ -138,8 +138,25 @@ def test_every_broken_file_is_refused_in_one_line_that_names_it(name: str, broke
     assert error.path == broken[name]
     assert error.reason
     assert str(error) == f"cannot read {broken[name]} as a picture: {error.reason}"
-    assert len(str(error).splitlines()) == 1
+    assert "\n" not in str(error)
     assert isinstance(error, InputError)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError("two\nlines "), "two lines"), (SyntaxError(""), "SyntaxError"), (MemoryError(), "MemoryError")],
+)
+def test_whatever_pillow_raises_becomes_one_line(
+    error: Exception, reason: str, good: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: ImageFile.ImageFile) -> None:
+        raise error
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(ImageReadError) as caught:
+        read_image(good["bmp"])
+    assert caught.value.reason == reason
+    assert caught.value.__cause__ is error
 
 
 def test_a_missing_file_is_no_such_file(tmp_path: Path) -> None:
@@ -339,7 +356,7 @@ def test_a_written_picture_is_read_again_in_the_format_of_its_suffix(suffix: str
     with Image.open(path) as written:
         assert written.format == formats[suffix]
     difference = np.abs(np.asarray(read_image(path)).astype(int) - np.asarray(image))
-    assert difference.mean() <= (pictures.WITH_LOSS if suffix in (".jpg", ".webp") else 0)
+    assert difference.mean() <= (10 if suffix in (".jpg", ".webp") else 0)
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -24,6 +24,7 @@ from adain_lit.data.pairs import (
     PictureStream,
     SkippedFile,
     StepBatches,
+    _generator,
     collate,
     read_held_out,
 )
@@ -217,6 +218,25 @@ def test_flipping_mirrors_half_of_the_crops_and_does_nothing_else(photographs: P
     unchanged = [torch.equal(a, b) for a, b in zip(plain, flipped, strict=True)]
     assert all(m != u for m, u in zip(mirrored, unchanged, strict=True))
     assert 70 <= sum(mirrored) <= 130
+
+
+def test_whether_a_crop_is_mirrored_does_not_depend_on_where_it_lies(tmp_path: Path) -> None:
+    """Oracle: the ramp falls from left to right in a mirrored crop; of 200 coins in each half about half are heads."""
+    source = stream([write_ramp(tmp_path / "ramp.bmp", 200, 150)], resize=None, flip=True)
+    drawn = crops(source, range(400))
+    mirrored = np.array([int(crop[0, 0, 0]) > int(crop[0, 0, -1]) for crop in drawn])
+    for side in (0, 1):
+        place = np.array([int(crop[side].min()) for crop in drawn])
+        half = place < np.median(place)
+        assert abs(mirrored[half].mean() - mirrored[~half].mean()) < 0.2
+
+
+def test_no_two_samples_share_random_numbers() -> None:
+    """Oracle: 53-bit numbers of independent generators never meet; neither do those of neighbours, however many are
+    drawn for replacements.
+    """
+    draws = [set(_generator(3, side, i).random(100)) for side in (CONTENT, STYLE) for i in range(10)]
+    assert len(set.union(*draws)) == 20 * 100
 
 
 def test_without_resizing_a_crop_is_a_window_of_the_picture(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from adain_lit.errors import InputError
 from adain_lit.nets.decoder import Decoder
 from adain_lit.nets.vgg import VGGEncoder
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 TINY = (4, 6, 8, 10, 12)
 LASTS = {"relu1_1": 1, "relu2_2": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}

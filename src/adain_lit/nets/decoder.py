@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,6 +50,21 @@ class Decoder(nn.Module):
             self.add_module(name, nn.Conv2d(channels, target, 3, padding=1, padding_mode="reflect"))
             if norm != "none" and target != 3:
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """He initialisation, and mid-grey out; the default of PyTorch lets the signal fade over nine layers."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        last = self.get_submodule(self.names[-1])
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        last.weight.mul_(0.2)
+        last.bias.fill_(0.5)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map fused features back to an image."""
