@@ -51,6 +51,7 @@ def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -62,7 +63,7 @@ def run(module: str, arguments: list[str], folder: Path) -> "subprocess.Complete
 
 
 class SignalAt(Callback):
-    """Sends this process a signal at the end of a step, or when the validation of that step begins.
+    """Sends this process and its workers a signal at the end of a step, or when the validation of that step begins.
 
     Args:
         step: number of the optimiser step.
@@ -83,7 +84,7 @@ class SignalAt(Callback):
 
     def _send(self, trainer: L.Trainer, *, validating: bool) -> None:
         if trainer.global_step == self.step and validating == self.validating:
-            os.kill(os.getpid(), self.number)
+            os.killpg(os.getpgrp(), self.number)  # workers too, as a terminal and a scheduler do
 
 
 def signal_at(step: int, number: int = signal.SIGKILL, *, validating: bool = False) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import skimage.data
-import torch
 from PIL import Image
+
+import adain_lit  # noqa: F401  # before torch, for the way its threads wait
 
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
 
@@ -51,6 +52,8 @@ def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
     """The same number of threads everywhere, so that sums are added in the same order."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

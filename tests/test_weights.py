@@ -140,6 +140,19 @@ def test_every_layout_gives_the_features_of_the_weights(
     assert_features_match(encoder, state, expected, last)
 
 
+@pytest.mark.parametrize(("layout", "key"), [(with_preprocess, "preprocess"), (as_vgg_normalised, "0")])
+def test_a_file_s_own_1x1_convolution_is_applied_first(
+    tmp_path: Path, layout: Callable[[State], State], key: str
+) -> None:
+    """Oracle: the picture through that convolution, whose matrix is not symmetric, then the weights by hand."""
+    state, images = plain_weights(), torch.rand(1, 3, 20, 17)
+    own = torch.tensor([[0.5, 1.0, -2.0], [3.0, 0.1, 0.7], [-1.0, 4.0, 0.2]]).view(3, 3, 1, 1)
+    path = save(layout(state) | {f"{key}.weight": own}, tmp_path / "own.safetensors")
+    expected = features_by_hand(state, F.conv2d(images, own, SHIFT), "rgb", "relu2_1")
+    actual = load_encoder(path, last="relu2_1")(images)["relu2_1"]
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * expected.max().item())
+
+
 @pytest.mark.parametrize("preprocessing", PREPROCESS)
 def test_preprocessing_can_be_given(tmp_path: Path, preprocessing: str) -> None:
     """Oracle: the picture preprocessed by hand; what is given overrides what the file tells."""
@@ -209,6 +222,10 @@ BATCH_NORM = {"features.1.weight": torch.ones(4), "features.1.running_mean": tor
 NOT_VGG: dict[str, tuple[Callable[[State], State], str]] = {
     "no convolution": (
         lambda state: {"layer1.0.weight": torch.ones(3, 3)},
+        "is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight",
+    ),
+    "linear layers": (
+        lambda state: {"0.weight": torch.ones(3, 3), "0.bias": torch.ones(3)},
         "is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight",
     ),
     "batch norm": (lambda state: as_torchvision(state) | BATCH_NORM, "has batch normalisation, which VGG-19 has not"),

@@ -24,7 +24,7 @@ from adain_lit.weights import read_checkpoint
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = {"num_workers", "compile", "channels_last", "val_pairs", "max_pixels"}
+MAY_CHANGE = {"num_workers", "cache", "compile", "channels_last", "val_pairs", "max_pixels"}
 """Arguments that a resumed run may give other values: they change no weight beyond rounding."""
 
 

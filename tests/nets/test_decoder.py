@@ -104,6 +104,19 @@ def test_outputs_can_lie_below_0_and_above_1() -> None:
     assert image[0, :, 0, 0].tolist() == [-2.0, 0.5, 3.0]
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_new_decoder_answers_to_its_features_around_mid_grey(inputs: int) -> None:
+    """Oracle: He et al. 2015 for the first convolutions (variance 2 / (9 C_in)), 0.2 of that and grey for RGB."""
+    torch.manual_seed(0)
+    decoder = Decoder("compact", inputs=inputs)
+    *convs, last = (module for module in decoder.children() if isinstance(module, nn.Conv2d))
+    for conv in convs:
+        assert conv.weight.std().item() == pytest.approx((2 / (9 * conv.in_channels)) ** 0.5, rel=0.1)
+        assert (conv.bias == 0).all()
+    assert last.weight.std().item() == pytest.approx(0.2 * (2 / (9 * last.in_channels)) ** 0.5, rel=0.15)
+    assert (last.bias == 0.5).all()
+
+
 def test_unknown_norm_is_refused_and_the_known_ones_are_listed() -> None:
     with pytest.raises(InputError, match=r"^unknown decoder norm 'layer'; known are none, batch, instance$"):
         Decoder(TINY, norm="layer")

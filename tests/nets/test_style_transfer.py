@@ -21,18 +21,19 @@ each_fusion = pytest.mark.parametrize("fusion", ["adain", "concat"])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def network(fusion: str = "adain", last: str = "relu4_1") -> StyleTransferNet:
-    """A tiny network whose pictures use the range [0, 1], so that a wrong picture is seen to be wrong."""
+    """A tiny network in float64 whose pictures use the range [0, 1], so that a wrong one is seen to be wrong."""
     encoder = VGGEncoder(TINY, last)
     initialise_randomly(encoder)
-    net = StyleTransferNet(encoder, fusion=fusion).requires_grad_(False)
+    net = StyleTransferNet(encoder, fusion=fusion).double().requires_grad_(False)
     generator = torch.Generator().manual_seed(3)
     for conv in net.decoder.children():
         assert isinstance(conv, nn.Conv2d)
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
+        nn.init.zeros_(conv.bias)
     last_conv, features = net.decoder.conv1_1, net.encode(random(1, 3, 48, 48, seed=9))
     image = net.decoder(net.fuse(features, [features]))
     last_conv.weight.mul_(0.3 / image.std())
@@ -46,7 +47,7 @@ def uses_the_range(image: Tensor) -> bool:
 
 def feature_maps(*sizes: tuple[int, int], seed: int = 0) -> list[Tensor]:
     """Features of two samples and five channels, each map with statistics of its own."""
-    return [(1 + i) * random(2, 5, *size, seed=seed + i).double() + i for i, size in enumerate(sizes)]
+    return [(1 + i) * random(2, 5, *size, seed=seed + i) + i for i, size in enumerate(sizes)]
 
 
 def part(shape: tuple[int, int], rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
@@ -92,7 +93,7 @@ def test_content_layer_may_lie_before_the_encoder_s_deepest() -> None:
     """Oracle: the net whose encoder ends at that layer (He weights come in the order of the layers)."""
     deep = VGGEncoder(TINY, "relu4_1")
     initialise_randomly(deep)
-    net = StyleTransferNet(deep, content_layer="relu3_1")
+    net = StyleTransferNet(deep, content_layer="relu3_1").double()
     content = random(1, 3, 20, 12)
     assert torch.equal(net.encode(content), network(last="relu3_1").encode(content))
     assert net(content, content).shape == content.shape
@@ -103,13 +104,13 @@ def test_content_layer_may_lie_before_the_encoder_s_deepest() -> None:
 def test_output_is_the_top_left_of_the_decoded_features_clipped(fusion: str) -> None:
     """Oracle: encoder, fusion by NumPy, decoder and clipping, called one after the other."""
     net, content, style = network(fusion), random(2, 3, 21, 30), random(2, 3, 21, 30, seed=1)
-    c, s = (net.encoder(x)["relu4_1"].double() for x in (content, style))
-    decoded = net.decoder(torch.from_numpy(fuse_by_numpy(fusion, c, s)).float())
+    c, s = (net.encoder(x)["relu4_1"] for x in (content, style))
+    decoded = net.decoder(torch.from_numpy(fuse_by_numpy(fusion, c, s)))
     assert decoded.shape[2:] == (24, 32)
     out = net(content, style)
     assert uses_the_range(out)
     assert decoded.min() < 0 or decoded.max() > 1
-    torch.testing.assert_close(out, decoded[..., :21, :30].clamp(0, 1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, decoded[..., :21, :30].clamp(0, 1), rtol=0, atol=1e-8)
 
 
 def test_decoded_picture_is_not_clipped_outside_forward() -> None:
@@ -128,7 +129,7 @@ def test_alpha_0_is_the_decoded_content(masked: bool) -> None:
     out = net(content, random(2, 3, 16, 16, seed=1), alpha=0.0, masks=masks)
     expected = net.decoder(net.encoder(content)["relu4_1"])[..., :21, :30].clamp(0, 1)
     assert uses_the_range(expected)
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -164,7 +165,7 @@ def test_equal_styles_equal_one_of_them(fusion: str) -> None:
     net, content, style = network(fusion), random(1, 3, 21, 30), random(1, 3, 18, 15, seed=1)
     one = net(content, style)
     assert uses_the_range(one)
-    torch.testing.assert_close(net(content, [style] * 3, weights=[1, 5, 2]), one, rtol=0, atol=1e-5)
+    torch.testing.assert_close(net(content, [style] * 3, weights=[1, 5, 2]), one, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -185,7 +186,7 @@ def test_order_of_styles_with_their_weights_and_masks_does_not_matter(fusion: st
         )
 
     first = stylise((0, 1, 2), (0, 1, 2))
-    torch.testing.assert_close(stylise((2, 0, 1), (2, 0, 1)), first, rtol=0, atol=1e-5)
+    torch.testing.assert_close(stylise((2, 0, 1), (2, 0, 1)), first, rtol=0, atol=1e-8)
     assert (stylise((0, 1, 2), (2, 0, 1)) - first).abs().max() > 1e-2
 
 
@@ -219,7 +220,7 @@ def test_regions_of_a_picture_follow_their_pixels() -> None:
     c, *s = (net.encode(x) for x in (content, *styles))
     out = net(content, styles, masks=[pixels, 1 - pixels])
     expected = net.decode(net.fuse(c, s, masks=[cells, 1 - cells]), (32, 40)).clamp(0, 1)
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-8)
     assert (out - net(content, styles[::-1], masks=[pixels, 1 - pixels])).abs().max() > 1e-2
 
 
@@ -251,7 +252,7 @@ def test_overlapping_masks_share_in_proportion_to_weight_times_mask(fusion: str)
 def test_soft_masks_follow_the_documented_formula(alpha: float) -> None:
     """Oracle: t = c + cover / sum(w m) * sum w_k m_k (S_k - c) in NumPy, S_k by the statistics weighted with m_k."""
     content, *styles = feature_maps((6, 8), (4, 4), (5, 3))
-    masks = [random(2, 1, 6, 8, seed=7).double() * 0.9, random(2, 1, 6, 8, seed=8).double()]
+    masks = [random(2, 1, 6, 8, seed=7) * 0.9, random(2, 1, 6, 8, seed=8)]
     masks[1][..., :2] = 0
     shares = (0.2, 0.8)
     changes = [fuse_by_numpy("adain", content, s, m) - content.numpy() for s, m in zip(styles, masks, strict=True)]
@@ -272,7 +273,7 @@ def test_one_full_mask_equals_none(fusion: str) -> None:
     expected = net(content, style, alpha=0.7)
     assert uses_the_range(expected)
     for mask in (torch.ones(2, 1, 21, 30), torch.ones(2, 1, 5, 4), torch.ones(2, 1, 21, 30, dtype=torch.bool)):
-        torch.testing.assert_close(net(content, style, alpha=0.7, masks=[mask]), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(net(content, style, alpha=0.7, masks=[mask]), expected, rtol=0, atol=1e-8)
 
 
 def test_masks_are_resized_by_area() -> None:
@@ -300,7 +301,7 @@ def test_one_batch_of_styles_is_one_style() -> None:
     assert torch.equal(out, net(content, [style]))
     for n in range(2):
         alone = net(content[n : n + 1], style[n : n + 1])
-        torch.testing.assert_close(out[n : n + 1], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(out[n : n + 1], alone, rtol=0, atol=1e-8)
 
 
 nan, inf = math.nan, math.inf

@@ -21,6 +21,7 @@ from adain_lit.data.pairs import (
     SkippedFile,
     StepBatches,
     collate,
+    ignore_signals,
     read_held_out,
 )
 from adain_lit.errors import InputError
@@ -49,6 +50,7 @@ class PairedDataModule(L.LightningDataModule):
         seed: seed of the samples, 0 or more.
         val_pairs: number of fixed validation pairs.
         num_workers: processes that read pictures; 0 reads in the training process.
+        cache: how many decoded pictures of each side a worker keeps in memory; worth it for small folders.
         max_pixels: larger pictures are skipped.
 
     Raises:
@@ -70,6 +72,7 @@ class PairedDataModule(L.LightningDataModule):
         seed: int = 0,
         val_pairs: int = 32,
         num_workers: int = 2,
+        cache: int = 0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         super().__init__()
@@ -81,6 +84,7 @@ class PairedDataModule(L.LightningDataModule):
             ("val_pairs", val_pairs, 1),
             ("seed", seed, 0),
             ("num_workers", num_workers, 0),
+            ("cache", cache, 0),
         ):
             if value < least:
                 raise InputError(f"data.{name} is {value}; it must be at least {least}")
@@ -106,7 +110,7 @@ class PairedDataModule(L.LightningDataModule):
         if stage in ("fit", None):
             self._require_readable(contents, h.content_dir)
             self._require_readable(styles, h.style_dir)
-            crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "max_pixels")}
+            crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "cache", "max_pixels")}
             self.train_set = PairDataset(
                 PictureStream(contents, stream=CONTENT, source=h.content_dir, **crops),
                 PictureStream(styles, stream=STYLE, source=h.style_dir, **crops),
@@ -159,6 +163,7 @@ class PairedDataModule(L.LightningDataModule):
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=collate,
+            worker_init_fn=ignore_signals,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=workers > 0,
         )

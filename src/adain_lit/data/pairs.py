@@ -1,8 +1,9 @@
 """Training samples as a pure function of (seed, index), and the held-out pictures of validation and evaluation."""
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,7 @@ class PictureStream:
         crop: side of the crop, in pixels.
         flip: mirror half of the crops.
         max_pixels: larger pictures count as unreadable.
+        cache: how many decoded pictures each process keeps in memory.
         source: what a person calls the files, for messages.
     """
 
@@ -70,6 +72,7 @@ class PictureStream:
         crop: int = 256,
         flip: bool = False,
         max_pixels: int = MAX_PIXELS,
+        cache: int = 0,
         source: str = "the list",
     ) -> None:
         self.paths = paths
@@ -78,7 +81,7 @@ class PictureStream:
         self.resize = resize
         self.crop = crop
         self.flip = flip
-        self.max_pixels = max_pixels
+        self.read = lru_cache(cache)(partial(read_image, max_pixels=max_pixels))
         self.source = source
         self.unreadable: set[int] = set()  # known in this process; saves reading them again, changes no sample
 
@@ -92,7 +95,7 @@ class PictureStream:
         while len(self.unreadable) < len(self.paths):
             if choice not in self.unreadable:
                 try:
-                    picture = read_image(self.paths[choice], max_pixels=self.max_pixels)
+                    picture = self.read(self.paths[choice])
                 except ImageReadError as error:
                     self.unreadable.add(choice)
                     skipped.append(SkippedFile(str(error.path), error.reason))
@@ -185,6 +188,15 @@ def collate(samples: Sequence[PairBatch]) -> PairBatch:
     return PairBatch(
         torch.stack(contents), torch.stack(styles), torch.stack(numbers), [s for part in skipped for s in part]
     )
+
+
+def ignore_signals(worker: int) -> None:
+    """Let a loader's worker live on when Ctrl-C or a scheduler signals the whole process group.
+
+    The training process decides what a signal means; it needs its workers until the step in progress is complete.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def read_held_out(

@@ -122,31 +122,26 @@ def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
 
 @torch.no_grad()
 def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
-    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine.
-
-    Behind the first layer every filter has mean 0: its input is positive throughout, so that a filter with another
-    mean would be on, or off, for all pictures alike.
-    """
+    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine."""
     generator = torch.Generator().manual_seed(seed)
-    for name, conv in encoder.convs():
+    for _, conv in encoder.convs():
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
-        if name != "conv1_1":
-            conv.weight.sub_(conv.weight.mean(dim=(1, 2, 3), keepdim=True))
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)
 
 
 @torch.no_grad()
-def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor]) -> dict[str, Tensor]:
+def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor], *, least: float = 0.01) -> dict[str, Tensor]:
     """Mean activation of each channel after each ReLU, over all cells of all images.
 
     Args:
         encoder: any weights.
         images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
+        least: what a channel counts at least, as a share of its layer's mean. One that is hardly ever active would
+            outshout the others wherever it is, if it were brought up to mean 1.
 
     Returns:
-        From convolution name to a vector (C,) in float32. A channel that is hardly ever active counts as 1 % of its
-        layer's mean: to bring it up to mean 1 would blow it up wherever it is active after all.
+        From convolution name to a vector (C,) in float32.
     """
     layers = [name.replace("conv", "relu") for name in encoder.conv_names]
     sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
@@ -157,7 +152,7 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor]) -> dict[str,
             sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
             cells[name] += x.numel() // x.shape[1]
     means = {name: (total / max(cells[name], 1)).float() for name, total in sums.items()}
-    floors = {name: 0.01 * float(mean.mean()) or 1.0 for name, mean in means.items()}
+    floors = {name: least * float(mean.mean()) or 1.0 for name, mean in means.items()}
     return {name: mean.clamp(min=floors[name]) for name, mean in means.items()}
 
 

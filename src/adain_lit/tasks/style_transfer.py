@@ -17,6 +17,8 @@ from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest, mean_activations, no
 from adain_lit.weights import checksum, load_encoder
 
 ENCODER_PREFIX = "net.encoder."
+LEAST_ACTIVATION, LEAST_ACTIVATION_RANDOM = 0.01, 0.1
+"""Least mean activation, see `mean_activations`. Below 1 % VGG-19 has no channel; random weights have many."""
 
 
 class StyleTransferModule(L.LightningModule):
@@ -185,7 +187,9 @@ class StyleTransferModule(L.LightningModule):
 
     def normalize_encoder(self, images: Iterable[Tensor]) -> None:
         """Scale every channel of the encoder to mean activation 1 over `images`, each (N, 3, H, W) in [0, 1]."""
-        self._divide_encoder(mean_activations(self.net.encoder, (batch.to(self.device) for batch in images)))
+        least = LEAST_ACTIVATION_RANDOM if self.hparams["encoder"] == "random" else LEAST_ACTIVATION
+        on_device = (batch.to(self.device) for batch in images)
+        self._divide_encoder(mean_activations(self.net.encoder, on_device, least=least))
 
     def _divide_encoder(self, means: dict[str, Tensor]) -> None:
         normalize_activations(self.net.encoder, means)
