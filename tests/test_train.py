@@ -48,6 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photographs: Path, painti
         f"data.style_dir={paintings}",
         "logger=[csv,wandb,tensorboard]",
         "trainer.max_steps=8",
+        "model.style_weight=10",
         "trainer.val_check_interval=3",
         "callbacks.checkpoints.keep_every_n_steps=4",
         "experiment=ablation_indec",

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from adain_lit.data import pairs
 from adain_lit.data.folders import find_images
 from adain_lit.data.pairs import (
     CONTENT,
@@ -29,6 +30,7 @@ from adain_lit.data.pairs import (
     read_held_out,
 )
 from adain_lit.errors import InputError
+from adain_lit.images import read_image
 
 CROP = 12
 
@@ -357,3 +359,21 @@ def test_held_out_files_none_of_which_can_be_read_give_no_picture_and_all_reason
     read, skipped = read_held_out([tmp_path / "a.jpg", tmp_path / "b.jpg"], limit=5, resize=8, size=8)
     assert read.shape == (0, 3, 8, 8)
     assert [s.reason for s in skipped] == ["no such file"] * 2
+
+
+def test_kept_pictures_change_no_sample_and_are_read_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the stream that keeps nothing."""
+    paths = find_images(photographs)
+    reads: list[Path] = []
+
+    def counted(path: Path, **limits: int) -> Image.Image:
+        reads.append(path)
+        return read_image(path, **limits)
+
+    monkeypatch.setattr(pairs, "read_image", counted)
+    plain, keeping = (PictureStream(paths, seed=3, stream=CONTENT, resize=40, crop=32, cache=n) for n in (0, 4))
+    crops = [plain[i][0] for i in range(18)]
+    assert len(reads) == 18
+    reads.clear()
+    assert all(torch.equal(keeping[i][0], crop) for i, crop in enumerate(crops))
+    assert len(reads) == 4 + 3 * 2  # four are kept; the other two are read in each of three epochs

@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -81,9 +82,11 @@ class PictureStream:
         self.resize = resize
         self.crop = crop
         self.flip = flip
-        self.read = lru_cache(cache)(partial(read_image, max_pixels=max_pixels))
+        self.max_pixels = max_pixels
+        self.cache = cache
         self.source = source
         self.unreadable: set[int] = set()  # known in this process; saves reading them again, changes no sample
+        self.kept: dict[int, Image.Image] = {}
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
         """Crop number `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
@@ -95,7 +98,7 @@ class PictureStream:
         while len(self.unreadable) < len(self.paths):
             if choice not in self.unreadable:
                 try:
-                    picture = self.read(self.paths[choice])
+                    picture = self._read(choice)
                 except ImageReadError as error:
                     self.unreadable.add(choice)
                     skipped.append(SkippedFile(str(error.path), error.reason))
@@ -104,6 +107,14 @@ class PictureStream:
                     return (crop.flip(2) if self.flip and mirror < 0.5 else crop), skipped
             choice = int(generator.integers(len(self.paths)))
         raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as a picture")
+
+    def _read(self, choice: int) -> Image.Image:
+        if choice in self.kept:
+            return self.kept[choice]
+        picture = read_image(self.paths[choice], max_pixels=self.max_pixels)
+        if len(self.kept) < self.cache:
+            self.kept[choice] = picture
+        return picture
 
 
 class PairDataset(Dataset[PairBatch]):
