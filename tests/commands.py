@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,35 +64,41 @@ def run(module: str, arguments: list[str], folder: Path) -> "subprocess.Complete
 
 
 class SignalAt(Callback):
-    """Sends this process and its workers a signal at the end of a step, or when the validation of that step begins.
+    """Sends this process and its workers a signal.
 
     Args:
         step: number of the optimiser step.
         number: the signal.
-        validating: send it in the validation after the step instead.
+        moment: ``backward`` in the middle of the step, ``end`` of the step, or ``validation`` after it.
     """
 
-    def __init__(self, step: int, number: int = signal.SIGKILL, validating: bool = False) -> None:
+    def __init__(self, step: int, number: int, moment: str) -> None:
         self.step = step
         self.number = number
-        self.validating = validating
+        self.moment = moment
+
+    def on_before_backward(self, trainer: L.Trainer, *args: Any) -> None:
+        self._send(trainer.global_step + 1, "backward")
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._send(trainer, validating=False)
+        self._send(trainer.global_step, "end")
 
     def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._send(trainer, validating=True)
+        self._send(trainer.global_step, "validation")
 
-    def _send(self, trainer: L.Trainer, *, validating: bool) -> None:
-        if trainer.global_step == self.step and validating == self.validating:
-            os.killpg(os.getpgrp(), self.number)  # workers too, as a terminal and a scheduler do
+    def _send(self, step: int, moment: str) -> None:
+        if (step, moment) == (self.step, self.moment):
+            # to the whole group and from another process, as a terminal and a scheduler do
+            kill = ["kill", f"-{self.number}", "--", f"-{os.getpgrp()}"]
+            subprocess.run(kill, start_new_session=True, check=True)
+            time.sleep(0.5)  # what a dying worker sets off arrives within the step
 
 
-def signal_at(step: int, number: int = signal.SIGKILL, *, validating: bool = False) -> list[str]:
+def signal_at(step: int, number: int = signal.SIGKILL, *, moment: str = "end") -> list[str]:
     """Overrides that add `SignalAt` to a run."""
     return [
         "+callbacks.signal._target_=commands.SignalAt",
         f"+callbacks.signal.step={step}",
         f"+callbacks.signal.number={int(number)}",
-        f"+callbacks.signal.validating={str(validating).lower()}",
+        f"+callbacks.signal.moment={moment}",
     ]

@@ -67,9 +67,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, photographs: Path, painti
     [
         pytest.param(signal_at(5), 4, 0, id="killed after a validation"),
         pytest.param(signal_at(4), 3, 2, id="killed mid-way, two workers"),
-        pytest.param(signal_at(4, validating=True), 3, 0, id="killed while validating"),
-        pytest.param(signal_at(1, signal.SIGTERM), 1, 2, id="terminated"),
-        pytest.param(signal_at(4, signal.SIGINT, validating=True), 4, 0, id="interrupted while validating"),
+        pytest.param(signal_at(4, moment="validation"), 3, 0, id="killed while validating"),
+        pytest.param(signal_at(2, signal.SIGTERM, moment="backward"), 2, 2, id="terminated in a step, two workers"),
+        pytest.param(signal_at(4, signal.SIGINT, moment="validation"), 4, 0, id="interrupted while validating"),
     ],
 )
 def test_broken_off_and_resumed_run_equals_unbroken_run(

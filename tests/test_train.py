@@ -49,6 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photographs: Path, painti
         "logger=[csv,wandb,tensorboard]",
         "trainer.max_steps=8",
         "model.style_weight=10",
+        "model.unit_mean_images=8",  # meets the broken files before training does
         "trainer.val_check_interval=3",
         "callbacks.checkpoints.keep_every_n_steps=4",
         "experiment=ablation_indec",

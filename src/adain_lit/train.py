@@ -162,7 +162,7 @@ def _name_wandb_run(cfg: DictConfig, checkpoint: Path | None) -> None:
 def _close_wandb(loggers: list[Logger], exit_code: int) -> None:
     """End the W&B run of this job, as failed where it failed, so that the next job of a multirun has its own."""
     for logger in loggers:
-        if isinstance(logger, WandbLogger):
+        if isinstance(logger, WandbLogger) and logger._experiment is not None:  # else no run was ever begun
             logger.experiment.finish(exit_code=exit_code)
 
 

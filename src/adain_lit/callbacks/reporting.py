@@ -71,8 +71,8 @@ class SkippedFiles(Callback):
         """Number of files on the list."""
         return len(self._known)
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Go on with the list of the run that is resumed, and take what was found before training."""
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Go on with the list of the run that is resumed, and take what was found before the first batch."""
         if self.path.is_file():
             self._known = {line.split("\t")[0] for line in self.path.read_text("utf-8").splitlines()}
         data = getattr(trainer, "datamodule", None)
