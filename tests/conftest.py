@@ -1,5 +1,6 @@
 """Small real pictures and a quiet environment for every test."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,15 @@ def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for manner in list(MANNERS)[:5]:
         render_painting(manner, 7, size=(96, 80)).save(folder / f"{manner}.png")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command configures logging for its whole process; its handlers write to a stream that ends with the test."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -191,6 +193,28 @@ def test_resumed_run_goes_on_under_the_same_wandb_id(
     assert first.run_id == second.run_id
     steps = [[row["trainer/global_step"] for row in r.history if "train/loss" in row] for r in (first, second)]
     assert steps == [[1, 2], [3, 4]]
+
+
+class KillChildren(Callback):
+    """Kills this process's children, W&B's service among them, after the first step."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == 1:
+            for listed in Path("/proc/self/task").glob("*/children"):
+                for child in listed.read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+
+
+def test_training_goes_on_when_the_wandb_service_dies(tmp_path: Path, photographs: Path, paintings: Path) -> None:
+    kill = "+callbacks.kill._target_=test_train.KillChildren"
+    done = run(
+        "adain_lit.train", [*tiny(photographs, paintings), "logger=wandb", "trainer.max_steps=4", kill], tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("WandbLogger fails") == 1
+    (found,) = tmp_path.glob("outputs/*/*")
+    assert list(logged(found, "train/loss")) == [1, 2, 3, 4]
+    assert torch.load(found / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
 
 
 def test_multirun_with_processes_of_its_own_is_refused_in_one_line(

@@ -1,16 +1,24 @@
 """The log of a run as one CSV file that stays right when a run is broken off and resumed."""
 
 import csv
+import logging
 from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import Logger as FabricLogger
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from adain_lit.images import write_atomically
 
+log = logging.getLogger(__name__)
+
 Row = dict[str, str]
+AnyLogger = Logger | FabricLogger
+_reported: set[int] = set()
 
 
 class MetricsFile(Logger):
@@ -85,6 +93,29 @@ class MetricsFile(Logger):
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+def log_everywhere(loggers: Iterable[AnyLogger], values: Mapping[str, float], step: int) -> None:
+    """Hand values to every logger under the number of an optimiser step.
+
+    A logger other than `MetricsFile` that fails (a service that died, a full quota) is reported once and does not end
+    the training; the file holds the values in any case.
+    """
+    for logger in loggers:
+        if isinstance(logger, MetricsFile):
+            logger.log_metrics(dict(values), step)
+        else:
+            attempt(logger, partial(logger.log_metrics, dict(values), step))
+
+
+def attempt(logger: AnyLogger, action: Callable[[], object]) -> None:
+    """Do something with a logger that training can go on without; the first failure is reported."""
+    try:
+        action()
+    except Exception as error:  # whatever a service's client raises
+        if id(logger) not in _reported:
+            _reported.add(id(logger))
+            log.warning("%s fails (%s: %s); going on without it", type(logger).__name__, type(error).__name__, error)
 
 
 def read_rows(path: Path) -> tuple[list[str], list[Row]]:

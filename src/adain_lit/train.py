@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from adain_lit.callbacks import AtomicCheckpointIO, SkippedFiles
 from adain_lit.config import instantiate, last_checkpoint, run_command
 from adain_lit.errors import InputError
-from adain_lit.metrics_file import MetricsFile, read_rows
+from adain_lit.metrics_file import MetricsFile, attempt, read_rows
 from adain_lit.run_record import environment, plot_curves, write_json
 from adain_lit.weights import read_checkpoint
 
@@ -163,7 +164,7 @@ def _close_wandb(loggers: list[Logger], exit_code: int) -> None:
     """End the W&B run of this job, as failed where it failed, so that the next job of a multirun has its own."""
     for logger in loggers:
         if isinstance(logger, WandbLogger) and logger._experiment is not None:  # else no run was ever begun
-            logger.experiment.finish(exit_code=exit_code)
+            attempt(logger, partial(logger.experiment.finish, exit_code=exit_code))
 
 
 def _report(run: Path, skipped: list[SkippedFiles]) -> None:

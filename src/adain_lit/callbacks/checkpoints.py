@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from adain_lit.errors import InputError
 from adain_lit.images import write_atomically
+from adain_lit.metrics_file import attempt
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Checkpoints(Checkpoint):
                 f"{self.folder}; lower model.lr or use trainer.precision=bf16-mixed or 32-true"
             )
         for logger in trainer.loggers:
-            logger.save()
+            attempt(logger, logger.save)
         trainer.save_checkpoint(self.folder / name, weights_only=False)  # all of the state, not the weights alone
 
     def _note(self, number: int, frame: FrameType | None) -> None:

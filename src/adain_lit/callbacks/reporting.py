@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch, SkippedFile, collate
 from adain_lit.images import to_image, write_image
+from adain_lit.metrics_file import attempt, log_everywhere
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,8 @@ class PictureGrid(Callback):
         write_image(picture, self.folder / f"step_{step:06d}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                caption = "content, style, stylised"
-                logger.log_image("val/pictures", [picture], step=step, caption=[caption])
+                show = partial(logger.log_image, "val/pictures", [picture], step, caption=["content, style, stylised"])
+                attempt(logger, show)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("val/pictures", grid.cpu().clamp(0, 1), step)
 
@@ -123,8 +125,7 @@ class Throughput(Callback):
         step = trainer.global_step
         due = step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if due and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            for logger in trainer.loggers:
-                logger.log_metrics({"train/pairs_per_second": self._pairs / self._seconds}, step=step)
+            log_everywhere(trainer.loggers, {"train/pairs_per_second": self._pairs / self._seconds}, step)
             self._seconds, self._pairs = 0.0, 0
 
 

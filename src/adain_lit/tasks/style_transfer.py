@@ -12,6 +12,7 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
+from adain_lit.metrics_file import log_everywhere
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest, mean_activations, normalize_activations
 from adain_lit.weights import checksum, load_encoder
@@ -161,9 +162,7 @@ class StyleTransferModule(L.LightningModule):
         Not through ``self.log``, whose step is one less and which writes after a checkpoint of the step is saved: a
         run that dies between the two would lose the row.
         """
-        numbers = {name: float(value) for name, value in values.items()}
-        for logger in self.loggers:
-            logger.log_metrics(numbers, step=step)
+        log_everywhere(self.loggers, {name: float(value) for name, value in values.items()}, step)
 
     def configure_optimizers(self) -> Any:
         """Adam (Sec. 6.2), with the authors' decay of the learning rate."""
