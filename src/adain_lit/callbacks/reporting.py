@@ -77,6 +77,8 @@ class SkippedFiles(Callback):
         """Go on with the list of the run that is resumed, and take what was found before the first batch."""
         if self.path.is_file():
             self._known = {line.split("\t")[0] for line in self.path.read_text("utf-8").splitlines()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()  # an empty list says that nothing was skipped
         data = getattr(trainer, "datamodule", None)
         self._add(data.skipped if isinstance(data, PairedDataModule) else [])
 
@@ -91,7 +93,6 @@ class SkippedFiles(Callback):
         if not new:
             return
         self._known |= new.keys()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", errors="surrogateescape") as file:
             for path, reason in new.items():
                 file.write(f"{path}\t{reason}\n")
