@@ -90,7 +90,8 @@ class SignalAt(Callback):
         if (step, moment) == (self.step, self.moment):
             # to the whole group and from another process, as a terminal and a scheduler do
             kill = ["kill", f"-{self.number}", "--", f"-{os.getpgrp()}"]
-            subprocess.run(kill, start_new_session=True, check=True)
+            for _ in range(2):  # timeout(1) signals the process and then its group
+                subprocess.run(kill, start_new_session=True, check=True)
             time.sleep(0.5)  # what a dying worker sets off arrives within the step
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +17,9 @@ from adain_lit.images import write_atomically
 from adain_lit.metrics_file import attempt
 
 log = logging.getLogger(__name__)
+
+SECOND_SIGNAL_AFTER = 2.0
+"""Seconds within which signals count as one: timeout(1) and schedulers signal the process and its group at once."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -55,6 +59,7 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.best_step = 0
         self._signal: int | None = None
+        self._signalled = 0.0
         self._handlers: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,10 +137,13 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.folder / name, weights_only=False)  # all of the state, not the weights alone
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        log.warning("%s: leaving after this step; once more leaves now", signal.Signals(number).name)
+        now = time.monotonic()
+        if self._signal is None:
+            self._signal, self._signalled = number, now
+            log.warning("%s: leaving after this step; once more leaves now", signal.Signals(number).name)
+        elif now - self._signalled > SECOND_SIGNAL_AFTER:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def _leave_on_signal(self, trainer: L.Trainer) -> None:
         if self._signal is None:
