@@ -17,7 +17,8 @@ from torchvision.models import VGG19_Weights, vgg19
 
 from adain_lit.errors import InputError
 from adain_lit.nets.vgg import VGGEncoder
-from adain_lit.weights import checksum, load_encoder, read_checkpoint, read_state_dict
+from adain_lit.state_files import read_checkpoint, read_state_dict
+from adain_lit.weights import checksum, load_encoder
 
 WIDTHS = (4, 6, 8, 10, 12)
 CONVS = (
@@ -262,7 +263,9 @@ def test_missing_file_and_unknown_name_are_refused_alike(tmp_path: Path, name: s
     """Oracle: a name may be a mistyped path or the reverse, so the message lists both."""
     (tmp_path / "folder").mkdir()
     for weights in (tmp_path / name, str(tmp_path / name)):
-        message = f"no encoder weights {str(weights)!r}: neither torchvision, vgg_normalised or random, nor a file; "
+        message = (
+            f"no encoder weights {str(weights)!r}: neither compact, torchvision, vgg_normalised or random, nor a file; "
+        )
         with pytest.raises(InputError, match=f"^{re.escape(message)}give the path of a .safetensors or .pth file$"):
             load_encoder(weights)
 

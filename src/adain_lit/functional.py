@@ -27,20 +27,34 @@ def channel_stats(x: Tensor, mask: Tensor | None = None, *, eps: float = 1e-5) -
         return mean, (var + eps).sqrt()
     mask = mask.to(x.dtype)
     area = mask.sum(dim=(2, 3), keepdim=True)  # (N, 1, 1, 1)
-    if not bool((area > 0).all()):
-        raise InputError("a mask is empty; each mask needs at least one pixel above 0")
+    require_not_empty(bool((area > 0).all()))
     mean = (x * mask).sum(dim=(2, 3), keepdim=True) / area
     var = ((x - mean) ** 2 * mask).sum(dim=(2, 3), keepdim=True) / area
     return mean, (var + eps).sqrt()
 
 
-def adaptive_instance_norm(content: Tensor, style: Tensor, mask: Tensor | None = None, *, eps: float = 1e-5) -> Tensor:
+def require_not_empty(covers: bool) -> None:
+    """Refuse a mask that covers nothing, of which there are no statistics."""
+    if not covers:
+        raise InputError("a mask is empty; each mask needs at least one pixel above 0")
+
+
+def adaptive_instance_norm(
+    content: Tensor,
+    style: Tensor,
+    mask: Tensor | None = None,
+    *,
+    content_stats: tuple[Tensor, Tensor] | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
     """Give `content` the per-channel mean and standard deviation of `style` (Eq. 8).
 
     Args:
         content: features, shape (N, C, H, W).
         style: features, shape (N, C, H', W'); the spatial size may differ.
         mask: region of `content` to normalise within, shape (N, 1, H, W), in [0, 1]; None means everywhere.
+        content_stats: mean and standard deviation of the content, each (N, C, 1, 1), where `content` is a part of
+            it; None takes those of `content` itself.
         eps: added to the variances.
 
     Returns:
@@ -57,27 +71,43 @@ def adaptive_instance_norm(content: Tensor, style: Tensor, mask: Tensor | None =
             f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; "
             "batch size and channels must agree"
         )
-    content_mean, content_std = channel_stats(content, mask, eps=eps)
+    content_mean, content_std = channel_stats(content, mask, eps=eps) if content_stats is None else content_stats
     style_mean, style_std = channel_stats(style, eps=eps)
     scale = style_std / content_std  # (N, C, 1, 1)
     styled = torch.addcmul(style_mean - content_mean * scale, _full_precision(content), scale).to(content.dtype)
     return styled if mask is None else torch.lerp(content, styled, mask.to(content.dtype))
 
 
-def concatenate(content: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
+def condense(x: Tensor) -> Tensor:
+    """Two cells whose channels have the mean and standard deviation of `x`, (N, C, H, W) to (N, C, 1, 2).
+
+    For AdaIN they stand for the whole style, and take no room.
+    """
+    mean, std = channel_stats(x, eps=0.0)
+    return torch.cat((mean - std, mean + std), dim=3)
+
+
+def concatenate(
+    content: Tensor,
+    style: Tensor,
+    mask: Tensor | None = None,
+    *,
+    content_stats: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Stack content and style features along the channels, the Enc-Concat-Dec baseline of Sec. 7.2.
 
     Args:
         content: features, shape (N, C, H, W).
         style: features, shape (N, C, H', W'); brought to (H, W) bilinearly.
         mask: region that sees the style, shape (N, 1, H, W), in [0, 1]; elsewhere the content stands in for it.
+        content_stats: not used.
 
     Returns:
         Features, shape (N, 2C, H, W).
 
     The paper does not say how sizes are brought together; in training both are square and equal.
     """
-    if style.shape[2:] != content.shape[2:]:
+    if torch.compiler.is_exporting() or style.shape[2:] != content.shape[2:]:  # of sizes the exporter knows nothing
         style = F.interpolate(style, size=content.shape[2:], mode="bilinear", align_corners=False)
     if mask is not None:
         style = torch.lerp(content, style, mask.to(content.dtype))

@@ -18,7 +18,7 @@ from adain_lit.images import write_atomically
 from adain_lit.metrics_file import Row, read_rows
 
 PACKAGES = ("adain_lit", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "pillow")
-CURVES = (("content_loss", "content loss $L_c$ (Eq. 12)"), ("style_loss", "style loss $L_s$ (Eq. 13)"))
+CURVES = {"content_loss": "content loss $L_c$ (Eq. 12)", "style_loss": "style loss $L_s$ (Eq. 13)"}
 
 
 def environment() -> dict[str, Any]:
@@ -53,7 +53,9 @@ def plot_curves(metrics: Path, picture: Path, *, title: str = "") -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     if title:
         figure.suptitle(title)
-    for axes, (name, label) in zip(figure.subplots(1, 2), CURVES, strict=True):
+    logged = {name for row in rows for name in row}
+    curves = CURVES if "train/content_loss" in logged else {"loss": "loss"}
+    for axes, (name, label) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
         _draw(axes, rows, name)
         axes.set(xlabel="optimiser step", ylabel=label, yscale="log")
         axes.grid(alpha=0.3, which="both")

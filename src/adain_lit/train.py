@@ -21,7 +21,8 @@ from adain_lit.config import instantiate, last_checkpoint, run_command
 from adain_lit.errors import InputError
 from adain_lit.metrics_file import MetricsFile, attempt, read_rows
 from adain_lit.run_record import environment, plot_curves, write_json
-from adain_lit.weights import read_checkpoint
+from adain_lit.state_files import read_checkpoint
+from adain_lit.tasks import StyleTransferModule
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def train(cfg: DictConfig) -> float:
     data.prepare_data()
     data.setup("fit")  # now, so that a missing folder ends the run before anything is written
     module = instantiate(cfg.model, "model")
-    if cfg.model.encoder == "random":
+    if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random":
         log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
     if checkpoint:
         _require_same(checkpoint, module, data)

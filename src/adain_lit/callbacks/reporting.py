@@ -40,6 +40,8 @@ class PictureGrid(Callback):
         data = getattr(trainer, "datamodule", None)
         if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(data, PairedDataModule):
             return
+        if not getattr(pl_module, "stylizes", True):
+            return
         count = min(self.pairs, len(data.val_set))
         batch = collate([data.val_set[i] for i in range(count)])
         content, style = (x.to(pl_module.device).float() / 255 for x in (batch.content, batch.style))
@@ -173,7 +175,7 @@ class TrainingProgress(ProgressBar):
             return
         step = trainer.global_step
         if self._enabled and losses and (step % self.refresh_every_n_steps == 0 or bar.n == bar.initial):
-            names = ("content_loss", "style_loss")
+            names = [name for name in ("content_loss", "style_loss") if name in losses] or ["loss"]
             bar.set_postfix({n.removesuffix("_loss"): f"{float(losses[n]):.3f}" for n in names}, refresh=False)
         bar.update(step - bar.n)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.data.demo import DEMO, demo_paintings, demo_photographs
 from adain_lit.data.folders import find_images, hold_out
 from adain_lit.data.lists import read_list
 from adain_lit.data.pairs import (
@@ -26,9 +26,6 @@ from adain_lit.data.pairs import (
 )
 from adain_lit.errors import InputError
 from adain_lit.images import MAX_PIXELS
-
-DEMO = "demo"
-"""In place of a folder: the pictures of `adain_lit.data.demo`."""
 
 
 class PairedDataModule(L.LightningDataModule):

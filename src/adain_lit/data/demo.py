@@ -12,6 +12,9 @@ from adain_lit.data.paintings import MANNERS, render_painting
 from adain_lit.errors import InputError
 from adain_lit.images import write_image
 
+DEMO = "demo"
+"""In place of a folder: the pictures of this module."""
+
 TRAIN_PHOTOGRAPHS = (
     "astronaut.png",
     "brick.png",

@@ -2,7 +2,17 @@
 
 from adain_lit.nets.decoder import Decoder
 from adain_lit.nets.fusion import FUSIONS, Fusion
+from adain_lit.nets.loss_network import HeadedEncoder, LossNetwork
 from adain_lit.nets.style_transfer import StyleTransferNet
 from adain_lit.nets.vgg import WIDTHS, VGGEncoder
 
-__all__ = ["FUSIONS", "WIDTHS", "Decoder", "Fusion", "StyleTransferNet", "VGGEncoder"]
+__all__ = [
+    "FUSIONS",
+    "WIDTHS",
+    "Decoder",
+    "Fusion",
+    "HeadedEncoder",
+    "LossNetwork",
+    "StyleTransferNet",
+    "VGGEncoder",
+]

@@ -11,6 +11,9 @@ from adain_lit.nets.decoder import Decoder
 from adain_lit.nets.fusion import named_fusion
 from adain_lit.nets.vgg import VGGEncoder
 
+Stats = tuple[Tensor, Tensor]
+"""Mean and standard deviation of each channel, each (N, C, 1, 1)."""
+
 
 class StyleTransferNet(nn.Module):
     """T(c, s) = g(t), t = AdaIN(f(c), f(s)), with all runtime controls of Sec. 7.3 on one path.
@@ -26,10 +29,17 @@ class StyleTransferNet(nn.Module):
         self, encoder: VGGEncoder, *, fusion: str = "adain", norm: str = "none", content_layer: str | None = None
     ) -> None:
         super().__init__()
+        self.fusion_name = fusion
         self.fusion = named_fusion(fusion)
+        self.norm = norm
         self.content_layer = content_layer or encoder.last
         self.encoder = encoder.requires_grad_(False)
         self.decoder = Decoder(encoder.widths, self.content_layer, norm=norm, inputs=self.fusion.channels)
+
+    @property
+    def tileable(self) -> bool:
+        """Whether parts of a picture can go through one by one; instance norm in the decoder looks at the whole."""
+        return self.fusion.tileable and self.norm != "instance"
 
     def encode(self, images: Tensor) -> Tensor:
         """Features f(x) of the content layer, (N, 3, H, W) to (N, C, H', W')."""
@@ -44,6 +54,7 @@ class StyleTransferNet(nn.Module):
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
         masks: Sequence[Tensor] | None = None,
+        content_stats: Sequence[Stats] | None = None,
     ) -> Tensor:
         """Decoder input for K styles: Eqs. 8, 14 and 15 and the spatial control of Sec. 7.3 together.
 
@@ -61,6 +72,8 @@ class StyleTransferNet(nn.Module):
             alpha: degree of stylisation; 0 gives the content, 1 the styles.
             weights: K weights, not negative; divided by their sum. None weighs all alike.
             masks: K masks, each (N, 1, h, w) in [0, 1] at any size; brought to (H, W) by area. None: everywhere.
+            content_stats: where `content` is a tile, the mean and standard deviation of the whole content, one pair
+                for each mask (one pair without masks).
 
         Returns:
             Features for the decoder, (N, C', H, W).
@@ -68,11 +81,14 @@ class StyleTransferNet(nn.Module):
         Raises:
             InputError: if numbers of styles, weights and masks differ, or weights or masks are unusable.
         """
-        shares = _shares(len(styles), weights)
+        shares = shares_of(len(styles), weights)
         if masks is not None and len(masks) != len(styles):
             raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
+        if content_stats is not None and not self.fusion.tileable:
+            raise InputError("tiles need a fusion by statistics (fusion=adain); stylise the picture in one piece")
         if masks is None:
-            fused = [self.fusion.fuse(content, style) for style in styles]
+            (whole,) = content_stats or (None,)
+            fused = [self.fusion.fuse(content, style, content_stats=whole) for style in styles]
             target = fused[0]
             if len(fused) > 1:
                 target = torch.stack([share * x for share, x in zip(shares, fused, strict=True)]).sum(0)
@@ -81,11 +97,12 @@ class StyleTransferNet(nn.Module):
             unstyled = self.fusion.fuse(content, content)
             return torch.lerp(unstyled, target, alpha)
         cells = [F.interpolate(mask.to(content.dtype), size=content.shape[2:], mode="area") for mask in masks]
+        stats = [None] * len(masks) if content_stats is None else list(content_stats)
         unstyled = self.fusion.fuse(content, content)
         change = torch.zeros_like(unstyled)
         weight = torch.zeros_like(cells[0])  # (N, 1, H, W)
-        for share, style, mask in zip(shares, styles, cells, strict=True):
-            change = change + share * (self.fusion.fuse(content, style, mask) - unstyled)
+        for share, style, mask, whole in zip(shares, styles, cells, stats, strict=True):
+            change = change + share * (self.fusion.fuse(content, style, mask, content_stats=whole) - unstyled)
             weight = weight + share * mask
         cover = torch.stack(cells).sum(0).clamp(max=1.0)
         gain = torch.where(weight > 0, cover / weight.clamp(min=torch.finfo(weight.dtype).tiny), 0.0)
@@ -123,7 +140,7 @@ class StyleTransferNet(nn.Module):
         return self.decode(fused, content.shape[2:]).clamp(0, 1)
 
 
-def _shares(count: int, weights: Sequence[float] | None) -> list[float]:
+def shares_of(count: int, weights: Sequence[float] | None) -> list[float]:
     """Weights divided by their sum."""
     if count == 0:
         raise InputError("no style was given; at least one is needed")

@@ -72,6 +72,15 @@ class VGGEncoder(nn.Module):
         """Least height and width in pixels: reflection needs two cells at the deepest layer."""
         return int(2 ** (block_of(self.last) - 1)) + 1
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all layers, ``relu1_1`` to the deepest."""
+        return tuple(name.replace("conv", "relu") for name in self.conv_names)
+
+    def channels(self, layer: str) -> int:
+        """Channels of a layer."""
+        return self.widths[block_of(layer) - 1]
+
     def convs(self) -> Iterator[tuple[str, nn.Conv2d]]:
         """Names and convolutions in the order of the network."""
         for name in self.conv_names:
@@ -86,8 +95,7 @@ class VGGEncoder(nn.Module):
             InputError: if the images are too small, or if a layer lies behind the deepest.
         """
         layers = (self.last,) if layers is None else layers
-        built = [name.replace("conv", "relu") for name in self.conv_names]
-        missing = [name for name in layers if name not in built]
+        missing = [name for name in layers if name not in self.layers]
         if missing:
             raise InputError(f"layer {missing[0]} is not in this encoder, which ends at {self.last}")
         height, width = images.shape[2:]
@@ -101,7 +109,7 @@ class VGGEncoder(nn.Module):
         for name, conv in self.convs():
             if block_of(name) > block:
                 block = block_of(name)
-                x = F.max_pool2d(x, 2, ceil_mode=True)
+                x = _halve(x)
             x = F.relu(conv(x))
             layer = name.replace("conv", "relu")
             if layer in layers:
@@ -109,6 +117,15 @@ class VGGEncoder(nn.Module):
             if len(features) == len(set(layers)):
                 break
         return features
+
+
+def _halve(x: Tensor) -> Tensor:
+    """2x2 max pooling that rounds sizes up."""
+    if (
+        torch.compiler.is_exporting()
+    ):  # the exporter takes sizes that round up for multiples; the last cell twice is the same
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+    return F.max_pool2d(x, 2, ceil_mode=not torch.compiler.is_exporting())
 
 
 def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
@@ -143,11 +160,10 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor], *, least: fl
     Returns:
         From convolution name to a vector (C,) in float32.
     """
-    layers = [name.replace("conv", "relu") for name in encoder.conv_names]
     sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
     cells = dict.fromkeys(sums, 0)
     for batch in images:
-        for layer, x in encoder(batch, layers).items():
+        for layer, x in encoder(batch, encoder.layers).items():
             name = layer.replace("relu", "conv")
             sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
             cells[name] += x.numel() // x.shape[1]

@@ -1,5 +1,6 @@
 """What is trained: ``LightningModule``s of strings and numbers."""
 
+from adain_lit.tasks.distillation import DistillationModule
 from adain_lit.tasks.style_transfer import StyleTransferModule
 
-__all__ = ["StyleTransferModule"]
+__all__ = ["DistillationModule", "StyleTransferModule"]

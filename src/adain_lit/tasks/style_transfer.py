@@ -3,30 +3,29 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import lightning as L
 import torch
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torch import Tensor
 
-from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
-from adain_lit.metrics_file import log_everywhere
-from adain_lit.nets import StyleTransferNet
+from adain_lit.nets import WIDTHS, LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest, mean_activations, normalize_activations
-from adain_lit.weights import checksum, load_encoder
+from adain_lit.network_files import load_network
+from adain_lit.tasks.base import LossModule
+from adain_lit.tasks.schedule import adam
+from adain_lit.weights import checksum, load_encoder, load_loss_network, require_checksum
 
-ENCODER_PREFIX = "net.encoder."
-LEAST_ACTIVATION, LEAST_ACTIVATION_RANDOM = 0.01, 0.1
-"""Least mean activation, see `mean_activations`. Below 1 % VGG-19 has no channel; random weights have many."""
+LEAST_ACTIVATION_VGG19, LEAST_ACTIVATION = 0.01, 0.1
+"""Least mean activation, see `mean_activations`. Below 1 % VGG-19 has no channel; random weights and small encoders
+have many, some of which are never on."""
 
 
-class StyleTransferModule(L.LightningModule):
+class StyleTransferModule(LossModule):
     """Encoder, fusion and decoder with the paper's loss and optimiser.
 
-    All arguments are strings, numbers and lists of them, so that a checkpoint describes itself. The frozen encoder
-    is left out of checkpoints; they hold its name, its checksum and the mean activations it was divided by.
+    All arguments are strings, numbers and lists of them, so that a checkpoint describes itself. The frozen networks
+    are left out of checkpoints; they hold their names, checksums and the mean activations they were divided by.
 
     Args:
         fusion: ``adain`` or ``concat`` (Enc-Concat-Dec), a name in `adain_lit.nets.FUSIONS`.
@@ -36,16 +35,30 @@ class StyleTransferModule(L.LightningModule):
         encoder_preprocessing: ``auto``, ``rgb``, ``imagenet`` or ``caffe``: what input the weights expect.
         unit_mean_images: number of training photographs on which every channel of the encoder is scaled to mean
             activation 1; 0 leaves the weights as they are (right for ``vgg_normalised``, which is so already).
+        decoder: a network, as `load_network` takes it, whose decoder training begins with; None is the paper's random
+            beginning.
+        loss_encoder: weights of the network that the losses are measured with, as `load_loss_network` takes them; None:
+            the encoder itself, as in the paper.
+        loss_unit_mean_images: number of training photographs on which the loss network is scaled likewise.
         content_layer: the layer that is fused and that the content loss compares.
         style_layers: layers of the style loss.
         style_weight: lambda of Eq. 11; 10 goes with `reduction` ``mean``, 1e-2 or 1e-1 with ``sum``.
         style_statistic: ``mean_std`` (Eq. 13) or ``gram``.
         reduction: ``mean`` or ``sum`` over channels in the style loss.
-        lr: learning rate of Adam at step 0.
-        lr_decay: the rate at step t is lr / (1 + lr_decay t), as in the authors' code.
+        identity_weight: weight of the mean absolute difference between the photograph and g(f(c)), its reconstruction
+            at alpha 0; the paper has no such term.
+        identity_steps: so many first steps train nothing but that, on photographs and paintings: the decoder learns to
+            undo the encoder, which is cheap, before it learns to paint.
+        lr: learning rate of Adam.
+        lr_schedule: ``inverse``, the authors', or ``cosine``, see `adain_lit.tasks.schedule.adam`.
+        lr_decay: of ``inverse``: the rate at step t is lr / (1 + lr_decay t), as in the authors' code.
+        lr_steps: of ``cosine``: the step at which the rate reaches 0.
+        lr_warmup: steps over which the rate rises first.
         channels_last: keep images and weights in channels-last memory, which convolutions prefer.
         compile: compile encoder and decoder with ``torch.compile``.
     """
+
+    frozen = ("net.encoder.", "loss_network.")
 
     def __init__(
         self,
@@ -56,18 +69,29 @@ class StyleTransferModule(L.LightningModule):
         encoder_widths: str | None = None,
         encoder_preprocessing: str = "auto",
         unit_mean_images: int = 64,
+        decoder: str | None = None,
+        loss_encoder: str | Sequence[str] | None = None,
+        loss_unit_mean_images: int = 64,
         content_layer: str = "relu4_1",
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
         style_statistic: str = "mean_std",
         reduction: str = "mean",
+        identity_weight: float = 0.0,
+        identity_steps: int = 0,
         lr: float = 1e-4,
+        lr_schedule: str = "inverse",
         lr_decay: float = 5e-5,
+        lr_steps: int | None = None,
+        lr_warmup: int = 0,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
         super().__init__()
         style_layers = list(style_layers)
+        loss_encoder = loss_encoder if loss_encoder is None or isinstance(loss_encoder, str) else list(loss_encoder)
+        if not 0 <= identity_weight < float("inf"):
+            raise InputError(f"identity_weight is {identity_weight}; it must be 0 or more")
         self.save_hyperparameters(logger=False)
         self.criterion = PerceptualLoss(
             style_weight,
@@ -76,20 +100,45 @@ class StyleTransferModule(L.LightningModule):
             reduction=reduction,
             statistic=style_statistic,
         )
-        vgg = load_encoder(
-            encoder, widths=encoder_widths, last=deepest(self.criterion.layers), preprocessing=encoder_preprocessing
-        )
+        needed = self.criterion.layers if loss_encoder is None else (content_layer,)
+        vgg = load_encoder(encoder, widths=encoder_widths, last=deepest(needed), preprocessing=encoder_preprocessing)
         self.encoder_checksum = checksum(vgg)
         self.encoder_means: dict[str, Tensor] = {}
+        self.loss_network: LossNetwork | None = None
+        if loss_encoder is not None:
+            self.loss_network = load_loss_network(loss_encoder, layers=self.criterion.layers)
         self.net = StyleTransferNet(vgg, fusion=fusion, norm=norm, content_layer=content_layer)
+        if decoder is not None:
+            self._begin_with(decoder)
         if channels_last:
-            self.net.to(memory_format=torch.channels_last)
+            self.to(memory_format=torch.channels_last)
         if compile:
             self.net.encoder.compile()
             self.net.decoder.compile()
-        names = ("loss", "content_loss", "style_loss", *(f"style_loss/{layer}" for layer in style_layers))
-        self.val_losses = nn.ModuleDict({name: MeanMetric() for name in names})
-        self.train_losses: dict[str, Tensor] = {}
+            if self.loss_network is not None:
+                self.loss_network.compile()
+        names = ["loss", "content_loss", "style_loss", *(f"style_loss/{layer}" for layer in style_layers)]
+        self.average_losses([*names, "identity_loss"] if identity_weight else names)
+
+    def _begin_with(self, source: str) -> None:
+        """Take over the decoder of another network.
+
+        Raises:
+            InputError: if it is of another shape.
+        """
+        other = load_network(source).decoder.state_dict()
+        own = {name: tensor.shape for name, tensor in self.net.decoder.state_dict().items()}
+        if {name: tensor.shape for name, tensor in other.items()} != own:
+            raise InputError(
+                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm); "
+                "train with the same, or leave out model.decoder"
+            )
+        self.net.decoder.load_state_dict(other)
+
+    @property
+    def phi(self) -> VGGEncoder | LossNetwork:
+        """The network that the losses are measured with."""
+        return self.net.encoder if self.loss_network is None else self.loss_network
 
     def forward(self, content: Tensor, styles: Tensor | Sequence[Tensor], **controls: Any) -> Tensor:
         """Stylise a batch, see `StyleTransferNet.forward`."""
@@ -107,86 +156,69 @@ class StyleTransferModule(L.LightningModule):
             As `PerceptualLoss` gives them, each (N,). The gradient goes through the output alone: the target and
             the style statistics are constants, as in the authors' code.
         """
-        net, layers = self.net, self.criterion.layers
+        net, phi, layers = self.net, self.phi, self.criterion.layers
         if self.hparams["channels_last"]:
             content = content.contiguous(memory_format=torch.channels_last)
             style = style.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             content_features = net.encode(content)  # (N, C, H/8, W/8)
-            style_features = net.encoder(style, layers)
-            fused = net.fuse(content_features, [style_features[net.content_layer]])
-            target = fused if net.fusion.content_target == "fused" else content_features
+            style_features = phi(style, layers)
+            if phi is net.encoder:
+                fused = net.fuse(content_features, [style_features[net.content_layer]])
+                target = fused if net.fusion.content_target == "fused" else content_features
+            else:
+                fused = net.fuse(content_features, [net.encode(style)])
+                target = phi(content, (net.content_layer,))[net.content_layer]
+                if net.fusion.content_target == "fused":
+                    target = net.fusion.fuse(target, style_features[net.content_layer])
         stylized = net.decode(fused, content.shape[2:])  # (N, 3, H, W)
-        losses: dict[str, Tensor] = self.criterion(net.encoder(stylized, layers), target, style_features)
+        losses: dict[str, Tensor] = self.criterion(phi(stylized, layers), target, style_features)
+        weight = self.hparams["identity_weight"]
+        if weight:
+            losses["identity_loss"] = self.identity_loss(content)
+            losses["loss"] = losses["loss"] + weight * losses["identity_loss"]
         return losses
 
-    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        """One batch of pairs; the losses are kept for the log."""
-        losses = {name: value.mean() for name, value in self.losses(batch.content, batch.style).items()}
-        self.train_losses = {name: value.detach() for name, value in losses.items()}
-        return losses["loss"]
+    def identity_loss(self, images: Tensor) -> Tensor:
+        """Mean absolute difference of pictures (N, 3, H, W) to their reconstructions at alpha 0, (N,)."""
+        with torch.no_grad():
+            features = self.net.encode(images)
+            fused = self.net.fusion.fuse(features, features)
+        same = self.net.decode(fused, images.shape[2:])
+        return (same.float() - images.float()).abs().flatten(1).mean(1)
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the step that is about to be made, every ``trainer.log_every_n_steps`` steps."""
-        step = self.global_step + 1
-        if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
-        gradients = [p.grad for p in self.net.decoder.parameters() if p.grad is not None]
-        values = self.train_losses | {
-            "grad_norm": nn.utils.get_total_norm(gradients),
-            "lr": torch.tensor(optimizer.param_groups[0]["lr"]),
-        }
-        self.write_log({f"train/{name}": value for name, value in values.items()}, step)
-
-    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """Collect the losses of held-out pairs."""
-        for name, value in self.losses(batch.content, batch.style).items():
-            metric = self.val_losses[name]
-            assert isinstance(metric, MeanMetric)
-            metric.update(value)
-
-    def on_validation_epoch_end(self) -> None:
-        """Average over all held-out pairs, in all processes, and log."""
-        values: dict[str, Tensor] = {}
-        for name, metric in self.val_losses.items():
-            assert isinstance(metric, MeanMetric)
-            values[f"val/{name}"] = metric.compute()
-            metric.reset()
-        self.log_dict(values, logger=False)
-        if not self.trainer.sanity_checking:
-            self.write_log(values, self.global_step)
-
-    def write_log(self, values: dict[str, Tensor], step: int) -> None:
-        """Hand values to every logger under the number of the optimiser step, counted from 1.
-
-        Not through ``self.log``, whose step is one less and which writes after a checkpoint of the step is saved: a
-        run that dies between the two would lose the row.
-        """
-        log_everywhere(self.loggers, {name: float(value) for name, value in values.items()}, step)
+    def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Losses of a batch of pairs."""
+        if self.training and self.global_step < self.hparams["identity_steps"]:
+            loss = self.identity_loss(torch.cat((batch.content, batch.style)))
+            return {"loss": loss, "identity_loss": loss}
+        return self.losses(batch.content, batch.style)
 
     def configure_optimizers(self) -> Any:
-        """Adam (Sec. 6.2), with the authors' decay of the learning rate."""
-        optimizer = torch.optim.Adam(self.net.decoder.parameters(), lr=self.hparams["lr"])
-        decay = self.hparams["lr_decay"]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + decay * step))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        """Adam (Sec. 6.2) on the decoder."""
+        h: Any = self.hparams
+        return adam(
+            self.net.decoder.parameters(),
+            lr=h.lr,
+            schedule=h.lr_schedule,
+            decay=h.lr_decay,
+            steps=h.lr_steps,
+            warmup=h.lr_warmup,
+        )
 
     def on_fit_start(self) -> None:
-        """Scale the encoder on the training photographs, unless a checkpoint brought the scale."""
+        """Scale the encoder and the loss network on the training photographs, unless a checkpoint brought the scale."""
         count = self.hparams["unit_mean_images"]
-        if not count or self.encoder_means:
-            return
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, PairedDataModule):
-            raise InputError(
-                "scaling the encoder to unit mean activations needs the photographs of a PairedDataModule; train with "
-                "one, call normalize_encoder(images) before, or set unit_mean_images to 0"
-            )
-        self.normalize_encoder(data.photographs(count))
+        if count and not self.encoder_means:
+            self.normalize_encoder(self.photographs(count))
+        count = self.hparams["loss_unit_mean_images"]
+        if count and self.loss_network is not None and not self.loss_network.means:
+            self.loss_network.normalize(self.photographs(count))
 
     def normalize_encoder(self, images: Iterable[Tensor]) -> None:
         """Scale every channel of the encoder to mean activation 1 over `images`, each (N, 3, H, W) in [0, 1]."""
-        least = LEAST_ACTIVATION_RANDOM if self.hparams["encoder"] == "random" else LEAST_ACTIVATION
+        real = self.net.encoder.widths == WIDTHS["vgg19"] and self.hparams["encoder"] != "random"
+        least = LEAST_ACTIVATION_VGG19 if real else LEAST_ACTIVATION
         on_device = (batch.to(self.device) for batch in images)
         self._divide_encoder(mean_activations(self.net.encoder, on_device, least=least))
 
@@ -195,14 +227,15 @@ class StyleTransferModule(L.LightningModule):
         self.encoder_means = means
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen encoder out; keep what it takes to build it again."""
-        state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith(ENCODER_PREFIX)]:
-            del state[key]
+        """Leave the frozen networks out; keep what it takes to build them again."""
+        self.leave_frozen_out(checkpoint)
         checkpoint["encoder"] = {"sha256": self.encoder_checksum, "mean_activations": self.encoder_means}
+        if self.loss_network is not None:
+            found = {"sha256": checksum(self.loss_network), "mean_activations": self.loss_network.means}
+            checkpoint["loss_network"] = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the encoder that was built from the hyper-parameters beside the decoder of the checkpoint.
+        """Put the networks that were built from the hyper-parameters beside the decoder of the checkpoint.
 
         Raises:
             InputError: if the checkpoint is not of this class, or was trained with other encoder weights.
@@ -210,12 +243,13 @@ class StyleTransferModule(L.LightningModule):
         saved = checkpoint.get("encoder")
         if saved is None:
             raise InputError("the checkpoint was not written by StyleTransferModule; give one of an adain_lit run")
-        if saved["sha256"] != self.encoder_checksum:
-            raise InputError(
-                f"the checkpoint was trained with other encoder weights (SHA-256 {saved['sha256'][:12]}) than "
-                f"{self.hparams['encoder']} (SHA-256 {self.encoder_checksum[:12]}); set encoder to the same weights"
-            )
+        require_checksum(self.encoder_checksum, saved["sha256"], f"encoder {self.hparams['encoder']}")
         if saved["mean_activations"] and not self.encoder_means:
             self._divide_encoder(saved["mean_activations"])
-        own = self.state_dict()
-        checkpoint["state_dict"] |= {key: value for key, value in own.items() if key.startswith(ENCODER_PREFIX)}
+        if self.loss_network is not None:
+            saved = checkpoint["loss_network"]
+            require_checksum(
+                checksum(self.loss_network), saved["sha256"], f"loss_encoder {self.hparams['loss_encoder']}"
+            )
+            self.loss_network.means = saved["mean_activations"]
+        self.put_frozen_back(checkpoint)

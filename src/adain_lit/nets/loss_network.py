@@ -1,0 +1,111 @@
+"""The network phi that the losses are measured with, where it is not the encoder f itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+from adain_lit.nets.vgg import VGGEncoder
+
+
+class HeadedEncoder(nn.Module):
+    """An encoder whose features go through 1x1 convolutions, each followed by a ReLU, to the widths of another.
+
+    So a small encoder is trained to follow a large one, and stands for it afterwards.
+
+    Args:
+        encoder: the small one.
+        widths: channels out for each layer that has a head.
+
+    Shape:
+        - input: (N, 3, H, W), RGB in [0, 1]
+        - output: a dict from layer name to (N, width, H', W')
+    """
+
+    def __init__(self, encoder: VGGEncoder, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        missing = [layer for layer in widths if layer not in encoder.layers]
+        if missing:
+            raise InputError(f"no head can sit on {missing[0]}: the encoder ends at {encoder.last}")
+        heads = {layer: nn.Conv2d(encoder.channels(layer), width, 1) for layer, width in widths.items()}
+        self.heads = nn.ModuleDict(heads)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that have a head."""
+        return tuple(self.heads)
+
+    def channels(self, layer: str) -> int:
+        """Channels of a layer."""
+        head = self.heads[layer]
+        assert isinstance(head, nn.Conv2d)
+        return head.out_channels
+
+    def forward(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Features of `layers` (default: all that have a head) in the other encoder's widths."""
+        layers = self.layers if layers is None else layers
+        return {layer: F.relu(self.heads[layer](x)) for layer, x in self.encoder(images, layers).items()}
+
+
+class LossNetwork(nn.Module):
+    """Features of each layer from the first of several encoders that has it, frozen and scaled per channel.
+
+    Args:
+        encoders: in the order in which they are asked for a layer.
+        layers: the layers that are needed.
+
+    Raises:
+        InputError: if no encoder has one of the layers.
+    """
+
+    def __init__(self, encoders: Sequence[VGGEncoder | HeadedEncoder], layers: Sequence[str]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders).requires_grad_(False)
+        self.sources = {
+            layer: next((i for i, encoder in enumerate(encoders) if layer in encoder.layers), -1) for layer in layers
+        }
+        missing = [layer for layer, source in self.sources.items() if source < 0]
+        if missing:
+            raise InputError(f"no encoder of the loss network has {missing[0]}; give weights that reach it")
+        self.means: dict[str, Tensor] = {}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Channels of each layer."""
+        return {layer: self.encoders[i].channels(layer) for layer, i in self.sources.items()}  # type: ignore[operator]
+
+    def forward(self, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Features of `layers` (default: all), from layer name to (N, C, H', W')."""
+        layers = tuple(self.sources) if layers is None else layers
+        features: dict[str, Tensor] = {}
+        for i, encoder in enumerate(self.encoders):
+            own = tuple(layer for layer in layers if self.sources[layer] == i)
+            if own:
+                features |= encoder(images, own)
+        for layer, mean in self.means.items():
+            if layer in features:
+                if mean.device != images.device:
+                    mean = self.means[layer] = mean.to(images.device)  # once
+                features[layer] = features[layer] / mean.view(1, -1, 1, 1)
+        return features
+
+    @torch.no_grad()
+    def normalize(self, images: Iterable[Tensor], *, least: float = 0.01) -> None:
+        """Divide every channel by its mean activation over `images`, see `mean_activations` of the encoder.
+
+        Args:
+            images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
+            least: what a channel counts at least, as a share of its layer's mean.
+        """
+        self.means = {}
+        sums: dict[str, Tensor] = {}
+        cells = dict.fromkeys(self.sources, 0)
+        for batch in images:
+            for layer, x in self(batch).items():
+                sums[layer] = sums.get(layer, 0) + x.float().sum(dim=(0, 2, 3)).double().cpu()
+                cells[layer] += x.numel() // x.shape[1]
+        means = {layer: (total / cells[layer]).float() for layer, total in sums.items()}
+        self.means = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}

@@ -1,0 +1,78 @@
+"""Reading files of weights without executing anything from them, and the networks that come with the package."""
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from adain_lit.errors import InputError
+
+BUNDLED: dict[str, str] = {"compact": "f46d07df5df85402700237f65c870c4357cc23532bfdeb4913603f98c53cf6db"}
+"""Networks inside the package, ``models/NAME.safetensors``, and the SHA-256 of each file."""
+
+
+def bundled_file(name: str) -> Path:
+    """The file of a bundled network, after its checksum.
+
+    Raises:
+        InputError: if the file is missing or was changed.
+    """
+    path = Path(__file__).parent / "models" / f"{name}.safetensors"
+    if not path.is_file():
+        raise InputError(f"the installed package has no {path.name}; install adain_lit again")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != BUNDLED[name]:
+        raise InputError(
+            f"{path} has SHA-256 {found[:12]}, the package was made with {BUNDLED[name][:12]}; install adain_lit again"
+        )
+    return path
+
+
+def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a .safetensors file, or of a PyTorch file read without executing anything from it."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        state = _load(path)
+    except Exception as error:  # on a damaged file torch's reader raises nearly every type
+        raise InputError(
+            f"cannot read weights from {path}: {type(error).__name__}; a .safetensors file or a PyTorch state dict "
+            "of plain tensors is needed"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
+    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(f"{path} holds no tensors; a state dict of a VGG-19 is needed")
+    return tensors, {}
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of a training run, read without executing anything from it.
+
+    Raises:
+        InputError: if it is missing, damaged, or not a checkpoint of this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
+    try:
+        checkpoint = _load(path)
+    except Exception as error:  # on a damaged file torch's reader raises nearly every type
+        raise InputError(
+            f"cannot read the checkpoint {path}: {type(error).__name__}; it is damaged or no checkpoint"
+        ) from error
+    if not isinstance(checkpoint, dict) or not checkpoint.keys() & {"encoder", "teacher"}:
+        raise InputError(f"{path} is no checkpoint of adain_lit; give the path of a .ckpt file of a run")
+    return checkpoint
+
+
+def _load(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's about versions of pickle; what it cannot read, it refuses
+        return torch.load(path, map_location="cpu", weights_only=True)

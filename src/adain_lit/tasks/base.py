@@ -1,0 +1,98 @@
+"""What all training has in common: losses per sample, their log, and checkpoints without the frozen networks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.data.pairs import PairBatch
+from adain_lit.errors import InputError
+from adain_lit.metrics_file import log_everywhere
+
+
+class LossModule(L.LightningModule):
+    """Trains on the mean of ``loss``, and logs that and every other loss of the batch.
+
+    A child gives `batch_losses`, calls `average_losses` in its constructor, and names in `frozen` the networks that
+    checkpoints leave out. `stylizes` says whether it turns (content, style) into pictures.
+    """
+
+    frozen: tuple[str, ...] = ()
+    stylizes = True
+
+    def average_losses(self, names: Iterable[str]) -> None:
+        """Prepare the averages of the validation."""
+        self.val_losses = nn.ModuleDict({name: MeanMetric() for name in names})
+        self.train_losses: dict[str, Tensor] = {}
+
+    def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Losses by name, each (N,); ``loss`` is the one to minimise."""
+        raise NotImplementedError
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """One batch of pairs; the losses are kept for the log."""
+        losses = {name: value.mean() for name, value in self.batch_losses(batch).items()}
+        self.train_losses = {name: value.detach() for name, value in losses.items()}
+        return losses["loss"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the step that is about to be made, every ``trainer.log_every_n_steps`` steps."""
+        step = self.global_step + 1
+        if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        values = self.train_losses | {
+            "grad_norm": nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]),
+            "lr": torch.tensor(optimizer.param_groups[0]["lr"]),
+        }
+        self.write_log({f"train/{name}": value for name, value in values.items()}, step)
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
+        """Collect the losses of held-out pairs."""
+        for name, value in self.batch_losses(batch).items():
+            metric = self.val_losses[name]
+            assert isinstance(metric, MeanMetric)
+            metric.update(value)
+
+    def on_validation_epoch_end(self) -> None:
+        """Average over all held-out pairs, in all processes, and log."""
+        values: dict[str, Tensor] = {}
+        for name, metric in self.val_losses.items():
+            assert isinstance(metric, MeanMetric)
+            values[f"val/{name}"] = metric.compute()
+            metric.reset()
+        self.log_dict(values, logger=False)
+        if not self.trainer.sanity_checking:
+            self.write_log(values, self.global_step)
+
+    def write_log(self, values: dict[str, Tensor], step: int) -> None:
+        """Hand values to every logger under the number of the optimiser step, counted from 1.
+
+        Not through ``self.log``, whose step is one less and which writes after a checkpoint of the step is saved: a
+        run that dies between the two would lose the row.
+        """
+        log_everywhere(self.loggers, {name: float(value) for name, value in values.items()}, step)
+
+    def photographs(self, count: int) -> Iterable[Tensor]:
+        """Training crops 0 to `count` of the photographs on this device, to scale a network on."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, PairedDataModule):
+            raise InputError(
+                "scaling a network to unit mean activations needs the photographs of a PairedDataModule; train with "
+                "one, or set unit_mean_images to 0"
+            )
+        return (crop.to(self.device) for crop in data.photographs(count))
+
+    def leave_frozen_out(self, checkpoint: dict[str, Any]) -> None:
+        """Take the frozen networks out of a checkpoint."""
+        for key in [key for key in checkpoint["state_dict"] if key.startswith(self.frozen)]:
+            del checkpoint["state_dict"][key]
+
+    def put_frozen_back(self, checkpoint: dict[str, Any]) -> None:
+        """Put the frozen networks, built from the hyper-parameters, beside the weights of a checkpoint."""
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {key: value for key, value in own.items() if key.startswith(self.frozen)}

@@ -1,0 +1,226 @@
+"""Losses that are measured with a network of their own, and the reconstruction that is asked for beside them."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adain_lit import train
+from adain_lit.data.pairs import PairBatch
+from adain_lit.errors import InputError
+from adain_lit.images import to_tensor
+from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets.vgg import initialise_randomly
+from adain_lit.network_files import load_network, save_network
+from adain_lit.tasks import StyleTransferModule
+from adain_lit.weights import load_encoder
+from commands import run_here, tiny
+from conftest import small
+from test_resume import only_run
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+
+def write_encoder(path: Path, last: str, widths: tuple[int, ...], seed: int) -> str:
+    encoder = VGGEncoder(widths, last)
+    initialise_randomly(encoder, seed)
+    save_file({f"encoder.{key}": value.contiguous() for key, value in encoder.state_dict().items()}, path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The encoder, and two files of a loss network: the first gives the two upper layers."""
+    folder = tmp_path_factory.mktemp("files")
+    return [
+        write_encoder(folder / "encoder.safetensors", "relu4_1", (4, 6, 8, 10, 10), 0),
+        write_encoder(folder / "upper.safetensors", "relu2_1", (5, 7, 7, 7, 7), 1),
+        write_encoder(folder / "lower.safetensors", "relu4_1", (6, 8, 10, 12, 12), 2),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[Tensor, Tensor]:
+    content, style = (
+        torch.stack([to_tensor(small(name, (40, 32))) for name in names]) / 255
+        for names in (("coffee.png", "rocket.jpg"), ("chelsea.png", "astronaut.png"))
+    )
+    return content, style
+
+
+def module_with(files: list[str], **settings: Any) -> StyleTransferModule:
+    torch.manual_seed(5)
+    module = StyleTransferModule(encoder=files[0], loss_encoder=files[1:], **settings)
+    assert module.loss_network is not None
+    module.loss_network.normalize([to_tensor(small("hubble_deep_field.jpg"))[None] / 255])
+    return module.eval()
+
+
+def stats(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population standard deviation of each channel, (N, C)."""
+    return x.mean((2, 3)), (x.var((2, 3), correction=0) + 1e-5).sqrt()
+
+
+def adain(content: Tensor, style: Tensor) -> Tensor:
+    """Eq. 8."""
+    (mean, std), (style_mean, style_std) = ([y[..., None, None] for y in stats(x)] for x in (content, style))
+    return (content - mean) / std * style_std + style_mean
+
+
+def test_losses_of_a_loss_network_equal_formulas_written_out(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
+    """Oracle: Eqs. 8 and 11 to 13 on features of the two files over their means, and |g(f(c)) - c| by hand."""
+    content, style = pair
+    module = module_with(files, style_weight=3.0, identity_weight=0.5)
+    upper, lower = (load_encoder(path, last=last) for path, last in zip(files[1:], ("relu2_1", "relu4_1"), strict=True))
+    assert module.loss_network is not None
+    means = module.loss_network.means
+
+    def phi(images: Tensor) -> dict[str, Tensor]:
+        found = upper(images, LAYERS[:2]) | lower(images, LAYERS[2:])
+        return {layer: x / means[layer].view(1, -1, 1, 1) for layer, x in found.items()}
+
+    with torch.no_grad():
+        losses = module.losses(content, style)
+        encoded, encoded_style = module.net.encode(content), module.net.encode(style)
+        made, same = module.net.decoder(adain(encoded, encoded_style)), module.net.decoder(encoded)
+        of_content, of_style, of_made = phi(content), phi(style), phi(made)
+    target = adain(of_content["relu4_1"], of_style["relu4_1"])
+    content_loss = ((of_made["relu4_1"] - target) ** 2).mean((1, 2, 3))
+    style_loss = torch.zeros(2)
+    for layer in LAYERS:
+        of_layer = zip(stats(of_made[layer]), stats(of_style[layer]), strict=True)
+        expected = torch.stack([((a - b) ** 2).mean(1) for a, b in of_layer]).sum(0)
+        torch.testing.assert_close(losses[f"style_loss/{layer}"], expected, rtol=1e-3, atol=1e-6)
+        style_loss += expected
+    identity = (same - content).abs().mean((1, 2, 3))
+    assert min(float(x.min()) for x in (content_loss, style_loss, identity)) > 1e-3
+    torch.testing.assert_close(losses["content_loss"], content_loss, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(losses["style_loss"], style_loss, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(losses["identity_loss"], identity, rtol=1e-3, atol=1e-6)
+    total = content_loss + 3 * style_loss + 0.5 * identity
+    torch.testing.assert_close(losses["loss"], total, rtol=1e-3, atol=1e-6)
+
+
+def test_without_weight_there_is_no_identity_loss(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
+    losses = module_with(files).losses(*pair)
+    assert "identity_loss" not in losses
+    torch.testing.assert_close(losses["loss"], losses["content_loss"] + 10 * losses["style_loss"])
+    for weight in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=r"^identity_weight is \S+; it must be 0 or more$"):
+            StyleTransferModule(encoder="random", encoder_widths="compact", identity_weight=weight)
+
+
+def test_concatenation_compares_with_the_content_in_the_loss_network(
+    files: list[str], pair: tuple[Tensor, Tensor]
+) -> None:
+    """Oracle: phi(c) itself is the target where fused features lie in no encoder's space."""
+    module = module_with(files, fusion="concat")
+    assert module.loss_network is not None
+    with torch.no_grad():
+        losses = module.losses(*pair)
+        made = module(pair[0], pair[1])
+        of_made, of_content = (module.loss_network(x, ("relu4_1",))["relu4_1"] for x in (made, pair[0]))
+    expected = ((of_made - of_content) ** 2).mean((1, 2, 3))
+    torch.testing.assert_close(losses["content_loss"], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_encoder_ends_where_nothing_deeper_is_needed(files: list[str]) -> None:
+    """Oracle: the deepest layer in use; without a loss network the encoder measures too."""
+    deep = {"content_layer": "relu3_1", "style_layers": ["relu1_1", "relu4_1"]}
+    assert module_with(files, **deep).net.encoder.last == "relu3_1"
+    assert StyleTransferModule(encoder=files[0], **deep).net.encoder.last == "relu4_1"
+
+
+def test_gradient_goes_through_the_loss_network_to_the_decoder_alone(
+    files: list[str], pair: tuple[Tensor, Tensor]
+) -> None:
+    module = module_with(files, identity_weight=1.0)
+    module.losses(*pair)["loss"].sum().backward()
+    with_gradient = {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert with_gradient == {name for name, _ in module.named_parameters() if name.startswith("net.decoder.")}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, files: list[str], photographs: Path, paintings: Path) -> Path:
+    """Folder of a run of four steps, the first two of which reconstruct."""
+    folder = tmp_path_factory.mktemp("trained")
+    model = [f"model.encoder={files[0]}", f"model.loss_encoder=[{files[1]},{files[2]}]", "model.identity_weight=1"]
+    model += ["model.identity_steps=2", "model.loss_unit_mean_images=3", "trainer.max_steps=4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_here(train.main, [*tiny(photographs, paintings), *model], patch) == 0
+    return only_run(folder)
+
+
+def test_first_steps_train_the_reconstruction_alone(trained: Path) -> None:
+    """Oracle: their loss is the identity loss; validations measure everything from the beginning."""
+    with (trained / "metrics.csv").open(newline="") as file:
+        rows = {int(row["step"]): row for row in csv.DictReader(file)}
+    for step in (1, 2):
+        assert rows[step]["train/loss"] == rows[step]["train/identity_loss"]
+        assert not rows[step]["train/style_loss"]
+    for kind, step in (("train", 3), ("train", 4), ("val", 2), ("val", 4)):
+        loss, content, style, identity = (
+            float(rows[step][f"{kind}/{name}"]) for name in ("loss", "content_loss", "style_loss", "identity_loss")
+        )
+        assert loss == pytest.approx(content + style + identity, rel=1e-4)  # scale=demo has style_weight 1
+
+
+def test_reconstruction_is_of_photographs_and_paintings(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
+    """Oracle: |g(f(x)) - x| by hand for all of a batch."""
+    module = module_with(files, identity_steps=1).train()
+    losses = module.batch_losses(PairBatch(*pair, torch.arange(2), []))
+    pictures = torch.cat(pair)
+    with torch.no_grad():
+        expected = (module.net.decoder(module.net.encode(pictures)) - pictures).abs().mean((1, 2, 3))
+    assert losses.keys() == {"loss", "identity_loss"}
+    torch.testing.assert_close(losses["loss"].detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_training_begins_with_the_decoder_of_another_network(tmp_path: Path, files: list[str]) -> None:
+    """Oracle: the weights in that file; a decoder of another shape is refused."""
+    net = StyleTransferNet(load_encoder(files[0]))
+    save_network(net, tmp_path / "begun.safetensors", card={}, half=False)
+    module = module_with(files, decoder=str(tmp_path / "begun.safetensors"))
+    for name, tensor in net.decoder.state_dict().items():
+        assert torch.equal(module.net.decoder.state_dict()[name], tensor)
+    for settings in ({"norm": "instance"}, {"fusion": "concat"}, {"content_layer": "relu3_1"}):
+        with pytest.raises(InputError, match=r"^the decoder of \S+begun.safetensors has another shape than this one "):
+            module_with(files, decoder=str(tmp_path / "begun.safetensors"), **settings)
+
+
+def test_checkpoint_keeps_the_means_of_the_loss_network_and_not_its_weights(
+    trained: Path, files: list[str], pair: tuple[Tensor, Tensor]
+) -> None:
+    """Oracle: unit mean on the photographs of the training; twice loaded, the losses are equal to the bit."""
+    path = trained / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    assert all(key.startswith("net.decoder.") for key in checkpoint["state_dict"])
+    means = checkpoint["loss_network"]["mean_activations"]
+    assert {layer: len(mean) for layer, mean in means.items()} == dict(zip(LAYERS, (5, 7, 10, 12), strict=True))
+    one, two = (StyleTransferModule.load_from_checkpoint(path, weights_only=True).eval() for _ in range(2))
+    for module in (one, two):
+        assert module.loss_network is not None
+        assert all(torch.equal(module.loss_network.means[layer], mean) for layer, mean in means.items())
+    with torch.no_grad():
+        first, second = one.losses(*pair), two.losses(*pair)
+        picture = one(*pair)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    net = load_network(path)
+    with torch.no_grad():
+        torch.testing.assert_close(net(pair[0], [pair[1]]), picture)
+
+
+def test_checkpoint_with_another_loss_network_is_refused(trained: Path, files: list[str], tmp_path: Path) -> None:
+    """Oracle: a file of the same shapes and other weights under the same name."""
+    path = trained / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    other = write_encoder(tmp_path / "other.safetensors", "relu2_1", (5, 7, 7, 7, 7), 9)
+    checkpoint["hyper_parameters"]["loss_encoder"] = [other, files[2]]
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    with pytest.raises(InputError, match=r"^the checkpoint was trained with other weights .* than loss_encoder \["):
+        StyleTransferModule.load_from_checkpoint(tmp_path / "other.ckpt", weights_only=True)
