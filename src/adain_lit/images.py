@@ -6,8 +6,10 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -39,6 +41,19 @@ class ImageReadError(InputError):
         return type(self), (self.path, self.reason)
 
 
+@dataclass(frozen=True)
+class ImageMetadata:
+    """What a file says of its pixels beside them.
+
+    Attributes:
+        icc_profile: colour profile of the RGB pixels, as Pillow writes it; None where there is none.
+        exif: camera data without the orientation, which is applied; None where there is none.
+    """
+
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+
+
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read a picture as upright 8-bit RGB.
 
@@ -55,6 +70,11 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     Raises:
         ImageReadError: if the file is missing, empty, truncated, too large or not a picture.
     """
+    return read_image_and_metadata(path, max_pixels=max_pixels)[0]
+
+
+def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageMetadata]:
+    """`read_image`, and what the file says beside the pixels, to be written with what is made of them."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings about size and metadata; the limit below decides
@@ -65,7 +85,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
                     )
                 image.load()
                 upright = ImageOps.exif_transpose(image)
-                return to_rgb(upright)
+                return to_rgb(upright), _metadata(upright)
     except ImageReadError:
         raise
     except UnidentifiedImageError as error:
@@ -83,10 +103,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded picture of any mode to 8-bit RGB, transparency over white.
 
     Raises:
-        ValueError: for floating-point pixels, whose range nobody knows.
+        InputError: for floating-point pixels, whose range nobody knows.
     """
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range; convert the file to 8 or 16 bits")
+        raise InputError("floating-point pixels have no known range; convert the file to 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey, in either byte order or widened to 32
         values = np.asarray(image).astype(np.int64)
         image = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
@@ -131,9 +151,10 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """Tensor of shape (3, H, W) with values in [0, 1] to a picture; values outside are clipped."""
-    array = (tensor.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(array)
+    """Tensor of shape (3, H, W), bytes or values in [0, 1], to a picture; values outside are clipped."""
+    if tensor.is_floating_point():
+        tensor = (tensor.detach().float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(tensor.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -156,9 +177,40 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_image(image: Image.Image, path: str | Path) -> None:
-    """Write a picture in the format of the path's suffix, never half a file."""
-    write_atomically(path, image.save)
+def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None) -> None:
+    """Write a picture in the format of the path's suffix, never half a file.
+
+    JPEG and WebP are written at quality 95, JPEG without subsampling of the colours.
+
+    Raises:
+        InputError: if the format cannot hold such a picture.
+    """
+    options: dict[str, Any] = {}
+    suffix = Path(path).suffix.lower()
+    if suffix in (".jpg", ".jpeg"):
+        options = {"quality": 95, "subsampling": 0}
+    elif suffix == ".webp":
+        options = {"quality": 95}
+    elif suffix in (".tif", ".tiff"):
+        options = {"compression": "tiff_deflate"}
+    if metadata is not None and metadata.icc_profile:
+        options["icc_profile"] = metadata.icc_profile
+    if metadata is not None and metadata.exif and suffix in (".jpg", ".jpeg", ".png", ".webp"):
+        options["exif"] = metadata.exif
+    limit = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}.get(suffix)
+    if limit is not None and max(image.size) > limit:
+        raise InputError(
+            f"cannot write {path}: {image.width}x{image.height} pixels, and {suffix[1:]} holds no side above {limit}; "
+            "give png or tiff"
+        )
+    write_atomically(path, partial(image.save, **options))
+
+
+def _metadata(upright: Image.Image) -> ImageMetadata:
+    """Metadata of a picture that `exif_transpose` has turned."""
+    profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA", "P") else None
+    exif = upright.getexif()
+    return ImageMetadata(profile or None, exif.tobytes() if len(exif) else None)
 
 
 def _umask() -> int:

@@ -1,0 +1,63 @@
+"""Colour control (Sec. 7.3): the content keeps its colours."""
+
+import torch
+from torch import Tensor
+
+from adain_lit.errors import InputError
+
+REC601 = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+"""Luminance of RGB (ITU-R BT.601)."""
+
+
+def unit(image: Tensor) -> Tensor:
+    """Bytes as RGB in [0, 1] in float32; what is RGB in [0, 1] as it is."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image
+
+
+def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tensor:
+    """Give `image` the mean colour and the colour covariance of `reference` (CORAL, Sun et al. 2016).
+
+    The colours are whitened with the inverse square root of their own covariance and coloured with the square root of
+    the reference's.
+
+    Args:
+        image: RGB, shape (N, 3, H, W); the style picture, to keep the content's colours.
+        reference: RGB, shape (N, 3, H', W'), or bytes.
+        eps: least variance along any axis of the colour space, so that a grey picture has an inverse.
+
+    Returns:
+        RGB, shape (N, 3, H, W), not clipped: clipping would change the statistics.
+
+    Differs from the authors' code: that adds the identity to covariances that are not divided by the number of
+    pixels, of colours already divided by their standard deviations.
+    """
+    if image.shape[:2] != reference.shape[:2]:
+        raise InputError(f"pictures are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
+    mean, cov = _moments(image)
+    reference_mean, reference_cov = _moments(reference)
+    transform = _power(reference_cov, 0.5, eps) @ _power(cov, -0.5, eps)  # (N, 3, 3)
+    centred = image.double().flatten(2) - mean
+    matched = transform @ centred + reference_mean
+    return matched.view(image.shape).to(image.dtype)
+
+
+def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
+    """Luminance of the stylised picture with the colours of the content, both RGB of shape (N, 3, H, W)."""
+    weights = REC601.to(content).view(1, 3, 1, 1)
+    change = ((stylized - content) * weights).sum(1, keepdim=True)
+    return content + change
+
+
+def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; a large picture goes in parts."""
+    x = image.flatten(2)
+    parts = torch.split(x, 2**20, 2)
+    mean = torch.stack([unit(part).double().sum(2, keepdim=True) for part in parts]).sum(0) / x.shape[2]
+    centred = (unit(part).double() - mean for part in parts)
+    return mean, torch.stack([part @ part.transpose(1, 2) for part in centred]).sum(0) / x.shape[2]
+
+
+def _power(cov: Tensor, exponent: float, eps: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(cov)
+    powers = torch.diag_embed(values.clamp(min=eps) ** exponent)
+    return torch.matmul(vectors @ powers, vectors.transpose(1, 2))

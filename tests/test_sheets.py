@@ -1,0 +1,91 @@
+"""Contact sheets: which picture lies where."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adain_lit.errors import InputError
+from adain_lit.sheets import GAP, fit, interpolation, table, trade_off
+from adain_lit.stylizer import Stylizer
+from conftest import small
+from networks import small_network
+
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return Stylizer(small_network(), device="cpu")
+
+
+def place(sheet: Image.Image, row: int, column: int, side: int = SIDE) -> Image.Image:
+    """The square of a sheet that a picture is fitted into."""
+    x, y = GAP + column * (side + GAP), GAP + row * (side + GAP)
+    return sheet.crop((x, y, x + side, y + side))
+
+
+def holds(square: Image.Image, picture: Image.Image) -> bool:
+    """Oracle: the picture resized by Pillow, in the middle of the square."""
+    fitted = fit(picture, square.width)
+    left, top = (square.width - fitted.width) // 2, (square.height - fitted.height) // 2
+    return square.crop((left, top, left + fitted.width, top + fitted.height)).tobytes() == fitted.tobytes()
+
+
+def test_pictures_lie_in_rows_and_columns_in_the_middle_of_squares_on_white() -> None:
+    red, blue = Image.new("RGB", (100, 50), "red"), Image.new("RGB", (10, 20), "blue")
+    sheet = table([[None, red], [blue]], side=40)
+    assert sheet.size == (2 * 46 + 6, 2 * 46 + 6)
+    expected = np.full((98, 98, 3), 255)
+    expected[6 + 10 : 6 + 30, 52:92] = (255, 0, 0)
+    expected[52:92, 6 + 10 : 6 + 30] = (0, 0, 255)
+    assert np.array_equal(np.asarray(sheet), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"), [((100, 50), (40, 20)), ((3, 4), (30, 40)), ((4000, 4), (40, 1)), ((40, 40), (40, 40))]
+)
+def test_the_longer_side_is_fitted(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    assert fit(Image.new("RGB", size), 40).size == fitted
+
+
+def test_the_trade_off_goes_from_content_to_style_in_equal_steps(stylizer: Stylizer) -> None:
+    content, style = (
+        stylizer.encode_content(small("coffee.png")),
+        stylizer.encode_style(small("chelsea.png"), size=None),
+    )
+    sheet = trade_off(stylizer, content, [style], side=SIDE)
+    assert sheet.size == (5 * (SIDE + GAP) + GAP, SIDE + 2 * GAP)
+    for column, alpha in enumerate((0, 0.25, 0.5, 0.75, 1)):
+        assert holds(place(sheet, 0, column), stylizer(content, style, alpha=alpha))
+    assert not holds(place(sheet, 0, 1), stylizer(content, style, alpha=0.5))
+
+
+def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_between(stylizer: Stylizer) -> None:
+    names = ("chelsea.png", "rocket.jpg", "astronaut.png", "hubble_deep_field.jpg")
+    content, styles = (
+        stylizer.encode_content(small("coffee.png")),
+        [stylizer.encode_style(small(n), size=None) for n in names],
+    )
+    sheet = interpolation(stylizer, content, styles, steps=3, side=SIDE)
+    assert sheet.size == (3 * (SIDE + GAP) + GAP,) * 2
+    for style, (row, column) in zip(styles, [(0, 0), (0, 2), (2, 0), (2, 2)], strict=True):
+        assert near(place(sheet, row, column), stylizer(content, style))
+    assert near(place(sheet, 1, 1), stylizer(content, styles))
+    assert near(place(sheet, 0, 1), stylizer(content, styles[:2]))
+    assert near(place(sheet, 1, 2), stylizer(content, [styles[1], styles[3]]))
+    assert not near(place(sheet, 1, 2), stylizer(content, styles))
+
+
+def near(square: Image.Image, picture: Image.Image) -> bool:
+    """`holds` up to the rounding of a sum over styles of weight 0."""
+    fitted = table([[picture]], side=square.width).crop((GAP, GAP, GAP + square.width, GAP + square.height))
+    return bool(np.abs(np.asarray(square).astype(int) - np.asarray(fitted)).max() <= 2)
+
+
+def test_the_interpolation_grid_needs_four_styles(stylizer: Stylizer) -> None:
+    content, style = (
+        stylizer.encode_content(small("coffee.png")),
+        stylizer.encode_style(small("chelsea.png"), size=None),
+    )
+    with pytest.raises(InputError, match="3 styles for the four corners"):
+        interpolation(stylizer, content, [style] * 3)

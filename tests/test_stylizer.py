@@ -1,0 +1,345 @@
+"""A network in use: every control against the formulas written out, every kind of picture, every size."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import adain_lit
+from adain_lit import stylizer as module
+from adain_lit.errors import InputError
+from adain_lit.functional import adaptive_instance_norm
+from adain_lit.images import to_image, to_tensor
+from adain_lit.stylizer import Stylizer
+from adain_lit.tiling import decoder_radius
+from conftest import small
+from networks import small_network
+
+CONTENT, STYLE, OTHER = small("coffee.png"), small("chelsea.png", (80, 64)), small("rocket.jpg", (64, 72))
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return Stylizer(small_network(), device="cpu")
+
+
+def grey(function: Callable[[NDArray[Any], NDArray[Any]], Any], size: tuple[int, int] = (96, 72)) -> Image.Image:
+    """A mask of width and height `size` from a function of y and x in pixels, in [0, 1]."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    return Image.fromarray(np.round(255.0 * function(y, x)).astype(np.uint8))
+
+
+def tensor(stylizer: Stylizer, content: Any, style: Any, **controls: Any) -> Tensor:
+    """As tensor, from styles at their own size, which is small."""
+    return stylizer.tensor(content, style, **{"style_size": None, **controls})
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+def test_pictures_of_the_network_of_these_tests_use_the_range(stylizer: Stylizer) -> None:
+    """Or agreement would say nothing."""
+    image = tensor(stylizer, CONTENT, STYLE)
+    assert image.std() > 0.1
+    assert ((image > 0) & (image < 1)).float().mean() > 0.5
+    assert difference(image, tensor(stylizer, CONTENT, OTHER)) > 0.1
+    assert difference(image, tensor(stylizer, CONTENT, STYLE, alpha=0)) > 0.1
+
+
+def test_alpha_0_is_the_decoded_content_and_1_the_formula(stylizer: Stylizer) -> None:
+    """Oracle: g(f(c)), g(AdaIN(f(c), f(s))) and Eq. 14 between, from the network's own parts."""
+    net = stylizer.net
+    content, style = (net.encode(to_tensor(image)[None] / 255) for image in (CONTENT, STYLE))
+    styled = adaptive_instance_norm(content, style)
+    for alpha in (0.0, 0.3, 1.0, 1.5):
+        expected = net.decode((1 - alpha) * content + alpha * styled, (72, 96))[0].clamp(0, 1)
+        assert difference(tensor(stylizer, CONTENT, STYLE, alpha=alpha), expected) < 1e-4
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_equal_styles_are_one_style(stylizer: Stylizer, masked: bool) -> None:
+    mask = grey(lambda y, x: x < 40)
+    one = tensor(stylizer, CONTENT, STYLE, masks=[mask] if masked else None)
+    three = tensor(stylizer, CONTENT, [STYLE] * 3, weights=[1, 5, 2], masks=[mask] * 3 if masked else None)
+    assert difference(one, three) < 1e-5
+
+
+def test_the_order_of_styles_with_their_weights_and_masks_does_not_matter(stylizer: Stylizer) -> None:
+    """Soft masks that overlap and leave some of the content uncovered."""
+    styles = [STYLE, OTHER, small("hubble_deep_field.jpg")]
+    weights = [0.5, 3.0, 1.0]
+    masks = [grey(lambda y, x: x / 95), grey(lambda y, x: (y > 30) * 0.6), grey(lambda y, x: (y + x < 90) * y / 90)]
+    given = tensor(stylizer, CONTENT, styles, weights=weights, masks=masks)
+    for order in ((2, 0, 1), (1, 0, 2)):
+        permuted = {"weights": [weights[i] for i in order], "masks": [masks[i] for i in order]}
+        assert difference(given, tensor(stylizer, CONTENT, [styles[i] for i in order], **permuted)) < 1e-5
+    assert difference(given, tensor(stylizer, CONTENT, styles, weights=weights, masks=masks[::-1])) > 0.05
+
+
+@pytest.mark.parametrize("size", [(96, 72), (93, 70)])
+def test_masks_that_partition_the_picture_are_its_regions_done_alone(stylizer: Stylizer, size: tuple[int, int]) -> None:
+    """Oracle: features cut at the border, each part normalised by its own statistics alone, put together and decoded.
+
+    Cells are 8 pixels wide, and at odd sizes the last one is narrower. Weights play no part.
+    """
+    image, net = CONTENT.resize(size), stylizer.net
+    masks = [grey(lambda y, x: x < 40, size), grey(lambda y, x: x >= 40, size)]
+    content, style, other = (net.encode(to_tensor(x)[None] / 255) for x in (image, STYLE, OTHER))
+    parts = [adaptive_instance_norm(content[..., :5], style), adaptive_instance_norm(content[..., 5:], other)]
+    expected = net.decode(torch.cat(parts, 3), (size[1], size[0]))[0].clamp(0, 1)
+    made = tensor(stylizer, image, [STYLE, OTHER], masks=masks, weights=[1, 4])
+    assert difference(made, expected) < 1e-4
+
+
+def test_a_soft_mask_over_all_is_an_alpha_and_two_of_them_mix(stylizer: Stylizer) -> None:
+    """Oracle: a mask of m everywhere moves by m from content to style, as alpha does; halves add up to a mixture."""
+    mask = grey(lambda y, x: np.full(y.shape, 102 / 255))
+    expected = tensor(stylizer, CONTENT, STYLE, alpha=102 / 255)
+    assert difference(tensor(stylizer, CONTENT, STYLE, masks=[mask]), expected) < 1e-5
+    whole = grey(lambda y, x: np.ones(y.shape))
+    mixed = tensor(stylizer, CONTENT, [STYLE, OTHER], weights=[1, 3])
+    assert difference(tensor(stylizer, CONTENT, [STYLE, OTHER], weights=[1, 3], masks=[whole] * 2), mixed) < 1e-5
+
+
+def test_what_no_mask_covers_stays_content(stylizer: Stylizer) -> None:
+    """Oracle: the picture of alpha 0, as far as the decoder does not look into the mask; inside it is another."""
+    image, mask = small("coffee.png", (200, 64)), grey(lambda y, x: x < 64, (200, 64))
+    made, plain = tensor(stylizer, image, STYLE, masks=[mask]), tensor(stylizer, image, STYLE, alpha=0)
+    first = 64 + decoder_radius(stylizer.net)
+    assert difference(made[..., first:], plain[..., first:]) < 1e-5
+    assert difference(made[..., :64], plain[..., :64]) > 0.1
+
+
+@pytest.mark.parametrize("scale", [0.5, 3])
+def test_a_mask_may_have_any_scale(stylizer: Stylizer, scale: float) -> None:
+    mask = grey(lambda y, x: x < 48)
+    scaled = mask.resize((int(96 * scale), int(72 * scale)), Image.Resampling.NEAREST)
+    expected = tensor(stylizer, CONTENT, STYLE, masks=[mask])
+    assert difference(tensor(stylizer, CONTENT, STYLE, masks=[scaled]), expected) < 1e-5
+
+
+def test_coral_stylises_with_the_style_in_the_content_s_colours(stylizer: Stylizer) -> None:
+    """Oracle: the transform in NumPy, with the roots of the covariances, and that picture as the style."""
+    content, style = np.asarray(CONTENT) / 255, np.asarray(STYLE) / 255
+    means = [x.mean((0, 1)) for x in (content, style)]
+    covs = [np.cov(x.reshape(-1, 3).T, bias=True) for x in (content, style)]
+    (values, vectors), (own_values, own_vectors) = (np.linalg.eigh(cov) for cov in covs)
+    color = vectors @ np.diag(np.sqrt(values)) @ vectors.T
+    whiten = own_vectors @ np.diag(1 / np.sqrt(own_values)) @ own_vectors.T
+    recolored = (style - means[1]) @ (color @ whiten).T + means[0]
+    expected = tensor(stylizer, CONTENT, recolored)
+    made = tensor(stylizer, CONTENT, STYLE, preserve_color="coral")
+    assert difference(made, expected) < 0.02  # the oracle's style is rounded to bytes
+    assert difference(made, tensor(stylizer, CONTENT, STYLE)) > 0.1
+
+
+def test_luminance_keeps_the_content_s_chroma_and_takes_the_result_s_luminance(stylizer: Stylizer) -> None:
+    """Oracle: Y of BT.601 by NumPy, and R - Y and B - Y; where no channel is clipped."""
+    content = np.asarray(CONTENT) / 255
+    plain, kept = (
+        tensor(stylizer, CONTENT, STYLE, preserve_color=color).permute(1, 2, 0).numpy() for color in (None, "luminance")
+    )
+    inside = ((kept > 0) & (kept < 1)).all(2)
+    assert inside.mean() > 0.3
+    luma = [x @ [0.299, 0.587, 0.114] for x in (content, plain, kept)]
+    assert np.abs((kept - luma[2][..., None]) - (content - luma[0][..., None]))[inside].max() < 1e-5
+    assert np.abs(luma[2] - luma[1])[inside].max() < 1e-5
+    tiled = tensor(stylizer, CONTENT, STYLE, preserve_color="luminance", tile=64).permute(1, 2, 0).numpy()
+    assert np.abs(tiled - kept).max() < 1e-4
+
+
+SIZES = [(1, 1), (1, 30), (9, 9), (16, 16), (17, 23), (95, 71), (400, 20), (20, 400)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("fusion", ["adain", "concat"])
+def test_the_result_has_the_size_of_the_content(fusion: str, size: tuple[int, int]) -> None:
+    stylizer = Stylizer(small_network(fusion=fusion), device="cpu")
+    mask = grey(lambda y, x: x >= 0, size)
+    image = CONTENT.resize(size)
+    assert stylizer(image, STYLE, style_size=None).size == size
+    controls: dict[str, Any] = {"masks": [mask], "preserve_color": "luminance"}
+    assert stylizer(image, STYLE, style_size=None, **controls).size == size
+    assert stylizer(CONTENT, CONTENT.resize(size), style_size=None, preserve_color="coral").size == CONTENT.size
+
+
+def test_size_scales_the_shorter_side_of_the_content_and_style_size_that_of_the_style(stylizer: Stylizer) -> None:
+    assert stylizer(CONTENT, STYLE, size=36, style_size=40).size == (48, 36)
+    assert stylizer(small("coffee.png", (20, 400)), STYLE, size=40, style_size=40).size == (40, 800)
+    assert tuple(stylizer.encode_style(STYLE, size=32).image.shape) == (1, 3, 32, 40)
+    scaled = STYLE.resize((40, 32), Image.Resampling.LANCZOS)
+    given = tensor(stylizer, CONTENT, scaled)
+    assert difference(tensor(stylizer, CONTENT, STYLE, style_size=32), given) == 0
+
+
+def test_every_kind_of_picture_gives_the_same(stylizer: Stylizer, tmp_path: Path) -> None:
+    """Oracle: the PIL picture. Floats are rounded to the bytes that they were made of."""
+    path = tmp_path / "content.png"
+    CONTENT.save(path)
+    array, tensor = np.asarray(CONTENT), to_tensor(CONTENT)
+    style = stylizer.encode_style(STYLE, size=None)
+    expected = stylizer(CONTENT, style).tobytes()
+    kinds = [path, str(path), array, array / 255, np.float32(array / 255), tensor, tensor[None], tensor / 255.0]
+    for kind in kinds:
+        assert stylizer(kind, style).tobytes() == expected, type(kind)
+    assert stylizer(CONTENT, np.asarray(STYLE), style_size=None).tobytes() == expected
+    array_masks = [np.asarray(grey(lambda y, x: x < 40)), np.mgrid[:72, :96][1] < 40, np.mgrid[:72, :96][1] < 40.0]
+    masked = {stylizer(CONTENT, style, masks=[mask]).tobytes() for mask in [*array_masks, torch.tensor(array_masks[1])]}
+    assert len(masked) == 1
+
+
+def test_what_was_encoded_once_gives_the_same_picture(stylizer: Stylizer) -> None:
+    """For AdaIN exactly: the style is two cells in either case."""
+    controls: dict[str, Any] = {"alpha": 0.7, "weights": [1, 2], "preserve_color": "coral"}
+    expected = tensor(stylizer, CONTENT, [STYLE, OTHER], style_size=64, **controls)
+    styles = [stylizer.encode_style(image, size=64) for image in (STYLE, OTHER)]
+    assert difference(tensor(stylizer, stylizer.encode_content(CONTENT), styles, **controls), expected) == 0
+    assert difference(tensor(stylizer, CONTENT, [styles[0], OTHER], style_size=64, **controls), expected) == 0
+
+
+def test_a_style_of_adain_is_two_cells_with_its_statistics_and_that_of_concat_is_whole() -> None:
+    """Oracle: mean and (population) standard deviation of the encoder's features."""
+    stylizer = Stylizer(small_network(), device="cpu")
+    features = stylizer.net.encode(to_tensor(STYLE)[None] / 255)
+    cells = stylizer.encode_style(STYLE, size=None).features
+    assert cells.shape == (1, 20, 1, 2)
+    assert torch.allclose(cells.mean((2, 3)), features.mean((2, 3)), atol=1e-5)
+    assert torch.allclose(cells.std((2, 3), correction=0), features.std((2, 3), correction=0), atol=1e-5)
+    whole = Stylizer(small_network(fusion="concat"), device="cpu").encode_style(STYLE, size=None).features
+    assert whole.shape == features.shape
+
+
+MANY: list[dict[str, Any]] = [
+    {},
+    {"alpha": 0.5, "weights": [1, 3], "masks": [grey(lambda y, x: x / 95), grey(lambda y, x: y < 40)]},
+    {"preserve_color": "coral"},
+    {"preserve_color": "luminance"},
+    {"tile": 64},
+    {"tile": 64, "preserve_color": "coral", "masks": [grey(lambda y, x: x / 95), grey(lambda y, x: y < 40)]},
+]
+
+
+@pytest.mark.parametrize("controls", MANY, ids=lambda controls: "-".join(controls) or "none")
+def test_many_contents_are_each_as_if_alone(stylizer: Stylizer, controls: dict[str, Any]) -> None:
+    """Oracle: one by one; sums of a batch may be rounded otherwise, by one of 255."""
+    images = [small(name) for name in ("coffee.png", "astronaut.png", "rocket.jpg")]
+    content = stylizer.encode_content(images, tile=controls.get("tile"))
+    styles = [stylizer.encode_style(image, size=None) for image in (STYLE, OTHER)]
+    together = stylizer.many(content, styles, **controls)
+    assert len(together) == 3
+    for image, made in zip(images, together, strict=True):
+        alone = np.asarray(stylizer(image, styles, **controls)).astype(int)
+        assert np.abs(np.asarray(made) - alone).max() <= 1
+
+
+def test_statistics_of_a_content_given_back_change_nothing_and_others_do(stylizer: Stylizer) -> None:
+    masks = [grey(lambda y, x: x < 40), grey(lambda y, x: x >= 40)]
+    controls: dict[str, Any] = {"masks": masks, "weights": [1, 2]}
+    expected = tensor(stylizer, CONTENT, [STYLE, OTHER], **controls)
+    for tile in (0, 64):
+        content = stylizer.encode_content(CONTENT, tile=tile)
+        stats = stylizer.statistics(content, masks)
+        given = tensor(stylizer, content, [STYLE, OTHER], content_stats=stats, tile=tile, **controls)
+        assert difference(given, expected) < 1e-4
+        halved = [(mean, std / 2) for mean, std in stats]
+        given = tensor(stylizer, content, [STYLE, OTHER], content_stats=halved, tile=tile, **controls)
+        assert difference(given, expected) > 0.05
+
+
+def test_statistics_of_many_contents_are_those_of_each(stylizer: Stylizer) -> None:
+    images = [small(name) for name in ("coffee.png", "astronaut.png")]
+    for tile in (0, 64):
+        ((mean, std),) = stylizer.statistics(stylizer.encode_content(images, tile=tile))
+        for i, image in enumerate(images):
+            ((own_mean, own_std),) = stylizer.statistics(stylizer.encode_content(image))
+            assert difference(mean[i : i + 1], own_mean) < 1e-4
+            assert difference(std[i : i + 1], own_std) < 1e-4
+
+
+def test_bfloat16_stays_near_float32(stylizer: Stylizer) -> None:
+    """Oracle: float32. With 8 bits of precision through nineteen convolutions a mean of 0.02 is rounding."""
+    half = Stylizer(small_network(), device="cpu", dtype=torch.bfloat16)
+    controls: list[dict[str, Any]] = [{}, {"alpha": 0.5, "masks": [grey(lambda y, x: x / 95)], "tile": 64}]
+    for more in controls:
+        made = tensor(half, CONTENT, STYLE, **more)
+        assert made.dtype == torch.float32
+        assert float((made - tensor(stylizer, CONTENT, STYLE, **more)).abs().mean()) < 0.02
+
+
+def test_a_large_picture_goes_in_tiles_by_itself_where_the_network_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instance norm in the decoder and concatenation look at the whole picture, so they get it in one piece."""
+    monkeypatch.setattr(module, "AUTO_TILE", 64)
+    large = small("coffee.png", (190, 100))
+    assert large.width * large.height > 4 * 64**2
+    tiled = {}
+    for fusion, norm in (("adain", "none"), ("adain", "batch"), ("adain", "instance"), ("concat", "none")):
+        stylizer = Stylizer(small_network(fusion=fusion, norm=norm), device="cpu")
+        content = stylizer.encode_content(large)
+        tiled[fusion, norm] = content.features is None
+        made = tensor(stylizer, content, STYLE)
+        assert difference(made, tensor(stylizer, large, STYLE, tile=0)) < 1e-4
+        assert stylizer.encode_content(large.resize((128, 128))).features is not None
+    assert list(tiled.values()) == [True, True, False, False]
+
+
+def test_the_bundled_network_is_a_function_of_the_package(photographs: Path, paintings: Path) -> None:
+    stylizer = adain_lit.load("compact", device="cpu")
+    content, style = photographs / "coffee.jpg", next(paintings.glob("*.png"))
+    made = stylizer(content, style)
+    assert made.size == (96, 72)
+    assert made.mode == "RGB"
+    assert made.tobytes() == to_image(stylizer.tensor(content, style)).tobytes()
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no style": ({"style": []}, "no style was given"),
+    "alpha not a number": ({"alpha": float("nan")}, "alpha is nan"),
+    "negative alpha": ({"alpha": -0.1}, r"alpha is -0\.1"),
+    "infinite alpha": ({"alpha": float("inf")}, "alpha is inf"),
+    "too many weights": ({"weights": [1, 2]}, "1 styles but 2 weights"),
+    "negative weight": ({"style": [STYLE, OTHER], "weights": [2, -1]}, "0 or more"),
+    "no weight above 0": ({"weights": [0]}, "sum above 0"),
+    "weight not a number": ({"weights": [float("nan")]}, "0 or more"),
+    "too many masks": ({"masks": [CONTENT, CONTENT]}, "1 styles but 2 masks"),
+    "mask upright": ({"masks": [grey(lambda y, x: x >= 0, (72, 96))]}, "a mask is 72x96 and the content 96x72"),
+    "empty mask": ({"masks": [grey(lambda y, x: x < 0)]}, "a mask is empty"),
+    "empty mask in tiles": ({"masks": [grey(lambda y, x: x < 0)], "tile": 64}, "a mask is empty"),
+    "colour": ({"preserve_color": "hue"}, "coral, luminance"),
+    "small tile": ({"tile": 63}, "at least 64"),
+    "negative tile": ({"tile": -64}, "at least 64"),
+    "size": ({"size": 0}, "size of the content is 0"),
+    "style size": ({"style_size": -3}, "size of the style is -3"),
+    "missing file": ({"content": "gone.jpg"}, "gone.jpg"),
+    "a number": ({"content": 3}, "the content is a int"),
+    "no content": ({"content": []}, "0 contents"),
+    "contents of two sizes": ({"content": [CONTENT, STYLE]}, "all of one size"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_refused_in_one_line(stylizer: Stylizer, name: str) -> None:
+    wrong, message = REFUSED[name]
+    given = {"content": CONTENT, "style": STYLE, **wrong}
+    with pytest.raises(InputError, match=message) as error:
+        stylizer(given.pop("content"), given.pop("style"), **given)
+    assert "\n" not in str(error.value)
+
+
+def test_tiles_are_refused_where_the_network_looks_at_the_whole_picture() -> None:
+    for kinds in ({"fusion": "concat"}, {"norm": "instance"}):
+        with pytest.raises(InputError, match="cannot work in tiles; set tile to 0"):
+            Stylizer(small_network(**kinds), device="cpu")(CONTENT, STYLE, tile=64)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(device: str) -> None:
+    with pytest.raises(InputError, match=f"cannot use device {device}: ") as error:
+        Stylizer(small_network(), device=device)
+    assert "\n" not in str(error.value)

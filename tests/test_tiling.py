@@ -1,0 +1,120 @@
+"""Tiles against the picture in one piece, which is the oracle of every test here."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import adain_lit
+from adain_lit.errors import InputError
+from adain_lit.functional import channel_stats
+from adain_lit.images import to_tensor
+from adain_lit.nets import StyleTransferNet
+from adain_lit.stylizer import Stylizer
+from adain_lit.tiling import content_statistics, stylize_tiles
+from conftest import small
+from networks import small_network
+
+STYLES = [small("chelsea.png", (80, 64)), small("rocket.jpg", (64, 72))]
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return Stylizer(small_network(), device="cpu")
+
+
+def controls_for(size: tuple[int, int]) -> dict[str, Any]:
+    """Two weighted styles, an alpha, and masks that overlap softly and leave a corner uncovered."""
+    x, y = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
+    masks = [np.clip(1.5 * x - 0.3, 0, 1), (y > 0.4) * 0.7]
+    return {"masks": masks, "alpha": 0.8, "weights": [1.0, 3.0]}
+
+
+def difference(stylizer: Stylizer, content: Image.Image, tile: int, **controls: Any) -> float:
+    """Greatest difference between the tiled and the untiled picture, by default with all controls."""
+    controls = {"style_size": None, **(controls or controls_for(content.size))}
+    whole = stylizer.tensor(content, STYLES, tile=0, **controls)
+    assert whole.std() > 0.05 or whole.numel() < 100  # or equal grey would do
+    return float((stylizer.tensor(content, STYLES, tile=tile, **controls) - whole).abs().max())
+
+
+@pytest.mark.parametrize("tile", [64, 100, 256])
+def test_tiles_give_the_picture_in_one_piece(stylizer: Stylizer, tile: int) -> None:
+    """Odd sides, tiles that are no multiple of a cell, and a last tile that is a sliver."""
+    content = small("coffee.png", (301, 221))
+    assert difference(stylizer, content, tile) < 1e-4
+    assert difference(stylizer, content, tile, weights=[1.0, 3.0]) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(2, 3), (9, 70), (64, 65), (72, 64), (900, 45), (20, 400)])
+def test_tiles_give_any_size_in_one_piece(stylizer: Stylizer, size: tuple[int, int]) -> None:
+    assert difference(stylizer, small("coffee.png", size), 64) < 1e-4
+
+
+@pytest.mark.parametrize("last", ["relu1_2", "relu3_1", "relu5_1"])
+def test_halos_fit_every_layer(last: str) -> None:
+    """A deeper layer has larger cells and looks further."""
+    stylizer = Stylizer(small_network(last=last), device="cpu")
+    assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
+
+
+def test_batch_norm_in_the_decoder_allows_tiles() -> None:
+    stylizer = Stylizer(small_network(norm="batch"), device="cpu")
+    assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
+
+
+@pytest.mark.slow
+def test_tiles_of_a_camera_s_picture_are_one_piece_with_the_bundled_network() -> None:
+    stylizer = adain_lit.load("compact", device="cpu")
+    assert difference(stylizer, small("coffee.png", (1500, 1100)), 512) < 1e-4
+
+
+@pytest.mark.parametrize("tile", [64, 96, 500])
+def test_statistics_gathered_tile_by_tile_are_those_of_all_features(tile: int) -> None:
+    """Oracle: `channel_stats` of the features of the whole, for two contents at once; with and without masks."""
+    net = small_network()
+    contents = torch.stack([to_tensor(small(name, (301, 221))) for name in ("coffee.png", "astronaut.png")])
+    features = net.encode(contents / 255)
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.zeros(1, 1, *features.shape[2:])
+    corner[..., -2:, -3:] = 1.0  # in one tile alone
+    masks = [torch.rand(1, 1, *features.shape[2:], generator=generator), corner]
+    expected = [channel_stats(features, mask) for mask in [None, *masks]]
+    found = content_statistics(net, contents, tile=tile) + content_statistics(net, contents, tile=tile, masks=masks)
+    for pair, expected_pair in zip(found, expected, strict=True):
+        for values, expected_values in zip(pair, expected_pair, strict=True):
+            assert values.dtype == torch.float32
+            assert torch.allclose(values, expected_values, rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_mask_is_refused_as_it_is_in_one_piece() -> None:
+    net = small_network()
+    masks = [torch.ones(1, 1, 9, 12), torch.zeros(1, 1, 9, 12)]
+    with pytest.raises(InputError, match="a mask is empty"):
+        content_statistics(net, to_tensor(small("coffee.png"))[None], tile=64, masks=masks)
+
+
+def test_bytes_are_the_rounded_floats() -> None:
+    net = small_network()
+    content = to_tensor(small("coffee.png", (150, 90)))[None]
+    styles = [net.encode(to_tensor(STYLES[0])[None] / 255)]
+    floats = stylize_tiles(net, content, styles, tile=64, dtype=torch.float32)
+    made = stylize_tiles(net, content, styles, tile=64)
+    assert made.dtype == torch.uint8
+    assert torch.equal(made, (floats * 255).round().byte())
+
+
+def test_the_network_never_sees_more_than_a_tile_and_its_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory does not grow with the picture. Oracle: by hand; 30 pixels of the decoder and 37 of the encoder are 4 and
+    5 cells of 8 on either side, and up to a quarter of a tile may come on top at the end."""
+    seen: list[int] = []
+    encode = StyleTransferNet.encode
+    monkeypatch.setattr(StyleTransferNet, "encode", lambda net, x: seen.append(max(x.shape[2:])) or encode(net, x))
+    net = small_network()
+    seen.clear()
+    style = torch.rand(1, 20, 1, 2)
+    stylize_tiles(net, to_tensor(small("coffee.png", (400, 90)))[None], [style], tile=64)
+    assert len(seen) > 10
+    assert max(seen) <= 64 + 16 + 2 * 8 * (4 + 5)
