@@ -1,0 +1,242 @@
+"""Exported networks give the network's pictures at every size; what does not is refused and leaves nothing."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+import adain_lit
+from adain_lit import export
+from adain_lit.images import to_tensor
+from adain_lit.nets import StyleTransferNet
+from adain_lit.network_files import save_network
+from commands import run_here
+from conftest import small
+from networks import small_network
+
+SIZES = (((88, 120), (77, 50)), ((41, 33), (31, 200)), ((16, 17), (17, 16)), ((96, 64), (96, 64)))
+"""Widths and heights of contents and styles; the exporter's own example is 96x64 and 64x96."""
+ALPHA = 0.7
+Graph = Callable[..., Tensor]
+
+
+def saved(net: StyleTransferNet, path: Path) -> str:
+    save_network(net, path, card={}, half=False)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def net() -> StyleTransferNet:
+    """Shallow, for the exporter takes its time for every layer."""
+    return small_network(last="relu2_1")
+
+
+def run_onnx(path: Path, **inputs: Tensor) -> list[Tensor]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return [torch.from_numpy(x) for x in session.run(None, {name: x.numpy() for name, x in inputs.items()})]
+
+
+def onnx_graph(path: Path) -> Graph:
+    return lambda **inputs: run_onnx(path, **inputs)[0]
+
+
+def program(path: Path) -> Graph:
+    graph: Graph = torch.export.load(path).module()
+    return graph
+
+
+def onnx_parts(folder: Path) -> Graph:
+    def graph(content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
+        features, *_ = run_onnx(folder / "encoder.onnx", image=content)
+        _, mean, std = run_onnx(folder / "encoder.onnx", image=style)
+        (fused,) = run_onnx(folder / "adain.onnx", features=features, mean=mean, std=std, alpha=alpha)
+        (image,) = run_onnx(folder / "decoder.onnx", fused=fused)
+        return image[..., : content.shape[2], : content.shape[3]]
+
+    return graph
+
+
+def assert_same_pictures(graph: Graph, net: StyleTransferNet) -> None:
+    """Oracle: the network itself on photographs, at sizes that are not the exporter's."""
+    for content_size, style_size in SIZES:
+        content, style = (
+            to_tensor(small(name, size))[None] / 255
+            for name, size in (("coffee.png", content_size), ("chelsea.png", style_size))
+        )
+        with torch.inference_mode():
+            expected = net(content, [style], alpha=ALPHA).clamp(0, 1)
+            actual = graph(content=content, style=style, alpha=torch.tensor([ALPHA]))
+        assert expected.std() > 0.05
+        torch.testing.assert_close(actual, expected, atol=1e-3, rtol=0)
+
+
+def refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
+    """The one line of a command that leaves no file and no folder."""
+    before = sorted(Path().rglob("*"))
+    capfd.readouterr()
+    assert run_here(export.main, arguments, monkeypatch) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert sorted(Path().rglob("*")) == before
+    return line.removeprefix("adain_lit.export: error: ")
+
+
+def test_safetensors_gives_the_same_picture_and_carries_its_card(
+    tmp_path: Path, net: StyleTransferNet, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the network before it was written; exact in float32, within rounding to 11 bits in float16."""
+    network = saved(net, tmp_path / "network.safetensors")
+    before = adain_lit.load(network, device="cpu").tensor(small("coffee.png"), small("chelsea.png"))
+    card = ["--card", "trained on=six photographs", "formula=a=b"]
+    for name, options, tolerance in (("half", [], 5e-3), ("full", ["--full-precision"], 0)):
+        path = tmp_path / "new folder" / f"{name}.safetensors"
+        assert run_here(export.main, [network, str(path), *options, *card], monkeypatch) == 0
+        assert capfd.readouterr().out.startswith(f"{path}: ")
+        after = adain_lit.load(path, device="cpu").tensor(small("coffee.png"), small("chelsea.png"))
+        assert (float((after - before).abs().max()) > 0) == (name == "half")
+        assert float((after - before).abs().max()) <= tolerance
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            dtypes = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
+        assert (metadata["trained on"], metadata["formula"]) == ("six photographs", "a=b")
+        assert dtypes == {torch.float16 if name == "half" else torch.float32}
+
+
+def test_card_cannot_make_a_file_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the file loads; its own keys say how."""
+    path = tmp_path / "own.safetensors"
+    assert run_here(export.main, ["compact", str(path), "--card", "fusion=nonsense", "format=mine"], monkeypatch) == 0
+    assert adain_lit.load(path, device="cpu").net.fusion_name == "adain"
+
+
+def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: 160 000 steps of training; float16 ends at 65 504."""
+    net = small_network(norm="batch", last="relu2_1")
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked.fill_(160_000)
+    path = tmp_path / "own.safetensors"
+    assert run_here(export.main, [saved(net, tmp_path / "net.safetensors"), str(path)], monkeypatch) == 0
+    counts = [x for key, x in adain_lit.load(path).net.state_dict().items() if key.endswith("num_batches_tracked")]
+    assert len(counts) == 2
+    assert all(int(count) == 160_000 for count in counts)
+
+
+@pytest.mark.parametrize(("name", "read"), [("whole.onnx", onnx_graph), ("whole.pt2", program)])
+def test_whole_graph_gives_the_network_s_pictures_at_other_sizes(
+    tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = saved(net, tmp_path / "network.safetensors")
+    assert run_here(export.main, [network, str(tmp_path / name)], monkeypatch) == 0
+    assert_same_pictures(read(tmp_path / name), net)
+
+
+@pytest.mark.slow
+def test_parts_together_give_the_network_s_pictures(
+    tmp_path: Path, net: StyleTransferNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = saved(net, tmp_path / "network.safetensors")
+    assert run_here(export.main, [network, str(tmp_path / "parts"), "--parts"], monkeypatch) == 0
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"encoder.onnx", "adain.onnx", "decoder.onnx"}
+    image = to_tensor(small("chelsea.png"))[None] / 255
+    features, mean, std = run_onnx(tmp_path / "parts" / "encoder.onnx", image=image)
+    torch.testing.assert_close(features, net.encode(image), atol=1e-4, rtol=1e-4)
+    cells = features.flatten(2).double().numpy()
+    np.testing.assert_allclose(mean.flatten(1), cells.mean(2), atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(std.flatten(1), np.sqrt(cells.var(2) + 1e-5), atol=1e-5, rtol=1e-4)
+    assert_same_pictures(onnx_parts(tmp_path / "parts"), net)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", ["adain", "concat"])
+@pytest.mark.parametrize(
+    ("name", "options", "read"),
+    [("whole.onnx", [], onnx_graph), ("whole.pt2", [], program), ("parts", ["--parts"], onnx_parts)],
+)
+def test_deep_networks_of_both_fusions(
+    tmp_path: Path,
+    fusion: str,
+    name: str,
+    options: list[str],
+    read: Callable[[Path], Graph],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = small_network(fusion=fusion)
+    arguments = [saved(net, tmp_path / "network.safetensors"), name, *options]
+    if fusion == "concat" and options:
+        expected = "parts are for fusion=adain; this network has concat; leave out --parts"
+        assert refused(arguments, monkeypatch, capfd) == expected
+    else:
+        assert run_here(export.main, arguments, monkeypatch) == 0
+        assert_same_pictures(read(tmp_path / name), net)
+
+
+def test_mistakes_are_told_in_one_line_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("no folder")
+    Path("text.ckpt").write_text("no checkpoint")
+    suffixes = "give a name that ends in .safetensors, .onnx, .pt2"
+    for arguments, start in (
+        (["compact", "made/net.pth"], f"cannot write made/net.pth; {suffixes}"),
+        (["compact", "made"], f"cannot write made; {suffixes}"),
+        (["nowhere.ckpt", "made/net.onnx"], "no network 'nowhere.ckpt': neither a file nor a bundled one (compact); "),
+        (["text.ckpt", "made/net.onnx"], "cannot read the checkpoint text.ckpt: "),
+        (["text.txt", "made/net.onnx"], "cannot read weights from text.txt: "),
+        (["compact", "text.txt/net.safetensors"], "cannot write to the folder text.txt: "),
+        (["compact", "text.txt", "--parts"], "cannot write to the folder text.txt: "),
+        (["compact", "net.safetensors", "--card", "anonymous"], "--card got 'anonymous'; give KEY=VALUE"),
+    ):
+        assert refused(arguments, monkeypatch, capfd).startswith(start)
+
+
+def test_onnx_without_its_packages_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    message = "ONNX needs onnxscript and onnxruntime; install adain_lit[export]"
+    assert refused(["compact", "net.onnx"], monkeypatch, capfd) == message
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(0.02, "2.0e-02"), (float("nan"), "inf")])
+def test_file_that_differs_from_the_network_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], wrong: float, shown: str
+) -> None:
+    """Oracle: a writer that adds `wrong` to the pictures; the file that was there before stays."""
+    monkeypatch.chdir(tmp_path)
+    network = saved(small_network(last="relu2_1"), tmp_path / "network.safetensors")
+
+    def spoil(net: StyleTransferNet, path: Path, **options: object) -> None:
+        other = small_network(last="relu2_1")
+        other.decoder.conv1_1.bias += wrong  # type: ignore[operator]
+        save_network(other, path, card={}, half=False)
+
+    monkeypatch.setattr(export, "save_network", spoil)
+    Path("made.safetensors").write_bytes(b"made before")
+    for options, tolerance in (([], "0.01"), (["--full-precision"], "0.002")):
+        line = refused([network, "made.safetensors", *options], monkeypatch, capfd)
+        assert line == f"made.safetensors would differ from the network by {shown}, more than {tolerance}; not kept"
+    assert Path("made.safetensors").read_bytes() == b"made before"
+
+
+def test_comparison_finds_the_worst_pixel_of_any_size() -> None:
+    """Oracle: a graph that is wrong in one pixel, at one of the sizes."""
+    for height, width in export.SIZES:
+
+        def wrong(content: Tensor, at: tuple[int, int] = (height, width)) -> Tensor:
+            made = content.clone()
+            if content.shape[2:] == at:
+                made[0, 1, 5, 3] += 0.5
+            return made
+
+        assert export.compare(lambda content: content, wrong, {"content": "image"}, 3) == pytest.approx(0.5)
+    assert export.compare(lambda content: content, lambda content: content, {"content": "image"}, 3) == 0
