@@ -1,0 +1,193 @@
+"""``python -m adain_lit.app``: a web page on which pictures take the style of other pictures."""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+from adain_lit.errors import InputError
+
+MEGABYTE = 1024**2
+SLACK = MEGABYTE // 4
+"""What a request may have beside the file in it, in bytes."""
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def main() -> None:
+    """Command line entry point."""
+    arguments = parser().parse_args()
+    try:
+        serve(arguments)
+    except InputError as error:
+        _leave(str(error))
+    except OSError as error:
+        _leave(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="adain_lit.app",
+        description="A web page on which pictures take the style of other pictures. It needs no internet.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = command.add_argument
+    add("--checkpoint", default="compact", metavar="NET", help="compact, .ckpt, .safetensors or decoder.pth")
+    add("--encoder", metavar="FILE", help="encoder weights, where the checkpoint has none")
+    add("--device", help="cpu, cuda, cuda:1, mps; without it the best there is")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
+    add("--port", type=int, default=7860, help="port to listen on")
+    add("--max-pixels", type=int, default=16_000_000, metavar="N", help="larger pictures are refused")
+    add("--max-megabytes", type=int, default=20, metavar="N", help="larger files are refused")
+    add("--queue", type=int, default=16, metavar="N", help="people who may wait; pictures are made one by one")
+    return command
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serve the page until SIGINT or SIGTERM."""
+    for name, most in (("port", 65535), ("max_pixels", None), ("max_megabytes", None), ("queue", None)):
+        value = getattr(arguments, name)
+        if value < 1 or (most and value > most):
+            limit = f"from 1 to {most}" if most else "at least 1"
+            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be {limit}")
+    if find_spec("gradio") is None:
+        raise InputError("gradio is not installed, which the page needs; pip install 'adain_lit[app]'")
+    _require_free(arguments.host, arguments.port)
+    with tempfile.TemporaryDirectory(prefix="adain_app_") as name:
+        folder = Path(name).resolve()
+        _environment(folder)
+        from adain_lit.stylizer import load  # and torch: it takes seconds, which a mistake above need not wait for
+
+        stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
+        from starlette.middleware import Middleware
+
+        from adain_lit import page
+        from adain_lit.studio import Studio
+
+        studio = Studio(stylizer, folder, max_pixels=arguments.max_pixels)
+        blocks = page.build(studio)
+        blocks.queue(max_size=arguments.queue, default_concurrency_limit=1, api_open=False)
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        gate = Middleware(Gate, files=str(folder), most=arguments.max_megabytes * MEGABYTE + SLACK)
+        # launched, not mounted in an app of our own: Gradio holds the files that a request names against its folder
+        # of uploads only after launch()
+        _, url, _ = blocks.launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            max_file_size=arguments.max_megabytes * MEGABYTE,
+            app_kwargs={"middleware": [gate]},
+            allowed_paths=[],
+            show_error=False,
+            share=False,
+            inbrowser=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=page.theme(),
+            css=page.CSS,
+        )
+        sys.stdout.write(f"the page is at {url}   (Ctrl-C ends it)\n")
+        sys.stdout.flush()
+        while not stop.wait(1):
+            pass
+        blocks.close(verbose=False)
+
+
+class Gate:
+    """Lets through what the page itself asks for; Gradio has more, among it addresses that it would fetch.
+
+    Args:
+        app: the application behind it.
+        files: folder of uploads and results, the only one whose files are served.
+        most: bytes of a request.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], *, files: str, most: int) -> None:
+        self.app = app
+        self.most = most
+        calls = "|".join(
+            (
+                "queue/(join|data)",
+                "upload(_progress)?",
+                r"heartbeat/\w+",
+                "(info|reset|cancel)/?",
+                "startup-events|app_id|theme\\.css",
+                f"file={re.escape(files)}/.*",
+            )
+        )
+        own = r"((assets|static|svelte)/.*|theme\.css|favicon\.ico|manifest\.json|config/?)?"
+        self.open = re.compile(f"/({own}|gradio_api/({calls}))", re.DOTALL)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer 404, 411 or 413, or hand the request on."""
+        status = self._refusal(scope) if scope["type"] == "http" else None
+        if status is None:
+            await self.app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"not available"})
+
+    def _refusal(self, scope: Message) -> int | None:
+        path: str = scope["path"]
+        if ".." in path.split("/") or not self.open.fullmatch(path):
+            return 404
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return None
+        length = dict(scope["headers"]).get(b"content-length")
+        if length is None:
+            return 411
+        return 413 if int(length) > self.most else None
+
+
+def _environment(folder: Path) -> None:
+    """What Gradio takes from the environment: nothing that opens more than this command says, and no telemetry."""
+    for name in list(os.environ):
+        if name.startswith("GRADIO_") and name != "GRADIO_ROOT_PATH":
+            del os.environ[name]
+    local = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1,localhost")))
+    os.environ.update(
+        GRADIO_ANALYTICS_ENABLED="False",
+        GRADIO_TEMP_DIR=str(folder),
+        GRADIO_EXAMPLES_CACHE=str(folder / "examples"),
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        NO_PROXY=local,  # Gradio asks itself whether it is there
+        no_proxy=local,
+    )
+
+
+def _require_free(host: str, port: int) -> None:
+    """Hold that the page can listen there, before the network is loaded."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        reason = str(error.strerror).split(" (")[0]
+        raise InputError(f"cannot listen on port {port} of {host}: {reason}; give another --port") from error
+
+
+def _leave(line: str) -> NoReturn:
+    sys.stderr.write(f"adain_lit.app: error: {line}\n")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
