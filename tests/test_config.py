@@ -15,7 +15,11 @@ from adain_lit.callbacks import Checkpoints, PictureGrid
 from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.errors import InputError
-from adain_lit.tasks import StyleTransferModule
+from adain_lit.gatys import Gatys
+from adain_lit.losses import PerceptualLoss
+from adain_lit.nets import VGGEncoder
+from adain_lit.network_files import load_network
+from adain_lit.tasks import DistillationModule, StyleTransferModule
 from commands import run_here, tiny
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
@@ -34,12 +38,16 @@ def composed(*overrides: str, command: str = "train", output: str = "out") -> Di
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(experiment: str, scale: str) -> None:
-    cfg = composed(f"experiment={experiment}", f"scale={scale}", "model.encoder=random")
+    teacher = {"distill_encoder": "teacher", "compact_adain": "loss_encoder"}.get(experiment)
+    own = [f"model.{teacher}=compact", *FOLDERS] if teacher else []
+    encoder = [] if experiment == "finetune" else ["model.encoder=random"]  # that begins with the bundled one
+    cfg = composed(f"experiment={experiment}", f"scale={scale}", *encoder, *own)
     module = instantiate(cfg.model, "model")
-    assert isinstance(module, StyleTransferModule)
+    assert isinstance(module, DistillationModule if experiment == "distill_encoder" else StyleTransferModule)
     assert isinstance(instantiate(cfg.data, "data"), PairedDataModule)
     assert cfg.name == experiment
-    assert cfg.trainer.max_steps == {"demo": 300, "paper": 160_000}[scale]
+    if not teacher:  # the compact network has steps of its own
+        assert cfg.trainer.max_steps == {"demo": 300, "paper": 160_000}[scale]
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
@@ -51,9 +59,18 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, 
         assert cfg.hydra.help.template
         return
     group, name = relative.parts[0], path.stem
-    overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}", "model.encoder=random"]
-    if (group, name) == ("data", "folders"):
+    if group == "method":
+        cfg = composed("ckpt_path=x", f"method={name}", command="evaluate", output=str(tmp_path))
+        loss = {"phi": VGGEncoder("compact"), "criterion": PerceptualLoss()}
+        assert callable(instantiate(cfg.method[name], f"method.{name}", **(loss if name == "gatys" else {})))
+        return
+    overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}"]
+    if name != "finetune":
+        overrides.append("model.encoder=random")
+    if (group, name) == ("data", "folders") or name in ("distill_encoder", "compact_adain"):
         overrides += FOLDERS
+    if (group, name) == ("model", "distillation"):
+        overrides += ["model.teacher=compact", "~model.unit_mean_images", "+model.unit_mean_images=0"]
     cfg = composed(*overrides, output=str(tmp_path))
     if group in ("logger", "callbacks"):
         for key, node in cfg[group].items():
@@ -76,10 +93,18 @@ def test_files_state_every_argument_so_that_all_can_be_set(node: str, target: An
     assert {str(k) for k in cfg if k != "_target_"} == set(inspect.signature(target).parameters)
 
 
-def test_model_file_states_the_defaults_of_the_class() -> None:
-    stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / "adain.yaml"))
-    defaults = {k: p.default for k, p in inspect.signature(StyleTransferModule).parameters.items()}
+@pytest.mark.parametrize(("name", "target"), [("adain", StyleTransferModule), ("distillation", DistillationModule)])
+def test_model_file_states_the_defaults_of_the_class(name: str, target: Any) -> None:
+    stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
+    defaults = {k: p.default for k, p in inspect.signature(target).parameters.items()}
     assert {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items() if k != "_target_"} == defaults
+
+
+@pytest.mark.parametrize(("name", "target"), [("gatys", Gatys), ("network", load_network)])
+def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) -> None:
+    stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "method" / f"{name}.yaml"))
+    arguments = set(inspect.signature(target).parameters) - {"phi", "criterion"}
+    assert set(stated[name]) - {"_target_"} == arguments
 
 
 def test_paper_scale_is_the_papers_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 from adain_lit import evaluate, train
 from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.nets import VGGEncoder
+from adain_lit.nets.vgg import initialise_randomly
+from adain_lit.network_files import load_network
 from adain_lit.tasks import StyleTransferModule
 from commands import run_here, tiny
 
@@ -76,6 +80,64 @@ def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, 
             assert got["std"] == pytest.approx(np.std(values), rel=1e-3, abs=1e-5), (name, key)
 
 
+def test_reconstruction_is_the_similarity_of_a_picture_styled_by_itself(
+    evaluated: tuple[Path, dict[str, Any]],
+) -> None:
+    """Oracle: scikit-image's SSIM of T(c, c) to c; the references give the picture back."""
+    checkpoint, result = evaluated
+    net = load_network(checkpoint)
+    data = PairedDataModule(**torch.load(checkpoint, weights_only=True)["datamodule_hyper_parameters"])
+    data.setup("validate")
+    values = []
+    with torch.no_grad():
+        for c in data.held_out_pairs(contents=3, styles=2).contents.unsqueeze(1) / 255:
+            a, b = (x[0].permute(1, 2, 0).numpy() for x in (net(c, c), c))
+            values.append(
+                structural_similarity(
+                    a, b, channel_axis=2, data_range=1.0, gaussian_weights=True, use_sample_covariance=False
+                )
+            )
+    got = result["results"]["stylised"]["reconstruction"]
+    assert got["mean"] == pytest.approx(np.mean(values), rel=1e-3, abs=1e-5)
+    assert result["results"]["content image"]["reconstruction"]["mean"] == pytest.approx(1.0)
+
+
+def test_methods_and_another_measuring_network_can_be_asked_for(
+    evaluated: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gatys' pixels and the bundled network in the same table, measured on a network of their own."""
+    monkeypatch.chdir(tmp_path)
+    encoder = VGGEncoder("compact")
+    initialise_randomly(encoder, seed=1)
+    state = {key: value.contiguous() for key, value in encoder.state_dict().items()}
+    save_file(state, tmp_path / "phi.safetensors", {"input": "BGR"})
+    arguments = [f"ckpt_path={evaluated[0]}", "contents=2", "styles=1", "method=[gatys,network]"]
+    asked = ["method.gatys.iterations=30", "method.gatys.optimizer=adam", "loss_encoder=[phi.safetensors]"]
+    assert run_here(evaluate.main, [*arguments, *asked, "unit_mean_images=2", "output=e.json"], monkeypatch) == 0
+    result = json.loads(Path("e.json").read_text())
+    rows = result["results"]
+    assert list(rows) == ["stylised", "gatys", "network", "content image", "style image"]
+    assert result["measured_with"] == ["phi.safetensors"]
+    total = {name: row["content_loss"]["mean"] + 10 * row["style_loss"]["mean"] for name, row in rows.items()}
+    assert total["gatys"] < 0.5 * min(total["content image"], total["stylised"])
+
+
+def test_bundled_network_is_measured_on_pictures_that_are_named(
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(evaluate.main, ["ckpt_path=compact"], monkeypatch) == 2
+    assert "does not tell what pictures to measure on; give data=demo or data=folders" in capfd.readouterr().err
+    folders = ["data=folders", f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
+    sizes = ["data.resize=64", "data.crop=48", "size=64", "contents=2", "styles=2"]
+    assert run_here(evaluate.main, ["ckpt_path=compact", *folders, *sizes], monkeypatch) == 0
+    assert "no reference curve" in capfd.readouterr().out
+
+
 def test_reference_rows_are_what_they_must_be(evaluated: tuple[Path, dict[str, Any]]) -> None:
     """The photograph is wholly similar to itself; the painting has its own style."""
     results = evaluated[1]["results"]
@@ -86,7 +148,7 @@ def test_reference_rows_are_what_they_must_be(evaluated: tuple[Path, dict[str, A
 
 def test_evaluation_says_what_was_measured(evaluated: tuple[Path, dict[str, Any]]) -> None:
     checkpoint, result = evaluated
-    assert result["checkpoint"] == str(checkpoint)
+    assert result["network"] == str(checkpoint)
     assert (result["step"], result["contents"], result["styles"], result["size"]) == (2, 3, 2, 32)
     assert result["model"]["fusion"] == "adain"
 

@@ -1,40 +1,29 @@
-"""``python -m adain_lit.evaluate``: losses of a trained network on held-out pictures, beside two reference rows."""
+"""``python -m adain_lit.evaluate``: losses of a trained network on held-out pictures, beside reference rows."""
 
-import io
 import logging
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
+from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
-from torchmetrics.functional.image import structural_similarity_index_measure
 from tqdm import tqdm
 
 from adain_lit.config import instantiate, run_command
 from adain_lit.data.datamodule import PairedDataModule
-from adain_lit.data.pairs import PairBatch, collate
-from adain_lit.functional import adaptive_instance_norm
+from adain_lit.data.pairs import collate
+from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
-from adain_lit.nets import VGGEncoder
+from adain_lit.measuring import REFERENCES, Method, measure, perceptual_distance, reconstruction, summarise, table
+from adain_lit.nets import LossNetwork, VGGEncoder
+from adain_lit.network_files import load_network
+from adain_lit.reference_curves import verdict
 from adain_lit.run_record import environment, write_json
-from adain_lit.tasks import StyleTransferModule
-from adain_lit.weights import read_checkpoint
+from adain_lit.state_files import BUNDLED, read_checkpoint
+from adain_lit.weights import load_loss_network
 
 log = logging.getLogger(__name__)
-
-Method = Callable[[Tensor, Tensor], Tensor]
-"""Stylises: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
-
-REFERENCES: dict[str, Method] = {
-    "content image": lambda content, style: content,
-    "style image": lambda content, style: style,
-}
-"""What no stylising at all measures: the photograph untouched, and the painting in its place."""
 
 
 def main() -> None:
@@ -42,111 +31,118 @@ def main() -> None:
     run_command(evaluate, "evaluate")
 
 
+@torch.no_grad()
 def evaluate(cfg: DictConfig) -> None:
-    """Measure the checkpoint that `cfg` names, print a table and write JSON."""
-    checkpoint = read_checkpoint(cfg.ckpt_path)
+    """Measure the network that `cfg` names, print a table and write JSON."""
+    checkpoint = _checkpoint(cfg.ckpt_path)
+    settings: dict[str, Any] = dict(checkpoint.get("hyper_parameters", {}))
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device)
-    module = StyleTransferModule.load_from_checkpoint(cfg.ckpt_path, map_location=device, weights_only=True).eval()
-    if cfg.get("data") is None:
-        data = PairedDataModule(**checkpoint["datamodule_hyper_parameters"])
-    else:
-        data = instantiate(cfg.data, "data")
-    data.prepare_data()
-    data.setup("validate")
+    net = load_network(cfg.ckpt_path, encoder=cfg.encoder).to(device)
+    data = _data(cfg, checkpoint)
     pairs = data.held_out_pairs(contents=cfg.contents, styles=cfg.styles, size=cfg.size)
-    loader = DataLoader(pairs, batch_size=cfg.batch_size, collate_fn=collate)
-    methods: dict[str, Method] = {"stylised": module, **REFERENCES}
-    values = measure(methods, tqdm(loader, desc="measuring", unit="batch"), module.net.encoder, module.criterion)
-    results = {
-        "checkpoint": str(cfg.ckpt_path),
-        "step": checkpoint["global_step"],
-        "model": dict(checkpoint["hyper_parameters"]),
-        "data": dict(data.hparams),
-        "contents": len(pairs.contents),
-        "styles": len(pairs.styles),
-        "pairs": len(pairs),
-        "size": pairs.contents.shape[-1],
-        "skipped": [skipped._asdict() for skipped in data.skipped],
-        "results": summarise(values),
-        "environment": environment(),
-    }
+    criterion = _criterion(settings)
+    phi = _phi(cfg, checkpoint, net.encoder, criterion).to(device)
+    if isinstance(phi, LossNetwork) and not phi.means:
+        photographs = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
+        phi.normalize(picture.unsqueeze(0).to(device) / 255 for picture in photographs)
+    methods: dict[str, Method] = {"stylised": net}
+    for name, node in (cfg.get("method") or {}).items():
+        methods[str(name)] = _method(node, str(name), phi, criterion, device)
+    methods |= REFERENCES
+    batches = DataLoader(pairs, batch_size=cfg.batch_size, collate_fn=collate)
+    lpips = perceptual_distance(device) if cfg.lpips else None
+    bar = tqdm(batches, desc="measuring", unit="batch")
+    values = measure(methods, bar, phi, criterion, device=device, lpips=lpips)
+    for name, similarities in reconstruction(methods, pairs.contents.to(device) / 255).items():
+        values[name]["reconstruction"] = similarities
+    results = summarise(values)
+    words = verdict(results, step=checkpoint.get("global_step"), settings=settings)
     output = Path(cfg.output)
-    write_json(results, output)
+    write_json(
+        {
+            "network": str(cfg.ckpt_path),
+            "step": checkpoint.get("global_step"),
+            "model": settings,
+            "measured_with": _asked(cfg) or settings.get("loss_encoder") or "the encoder",
+            "data": dict(data.hparams),
+            "contents": len(pairs.contents),
+            "styles": len(pairs.styles),
+            "pairs": len(pairs),
+            "size": pairs.contents.shape[-1],
+            "skipped": [skipped._asdict() for skipped in data.skipped],
+            "results": results,
+            "verdict": words,
+            "environment": environment(),
+        },
+        output,
+    )
     for skipped in data.skipped:
         log.warning("skipped %s: %s", *skipped)
-    title = (
-        f"{len(pairs)} pairs: {len(pairs.contents)} photographs x {len(pairs.styles)} paintings, {results['size']} px"
-    )
-    log.info("mean +- standard deviation over the pairs\n%s", table(results["results"], title))
+    size = pairs.contents.shape[-1]
+    title = f"{len(pairs)} pairs: {len(pairs.contents)} photographs x {len(pairs.styles)} paintings, {size} px"
+    log.info("mean +- standard deviation over the pairs\n%s", table(results, title))
+    log.info("%s", words)
     log.info("written to %s (log and configuration in %s)", output, HydraConfig.get().runtime.output_dir)
 
 
-@torch.no_grad()
-def measure(
-    methods: dict[str, Method], batches: Iterable[PairBatch], encoder: VGGEncoder, criterion: PerceptualLoss
-) -> dict[str, dict[str, Tensor]]:
-    """Losses and similarity of methods on the same pairs.
-
-    The content target is AdaIN's (Eq. 12) for every method, whatever it was trained on, so that rows compare.
-
-    Args:
-        methods: by name.
-        batches: pairs of pictures in ``uint8``.
-        encoder: the network that measures.
-        criterion: which layers and which form of the losses.
-
-    Returns:
-        For each method and each value, one number for each pair: ``content_loss``, ``style_loss``,
-        ``style_loss/<layer>`` and ``ssim`` (structural similarity to the content, 1 is equal).
-    """
-    device = next(encoder.parameters()).device
-    parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in methods}
-    for batch in batches:
-        content, style = (x.to(device).float() / 255 for x in (batch.content, batch.style))
-        style_features = encoder(style, criterion.layers)
-        content_features = encoder(content, (criterion.content_layer,))[criterion.content_layer]
-        target = adaptive_instance_norm(content_features, style_features[criterion.content_layer])
-        for name, method in methods.items():
-            stylized = method(content, style)
-            losses = criterion(encoder(stylized, criterion.layers), target, style_features)
-            del losses["loss"]
-            losses["ssim"] = similarity(stylized.float(), content)
-            for key, value in losses.items():
-                parts[name].setdefault(key, []).append(value.cpu())
-    return {name: {key: torch.cat(values) for key, values in rows.items()} for name, rows in parts.items()}
+def _checkpoint(source: str) -> dict[str, Any]:
+    """What a checkpoint tells of its training; nothing for other files."""
+    if source in BUNDLED or Path(source).suffix != ".ckpt":
+        return {}
+    return read_checkpoint(source)
 
 
-def similarity(image: Tensor, reference: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5), (N, 3, H, W) to (N,).
+def _data(cfg: DictConfig, checkpoint: dict[str, Any]) -> PairedDataModule:
+    """The pictures that were asked for, or those that the training held out."""
+    if cfg.get("data") is not None:
+        data = instantiate(cfg.data, "data")
+    elif checkpoint:
+        data = PairedDataModule(**checkpoint["datamodule_hyper_parameters"])
+    else:
+        raise InputError(f"{cfg.ckpt_path} does not tell what pictures to measure on; give data=demo or data=folders")
+    data.prepare_data()
+    data.setup("validate")
+    assert isinstance(data, PairedDataModule)
+    return data
 
-    The mean over the windows that lie wholly inside the picture; torchmetrics' own mean takes in mirrored borders.
-    """
-    _, windows = structural_similarity_index_measure(
-        image, reference, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
+
+def _criterion(settings: dict[str, Any]) -> PerceptualLoss:
+    """The loss of the training, or the paper's."""
+    if not settings:
+        return PerceptualLoss()
+    return PerceptualLoss(
+        settings["style_weight"],
+        style_layers=settings["style_layers"],
+        content_layer=settings["content_layer"],
+        reduction=settings["reduction"],
+        statistic=settings["style_statistic"],
     )
-    return windows[..., 5:-5, 5:-5].flatten(1).mean(1)
 
 
-def summarise(values: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and (population) standard deviation over the pairs."""
-    return {
-        name: {key: {"mean": float(x.mean()), "std": float(x.std(correction=0))} for key, x in rows.items()}
-        for name, rows in values.items()
-    }
+def _phi(
+    cfg: DictConfig, checkpoint: dict[str, Any], encoder: VGGEncoder, criterion: PerceptualLoss
+) -> VGGEncoder | LossNetwork:
+    """The network that measures: the one that was asked for, that of the training, or the encoder."""
+    asked = _asked(cfg)
+    trained = checkpoint.get("hyper_parameters", {}).get("loss_encoder")
+    if asked is None and trained is None:
+        return encoder
+    phi = load_loss_network(asked or trained, layers=criterion.layers)
+    if asked is None or asked == trained:
+        phi.means = checkpoint["loss_network"]["mean_activations"]
+    return phi
 
 
-def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:
-    """The results as a table for people: a column for each method."""
-    sheet = Table(title=title)
-    sheet.add_column("")
-    for name in results:
-        sheet.add_column(name, justify="right")
-    for key in next(iter(results.values())):
-        cells = [f"{rows[key]['mean']:.4f} +- {rows[key]['std']:.4f}" for rows in results.values()]
-        sheet.add_row(key, *cells)
-    text = io.StringIO()
-    Console(file=text, width=120).print(sheet)
-    return text.getvalue()
+def _asked(cfg: DictConfig) -> Any:
+    """The weights to measure with that the command line names: a string, a list of them, or None."""
+    return OmegaConf.to_container(cfg.loss_encoder) if OmegaConf.is_list(cfg.loss_encoder) else cfg.loss_encoder
+
+
+def _method(node: DictConfig, name: str, phi: Any, criterion: PerceptualLoss, device: torch.device) -> Method:
+    """A method to compare with; those that optimise are handed the loss that all are measured by."""
+    needs = {"phi": phi, "criterion": criterion} if node["_target_"].startswith("adain_lit.gatys.") else {}
+    method: Method = instantiate(node, f"method.{name}", **needs)
+    return method.to(device) if isinstance(method, torch.nn.Module) else method
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""Measuring methods of style transfer on the same pairs of pictures."""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from adain_lit.data.pairs import PairBatch
+from adain_lit.errors import InputError
+from adain_lit.functional import adaptive_instance_norm
+from adain_lit.losses import PerceptualLoss
+from adain_lit.nets import LossNetwork, VGGEncoder
+
+Method = Callable[[Tensor, Tensor], Tensor]
+"""Stylises: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
+
+REFERENCES: dict[str, Method] = {
+    "content image": lambda content, style: content,
+    "style image": lambda content, style: style,
+}
+"""What no stylising at all measures: the photograph untouched, and the painting in its place."""
+
+
+@torch.no_grad()
+def measure(
+    methods: Mapping[str, Method],
+    batches: Iterable[PairBatch],
+    phi: VGGEncoder | LossNetwork,
+    criterion: PerceptualLoss,
+    *,
+    device: torch.device | None = None,
+    lpips: Method | None = None,
+) -> dict[str, dict[str, Tensor]]:
+    """Losses and similarity of methods on the same pairs.
+
+    The content target is AdaIN's (Eq. 12) for every method, whatever it was trained on, so that rows compare.
+
+    Args:
+        methods: by name.
+        batches: pairs of pictures in ``uint8``.
+        phi: the network that measures.
+        criterion: which layers and which form of the losses.
+        device: where the pictures go; that of `phi` by default.
+        lpips: a distance (N, 3, H, W) x 2 to (N,), see `perceptual_distance`.
+
+    Returns:
+        For each method and each value, one number for each pair: ``content_loss``, ``style_loss``,
+        ``style_loss/<layer>``, ``ssim`` (structural similarity to the content, 1 is equal) and, where asked for,
+        ``lpips`` (perceptual distance to the content, 0 is equal).
+    """
+    device = device or next(phi.parameters()).device
+    parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in methods}
+    for batch in batches:
+        content, style = (x.to(device).float() / 255 for x in (batch.content, batch.style))
+        style_features = phi(style, criterion.layers)
+        content_features = phi(content, (criterion.content_layer,))[criterion.content_layer]
+        target = adaptive_instance_norm(content_features, style_features[criterion.content_layer])
+        for name, method in methods.items():
+            stylized = method(content, style)
+            losses = criterion(phi(stylized, criterion.layers), target, style_features)
+            del losses["loss"]
+            losses["ssim"] = similarity(stylized.float(), content)
+            if lpips is not None:
+                losses["lpips"] = lpips(stylized.float(), content)
+            for key, value in losses.items():
+                parts[name].setdefault(key, []).append(value.cpu())
+    return {name: {key: torch.cat(values) for key, values in rows.items()} for name, rows in parts.items()}
+
+
+@torch.no_grad()
+def reconstruction(methods: Mapping[str, Method], contents: Tensor, *, batch_size: int = 8) -> dict[str, Tensor]:
+    """How well each method gives a picture back that is its own style, which for AdaIN is alpha 0.
+
+    Args:
+        methods: by name.
+        contents: (N, 3, H, W), RGB in [0, 1].
+        batch_size: how many at a time.
+
+    Returns:
+        For each method the structural similarity of method(c, c) to c, (N,).
+    """
+    batches = contents.split(batch_size)  # type: ignore[no-untyped-call]
+    return {
+        name: torch.cat([similarity(method(batch, batch).float(), batch).cpu() for batch in batches])
+        for name, method in methods.items()
+    }
+
+
+def perceptual_distance(device: torch.device) -> Method:
+    """LPIPS (Zhang et al. 2018) on AlexNet, whose weights torchvision fetches; a distance of (N, 3, H, W) pairs, (N,).
+
+    Raises:
+        InputError: if the weights cannot be had.
+    """
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    try:
+        metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True, reduction="none").to(device)
+    except Exception as error:  # whatever a fetch without a network raises
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"LPIPS needs torchvision's AlexNet, which could not be had ({reason}); leave out lpips=true"
+        ) from error
+    return lambda a, b: metric(a.clamp(0, 1), b).flatten()
+
+
+def similarity(image: Tensor, reference: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5), (N, 3, H, W) to (N,).
+
+    The mean over the windows that lie wholly inside the picture; torchmetrics' own mean takes in mirrored borders.
+    """
+    _, windows = structural_similarity_index_measure(
+        image, reference, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
+    )
+    return windows[..., 5:-5, 5:-5].flatten(1).mean(1)
+
+
+def summarise(values: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and (population) standard deviation over the pairs."""
+    return {
+        name: {key: {"mean": float(x.mean()), "std": float(x.std(correction=0))} for key, x in rows.items()}
+        for name, rows in values.items()
+    }
+
+
+def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:
+    """The results as a table for people: a column for each method."""
+    sheet = Table(title=title)
+    sheet.add_column("")
+    for name in results:
+        sheet.add_column(name, justify="right")
+    for key in next(iter(results.values())):
+        cells = [f"{rows[key]['mean']:.4f} +- {rows[key]['std']:.4f}" for rows in results.values()]
+        sheet.add_row(key, *cells)
+    text = io.StringIO()
+    Console(file=text, width=120).print(sheet)
+    return text.getvalue()
