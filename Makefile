@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format clean
+.PHONY: install demo test test-slow test-browser lint format clean
 
 install: $(INSTALLED)
 
@@ -13,15 +13,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-# Trains one of the paper's ablations on real photographs for a few minutes and says where everything lies.
+# Trains the bundled network further on real photographs for a few minutes, says where everything lies, and stylises.
 demo: install
-	$(BIN)/python -m adain_lit.train experiment=ablation_indec
+	$(BIN)/python -m adain_lit.train experiment=finetune
+	$(BIN)/python -m adain_lit.stylize demo --style demo --grid --overwrite --output outputs/demo.jpg \
+		--checkpoint $$(ls -t outputs/finetune/*/checkpoints/best.ckpt | head -n 1)
 
 test: install
 	$(BIN)/pytest
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+# Needs a Chromium; without one the tests are skipped and say so.
+test-browser: install
+	$(BIN)/pytest -m browser -rs
 
 lint: install
 	$(BIN)/ruff check .

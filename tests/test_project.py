@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from PIL import Image
 
-from adain_lit import evaluate, prepare, train
+from adain_lit import app, evaluate, export, prepare, stylize, train
 from adain_lit.config import conf_dir
 from commands import TINY, run_here
+from conftest import small
+from test_video import moving, write_film
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -59,8 +61,9 @@ def test_every_training_command_of_readme_runs(
     resumed.mkdir(parents=True)
     (resumed / "2026-01-01_00-00-00").symlink_to(checkpoint.parents[1])
     swapped = [text for text in arguments if not re.match(r"data=|data\.\w+_dir=|trainer\.max_steps=", text)]
-    folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}", "model.encoder=random"]
-    scale = [] if "--help" in arguments else [*TINY, *folders, "model.encoder_widths=compact"]
+    folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
+    encoder = ["model.encoder=random", "model.encoder_widths=compact"] if "scale=paper" in arguments else []
+    scale = [] if "--help" in arguments else [*TINY, *folders, *encoder]
     assert run_here(train.main, [*swapped, *scale], monkeypatch) == 0
 
 
@@ -81,11 +84,52 @@ def test_every_prepare_command_of_the_documents_parses(document: str, capsys: py
         prepare.parser().parse_args(arguments)
 
 
-def test_python_of_readme_runs(checkpoint: Path) -> None:
+@pytest.fixture
+def pictures(tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that README's commands name; the commands run there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "PHOTOS").symlink_to(photographs)
+    (tmp_path / "PAINTINGS").symlink_to(paintings)
+    small("chelsea.png").save("photo.jpg")
+    for name in ("painting", "other", "a", "b", "c", "d"):
+        small("coffee.png").save(f"{name}.jpg")
+    for name in ("sky", "ground"):
+        Image.new("L", (96, 72), 255).save(f"{name}.png")
+    write_film(tmp_path / "film.mp4", moving(3, (96, 72)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.stylize"), ids=" ".join)
+def test_every_stylize_command_of_readme_runs(
+    arguments: list[str], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(pictures.rglob("*"))
+    assert run_here(stylize.main, arguments, monkeypatch) == 0
+    assert set(pictures.rglob("*")) > before
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.export"), ids=" ".join)
+def test_every_export_command_of_readme_runs(
+    arguments: list[str], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = str(checkpoint.parents[1])
+    assert run_here(export.main, [text.replace("RUN", run) for text in arguments], monkeypatch) == 0
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_app_commands_of_readme_parse() -> None:
+    found = commands(README, "adain_lit.app")
+    assert found
+    for arguments in found:
+        app.parser().parse_args(arguments)
+
+
+def test_python_of_readme_runs(pictures: Path) -> None:
     (code,) = code_blocks(README, "python")
-    variables: dict[str, Any] = {"content": torch.rand(1, 3, 40, 56), "style": torch.rand(1, 3, 48, 32)}
-    exec(code.replace("RUN", str(checkpoint.parents[1])), variables)
-    assert variables["stylized"].shape == (1, 3, 40, 56)
+    variables: dict[str, Any] = {}
+    exec(code, variables)
+    assert variables["picture"].size == variables["mixed"].size == (96, 72)
 
 
 def test_experiments_of_readme_are_those_that_exist() -> None:
@@ -131,7 +175,10 @@ def test_source_files_are_short() -> None:
 def test_constraints_pin_every_dependency() -> None:
     pins = (ROOT / "constraints.txt").read_text("utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    for requirement in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    for requirement in (*project["dependencies"], *extras):
+        if requirement.startswith("adain_lit["):  # its own extras
+            continue
         name = re.split(r"[<>=]", requirement)[0].lower().replace("_", "[_-]").replace("-", "[_-]")
         assert re.search(rf"^{name}==\S+$", pins.lower(), re.MULTILINE), requirement
 

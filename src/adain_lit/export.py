@@ -20,7 +20,7 @@ from adain_lit.plan import require_writable
 SUFFIXES = (".safetensors", ".onnx", ".pt2")
 SIZES = ((64, 96), (120, 88), (97, 131))
 """Heights and widths at which what was exported is compared with torch."""
-TOLERANCE, HALF_TOLERANCE = 2e-3, 1e-2
+TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
 """Largest difference to torch of a pixel in [0, 1], half a step of 8 bits; and for weights in float16, on noise."""
 
 

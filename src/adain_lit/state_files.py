@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adain_lit.errors import InputError
 
-BUNDLED: dict[str, str] = {"compact": "f46d07df5df85402700237f65c870c4357cc23532bfdeb4913603f98c53cf6db"}
+BUNDLED: dict[str, str] = {"compact": "c9a567a911ece6689a8f8c3fc5b531ad6bdeb68294e0680b9cc43b32fddd8939"}
 """Networks inside the package, ``models/NAME.safetensors``, and the SHA-256 of each file."""
 
 
