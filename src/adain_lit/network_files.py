@@ -58,7 +58,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         net: the network.
         path: the file.
         card: what a reader should know (training, licences, losses); kept as text in the metadata.
-        half: in float16, which changes no visible bit and halves the file.
+        half: in float16, half the size; on noise a pixel of the bundled network moved by 4 of 255 at most.
     """
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
