@@ -18,7 +18,7 @@ from adain_lit.nets import StyleTransferNet
 from adain_lit.network_files import save_network
 from commands import run_here
 from conftest import small
-from networks import small_network
+from networks import each_network, small_network
 
 SIZES = (((88, 120), (77, 50)), ((41, 33), (31, 200)), ((16, 17), (17, 16)), ((96, 64), (96, 64)))
 """Widths and heights of contents and styles; the exporter's own example is 96x64 and 64x96."""
@@ -31,19 +31,22 @@ def saved(net: StyleTransferNet, path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module")
-def net() -> StyleTransferNet:
+@pytest.fixture(scope="module", params=[(), ("relu1_1",)], ids=["plain", "skips"])
+def net(request: pytest.FixtureRequest) -> StyleTransferNet:
     """Shallow, for the exporter takes its time for every layer."""
-    return small_network(last="relu2_1")
+    return small_network(last="relu2_1", skip_layers=request.param)
 
 
-def run_onnx(path: Path, **inputs: Tensor) -> list[Tensor]:
+def run_onnx(path: Path, **inputs: Tensor) -> dict[str, Tensor]:
+    """The outputs of a graph by their names."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return [torch.from_numpy(x) for x in session.run(None, {name: x.numpy() for name, x in inputs.items()})]
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(names, {name: x.numpy() for name, x in inputs.items()})
+    return {name: torch.from_numpy(x) for name, x in zip(names, values, strict=True)}
 
 
 def onnx_graph(path: Path) -> Graph:
-    return lambda **inputs: run_onnx(path, **inputs)[0]
+    return lambda **inputs: run_onnx(path, **inputs)["stylized"]
 
 
 def program(path: Path) -> Graph:
@@ -53,10 +56,10 @@ def program(path: Path) -> Graph:
 
 def onnx_parts(folder: Path) -> Graph:
     def graph(content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
-        features, *_ = run_onnx(folder / "encoder.onnx", image=content)
-        _, mean, std = run_onnx(folder / "encoder.onnx", image=style)
-        (fused,) = run_onnx(folder / "adain.onnx", features=features, mean=mean, std=std, alpha=alpha)
-        (image,) = run_onnx(folder / "decoder.onnx", fused=fused)
+        features, of_style = (run_onnx(folder / "encoder.onnx", image=image) for image in (content, style))
+        given = {name: (of_style if name.endswith(("_mean", "_std")) else features)[name] for name in features}
+        fused = run_onnx(folder / "adain.onnx", **given, alpha=alpha)
+        image = run_onnx(folder / "decoder.onnx", **fused)["stylized"]
         return image[..., : content.shape[2], : content.shape[3]]
 
     return graph
@@ -144,15 +147,19 @@ def test_parts_together_give_the_network_s_pictures(
     assert run_here(export.main, [network, str(tmp_path / "parts"), "--parts"], monkeypatch) == 0
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"encoder.onnx", "adain.onnx", "decoder.onnx"}
     image = to_tensor(small("chelsea.png"))[None] / 255
-    features, mean, std = run_onnx(tmp_path / "parts" / "encoder.onnx", image=image)
-    torch.testing.assert_close(features, net.encode(image), atol=1e-4, rtol=1e-4)
-    cells = features.flatten(2).double().numpy()
-    np.testing.assert_allclose(mean.flatten(1), cells.mean(2), atol=1e-5, rtol=1e-4)
-    np.testing.assert_allclose(std.flatten(1), np.sqrt(cells.var(2) + 1e-5), atol=1e-5, rtol=1e-4)
+    found = run_onnx(tmp_path / "parts" / "encoder.onnx", image=image)
+    assert len(found) == 3 * len(net.fused_layers)
+    for layer, features in zip(net.fused_layers, net.encode(image), strict=True):
+        torch.testing.assert_close(found[layer], features, atol=1e-4, rtol=1e-4)
+        cells = features.flatten(2).double().numpy()
+        np.testing.assert_allclose(found[f"{layer}_mean"].flatten(1), cells.mean(2), atol=1e-5, rtol=1e-4)
+        std = np.sqrt(cells.var(2) + 1e-5)
+        np.testing.assert_allclose(found[f"{layer}_std"].flatten(1), std, atol=1e-5, rtol=1e-4)
     assert_same_pictures(onnx_parts(tmp_path / "parts"), net)
 
 
 @pytest.mark.slow
+@each_network
 @pytest.mark.parametrize("fusion", ["adain", "concat"])
 @pytest.mark.parametrize(
     ("name", "options", "read"),
@@ -161,6 +168,7 @@ def test_parts_together_give_the_network_s_pictures(
 def test_deep_networks_of_both_fusions(
     tmp_path: Path,
     fusion: str,
+    skip_layers: tuple[str, ...],
     name: str,
     options: list[str],
     read: Callable[[Path], Graph],
@@ -168,7 +176,7 @@ def test_deep_networks_of_both_fusions(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    net = small_network(fusion=fusion)
+    net = small_network(fusion=fusion, skip_layers=skip_layers)
     arguments = [saved(net, tmp_path / "network.safetensors"), name, *options]
     if fusion == "concat" and options:
         expected = "parts are for fusion=adain; this network has concat; leave out --parts"
@@ -188,7 +196,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
     for arguments, start in (
         (["compact", "made/net.pth"], f"cannot write made/net.pth; {suffixes}"),
         (["compact", "made"], f"cannot write made; {suffixes}"),
-        (["nowhere.ckpt", "made/net.onnx"], "no network 'nowhere.ckpt': neither a file nor a bundled one (compact); "),
+        (["nowhere.ckpt", "made/net.onnx"], "no network 'nowhere.ckpt': neither a file nor compact, the bundled one; "),
         (["text.ckpt", "made/net.onnx"], "cannot read the checkpoint text.ckpt: "),
         (["text.txt", "made/net.onnx"], "cannot read weights from text.txt: "),
         (["compact", "text.txt/net.safetensors"], "cannot write to the folder text.txt: "),
@@ -230,6 +238,7 @@ def test_file_that_differs_from_the_network_is_refused_and_not_kept(
 
 def test_comparison_finds_the_worst_pixel_of_any_size() -> None:
     """Oracle: a graph that is wrong in one pixel, at one of the sizes."""
+    net = small_network(last="relu2_1")
     for height, width in export.SIZES:
 
         def wrong(content: Tensor, at: tuple[int, int] = (height, width)) -> Tensor:
@@ -238,5 +247,5 @@ def test_comparison_finds_the_worst_pixel_of_any_size() -> None:
                 made[0, 1, 5, 3] += 0.5
             return made
 
-        assert export.compare(lambda content: content, wrong, {"content": "image"}, 3) == pytest.approx(0.5)
-    assert export.compare(lambda content: content, lambda content: content, {"content": "image"}, 3) == 0
+        assert export.compare(lambda content: content, wrong, {"content": "image"}, net) == pytest.approx(0.5)
+    assert export.compare(lambda content: content, lambda content: content, {"content": "image"}, net) == 0

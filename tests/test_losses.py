@@ -183,14 +183,14 @@ def test_loss_and_gradient_are_finite_on_constant_pictures(constant: str, statis
     output = grey.clone() if constant == "output" else net.decode(target, content.shape[2:]).detach()
     output.requires_grad_()
     criterion = PerceptualLoss(statistic=statistic)
-    losses = criterion(encoder(output, criterion.layers), target, encoder(style, criterion.layers))
+    losses = criterion(encoder(output, criterion.layers), target[0], encoder(style, criterion.layers))
     losses["loss"].sum().backward()
     assert all(value.isfinite().all() for value in losses.values())
     assert output.grad is not None
     assert output.grad.isfinite().all()
     # and through the decoder to its weights
     decoded = net.decode(target, content.shape[2:])
-    criterion(encoder(decoded, criterion.layers), target, encoder(style, criterion.layers))["loss"].sum().backward()
+    criterion(encoder(decoded, criterion.layers), target[0], encoder(style, criterion.layers))["loss"].sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.decoder.parameters())
 
 

@@ -23,7 +23,7 @@ from adain_lit.tasks import DistillationModule, StyleTransferModule
 from adain_lit.weights import load_encoder
 from commands import run_here, tiny
 from conftest import small
-from networks import small_network
+from networks import SKIP_LAYERS, small_network
 from test_resume import only_run
 
 WIDTHS = (4, 6, 8, 10, 10)
@@ -252,13 +252,18 @@ def test_decoder_without_its_encoder_is_refused(decoder: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("norm", ["none", "batch", "instance"])
 @pytest.mark.parametrize("fusion", ["adain", "concat"])
-@pytest.mark.parametrize("last", ["relu4_1", "relu2_2"])
-def test_own_file_gives_the_network_that_was_written(tmp_path: Path, fusion: str, norm: str, last: str) -> None:
+@pytest.mark.parametrize(
+    ("last", "skip_layers"), [("relu4_1", ()), ("relu2_2", ()), ("relu4_1", SKIP_LAYERS), ("relu3_1", ("relu2_2",))]
+)
+def test_own_file_gives_the_network_that_was_written(
+    tmp_path: Path, fusion: str, norm: str, last: str, skip_layers: tuple[str, ...]
+) -> None:
     """Oracle: the network before."""
-    net = small_network(fusion=fusion, norm=norm, last=last)
+    net = small_network(fusion=fusion, norm=norm, last=last, skip_layers=skip_layers)
     save_network(net, tmp_path / "own.safetensors", card={"steps": 3, "text": "a"}, half=False)
     loaded = load_network(str(tmp_path / "own.safetensors"))
     assert (loaded.fusion_name, loaded.norm, loaded.content_layer) == (fusion, norm, last)
+    assert set(loaded.skip_layers) == set(skip_layers)
     assert torch.equal(picture(loaded), picture(net))
     assert not loaded.training
 
@@ -269,11 +274,13 @@ def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
     save_network(small_network(last="relu2_1"), path, card={})
     state, _ = state_files.read_state_dict(path)
     metadata = {"format": "adain_lit-1", "fusion": "adain", "norm": "none", "content_layer": "relu2_1"}
+    metadata["skip_layers"] = "[]"
     for kept, told, words in (
         (("decoder.conv1_2.weight",), metadata, 'Missing key(s) in state_dict: "decoder.conv1_2.weight"'),
         (("encoder.conv2_1.weight",), metadata, ""),
         (tuple(key for key in state if key.startswith("encoder.")), metadata, ""),
         ((), {key: value for key, value in metadata.items() if key != "norm"}, "'norm'"),
+        ((), metadata | {"skip_layers": '["relu1_1"]'}, "conv1_2.weight"),
     ):
         save_file({key: value for key, value in state.items() if key not in kept}, path, told)
         with pytest.raises(InputError) as caught:
@@ -378,22 +385,21 @@ def test_file_that_would_execute_code_is_refused_and_does_not(tmp_path: Path, na
 @pytest.mark.parametrize("name", ["nowhere.ckpt", "large", "folder"])
 def test_what_is_no_file_is_refused_with_the_names_that_are_known(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    message = f"no network {str(tmp_path / name)!r}: neither a file nor a bundled one (compact); give a path or a name"
+    message = f"no network {str(tmp_path / name)!r}: neither a file nor compact, the bundled one; give a path"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         load_network(tmp_path / name)
 
 
-def test_bundled_network_is_the_one_that_the_package_was_made_with() -> None:
-    """Oracle: every bundled file has its checksum, loads, and says of itself what it is."""
-    for name in BUNDLED:
-        path = bundled_file(name)
-        net = load_network(name)
-        assert net.fusion_name == "adain"
-        assert (net.encoder.last, net.encoder.widths) == ("relu4_1", (16, 32, 64, 128, 128))
-        assert torch.equal(picture(load_network(path)), picture(net))
-        encoder = load_encoder(name)
-        for key, value in net.encoder.state_dict().items():
-            assert torch.equal(encoder.state_dict()[key], value)
+def test_bundled_files_are_those_that_the_package_was_made_with() -> None:
+    """Oracle: every one has its checksum, loads, and says of itself what it is; the network's encoder is its own."""
+    net = load_network("compact")
+    assert net.fusion_name == "adain"
+    assert torch.equal(picture(load_network(bundled_file("compact"))), picture(net))
+    encoders = {name: load_encoder(name) for name in BUNDLED}
+    for encoder in encoders.values():
+        assert (encoder.last, encoder.widths) == ("relu4_1", (16, 32, 64, 128, 128))
+    for key, value in net.encoder.state_dict().items():
+        assert torch.equal(encoders["compact"].state_dict()[key], value)
 
 
 def test_changed_or_missing_bundled_file_is_refused(

@@ -121,5 +121,5 @@ def test_checkpoint_holds_no_encoder_and_loads_without_executing_anything(unbrok
     checkpoint = last(unbroken)  # weights_only=True
     assert checkpoint["state_dict"]
     assert all(key.startswith("net.decoder.") for key in checkpoint["state_dict"])
-    assert checkpoint["hyper_parameters"]["encoder"] == "compact"
+    assert checkpoint["hyper_parameters"]["encoder"] == "distilled"
     assert len(checkpoint["encoder"]["sha256"]) == 64

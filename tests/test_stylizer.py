@@ -1,6 +1,6 @@
 """A network in use: every control against the formulas written out, every kind of picture, every size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from adain_lit.images import to_image, to_tensor
 from adain_lit.stylizer import Stylizer
 from adain_lit.tiling import decoder_radius
 from conftest import small
-from networks import small_network
+from networks import SKIP_LAYERS, each_network, small_network
 
 CONTENT, STYLE, OTHER = small("coffee.png"), small("chelsea.png", (80, 64)), small("rocket.jpg", (64, 72))
 
@@ -27,6 +27,22 @@ CONTENT, STYLE, OTHER = small("coffee.png"), small("chelsea.png", (80, 64)), sma
 @pytest.fixture(scope="module")
 def stylizer() -> Stylizer:
     return Stylizer(small_network(), device="cpu")
+
+
+@pytest.fixture(scope="module", params=[(), SKIP_LAYERS], ids=["plain", "skips"])
+def either(request: pytest.FixtureRequest) -> Stylizer:
+    """Of the paper's network, and of one that fuses lower layers too."""
+    return Stylizer(small_network(skip_layers=request.param), device="cpu")
+
+
+def encoded(stylizer: Stylizer, *images: Image.Image) -> list[tuple[Tensor, ...]]:
+    """Features of the fused layers of each picture."""
+    return [stylizer.net.encode(to_tensor(image)[None] / 255) for image in images]
+
+
+def adain(content: Sequence[Tensor], style: Sequence[Tensor]) -> list[Tensor]:
+    """Eq. 8 at each layer."""
+    return [adaptive_instance_norm(x, y) for x, y in zip(content, style, strict=True)]
 
 
 def grey(function: Callable[[NDArray[Any], NDArray[Any]], Any], size: tuple[int, int] = (96, 72)) -> Image.Image:
@@ -44,23 +60,31 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def test_pictures_of_the_network_of_these_tests_use_the_range(stylizer: Stylizer) -> None:
+def test_pictures_of_the_networks_of_these_tests_use_the_range(either: Stylizer) -> None:
     """Or agreement would say nothing."""
-    image = tensor(stylizer, CONTENT, STYLE)
+    image = tensor(either, CONTENT, STYLE)
     assert image.std() > 0.1
     assert ((image > 0) & (image < 1)).float().mean() > 0.5
-    assert difference(image, tensor(stylizer, CONTENT, OTHER)) > 0.1
-    assert difference(image, tensor(stylizer, CONTENT, STYLE, alpha=0)) > 0.1
+    assert difference(image, tensor(either, CONTENT, OTHER)) > 0.1
+    assert difference(image, tensor(either, CONTENT, STYLE, alpha=0)) > 0.1
 
 
-def test_alpha_0_is_the_decoded_content_and_1_the_formula(stylizer: Stylizer) -> None:
+def test_alpha_0_is_the_decoded_content_and_1_the_formula(either: Stylizer) -> None:
     """Oracle: g(f(c)), g(AdaIN(f(c), f(s))) and Eq. 14 between, from the network's own parts."""
-    net = stylizer.net
-    content, style = (net.encode(to_tensor(image)[None] / 255) for image in (CONTENT, STYLE))
-    styled = adaptive_instance_norm(content, style)
+    content, style = encoded(either, CONTENT, STYLE)
+    styled = adain(content, style)
     for alpha in (0.0, 0.3, 1.0, 1.5):
-        expected = net.decode((1 - alpha) * content + alpha * styled, (72, 96))[0].clamp(0, 1)
-        assert difference(tensor(stylizer, CONTENT, STYLE, alpha=alpha), expected) < 1e-4
+        fused = tuple((1 - alpha) * x + alpha * y for x, y in zip(content, styled, strict=True))
+        expected = either.net.decode(fused, (72, 96))[0].clamp(0, 1)
+        assert difference(tensor(either, CONTENT, STYLE, alpha=alpha), expected) < 1e-4
+
+
+def test_several_styles_are_a_weighted_sum_at_every_layer(either: Stylizer) -> None:
+    """Oracle: Eq. 15 with weights over their sum, from the network's own parts."""
+    content, style, other = encoded(either, CONTENT, STYLE, OTHER)
+    fused = tuple(0.25 * x + 0.75 * y for x, y in zip(adain(content, style), adain(content, other), strict=True))
+    expected = either.net.decode(fused, (72, 96))[0].clamp(0, 1)
+    assert difference(tensor(either, CONTENT, [STYLE, OTHER], weights=[1, 3]), expected) < 1e-4
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -84,28 +108,31 @@ def test_the_order_of_styles_with_their_weights_and_masks_does_not_matter(styliz
 
 
 @pytest.mark.parametrize("size", [(96, 72), (93, 70)])
-def test_masks_that_partition_the_picture_are_its_regions_done_alone(stylizer: Stylizer, size: tuple[int, int]) -> None:
+def test_masks_that_partition_the_picture_are_its_regions_done_alone(either: Stylizer, size: tuple[int, int]) -> None:
     """Oracle: features cut at the border, each part normalised by its own statistics alone, put together and decoded.
 
-    Cells are 8 pixels wide, and at odd sizes the last one is narrower. Weights play no part.
+    Cells are 8 pixels wide and less at lower layers; at odd sizes the last one is narrower. Weights play no part.
     """
-    image, net = CONTENT.resize(size), stylizer.net
+    image = CONTENT.resize(size)
     masks = [grey(lambda y, x: x < 40, size), grey(lambda y, x: x >= 40, size)]
-    content, style, other = (net.encode(to_tensor(x)[None] / 255) for x in (image, STYLE, OTHER))
-    parts = [adaptive_instance_norm(content[..., :5], style), adaptive_instance_norm(content[..., 5:], other)]
-    expected = net.decode(torch.cat(parts, 3), (size[1], size[0]))[0].clamp(0, 1)
-    made = tensor(stylizer, image, [STYLE, OTHER], masks=masks, weights=[1, 4])
+    content, style, other = encoded(either, image, STYLE, OTHER)
+    left = [x[..., : 40 // stride] for x, stride in zip(content, either.net.strides, strict=True)]
+    right = [x[..., 40 // stride :] for x, stride in zip(content, either.net.strides, strict=True)]
+    parts = zip(adain(left, style), adain(right, other), strict=True)
+    fused = tuple(torch.cat(pair, 3) for pair in parts)
+    expected = either.net.decode(fused, (size[1], size[0]))[0].clamp(0, 1)
+    made = tensor(either, image, [STYLE, OTHER], masks=masks, weights=[1, 4])
     assert difference(made, expected) < 1e-4
 
 
-def test_a_soft_mask_over_all_is_an_alpha_and_two_of_them_mix(stylizer: Stylizer) -> None:
+def test_a_soft_mask_over_all_is_an_alpha_and_two_of_them_mix(either: Stylizer) -> None:
     """Oracle: a mask of m everywhere moves by m from content to style, as alpha does; halves add up to a mixture."""
     mask = grey(lambda y, x: np.full(y.shape, 102 / 255))
-    expected = tensor(stylizer, CONTENT, STYLE, alpha=102 / 255)
-    assert difference(tensor(stylizer, CONTENT, STYLE, masks=[mask]), expected) < 1e-5
+    expected = tensor(either, CONTENT, STYLE, alpha=102 / 255)
+    assert difference(tensor(either, CONTENT, STYLE, masks=[mask]), expected) < 1e-5
     whole = grey(lambda y, x: np.ones(y.shape))
-    mixed = tensor(stylizer, CONTENT, [STYLE, OTHER], weights=[1, 3])
-    assert difference(tensor(stylizer, CONTENT, [STYLE, OTHER], weights=[1, 3], masks=[whole] * 2), mixed) < 1e-5
+    mixed = tensor(either, CONTENT, [STYLE, OTHER], weights=[1, 3])
+    assert difference(tensor(either, CONTENT, [STYLE, OTHER], weights=[1, 3], masks=[whole] * 2), mixed) < 1e-5
 
 
 def test_what_no_mask_covers_stays_content(stylizer: Stylizer) -> None:
@@ -159,9 +186,11 @@ SIZES = [(1, 1), (1, 30), (9, 9), (16, 16), (17, 23), (95, 71), (400, 20), (20, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("fusion", ["adain", "concat"])
-def test_the_result_has_the_size_of_the_content(fusion: str, size: tuple[int, int]) -> None:
-    stylizer = Stylizer(small_network(fusion=fusion), device="cpu")
+@pytest.mark.parametrize(("fusion", "skip_layers"), [("adain", ()), ("concat", ()), ("adain", SKIP_LAYERS)])
+def test_the_result_has_the_size_of_the_content(
+    fusion: str, skip_layers: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    stylizer = Stylizer(small_network(fusion=fusion, skip_layers=skip_layers), device="cpu")
     mask = grey(lambda y, x: x >= 0, size)
     image = CONTENT.resize(size)
     assert stylizer(image, STYLE, style_size=None).size == size
@@ -204,16 +233,22 @@ def test_what_was_encoded_once_gives_the_same_picture(stylizer: Stylizer) -> Non
     assert difference(tensor(stylizer, CONTENT, [styles[0], OTHER], style_size=64, **controls), expected) == 0
 
 
-def test_a_style_of_adain_is_two_cells_with_its_statistics_and_that_of_concat_is_whole() -> None:
+@each_network
+def test_a_style_of_adain_is_two_cells_with_its_statistics_and_that_of_concat_is_whole(
+    skip_layers: tuple[str, ...],
+) -> None:
     """Oracle: mean and (population) standard deviation of the encoder's features."""
-    stylizer = Stylizer(small_network(), device="cpu")
-    features = stylizer.net.encode(to_tensor(STYLE)[None] / 255)
-    cells = stylizer.encode_style(STYLE, size=None).features
-    assert cells.shape == (1, 20, 1, 2)
-    assert torch.allclose(cells.mean((2, 3)), features.mean((2, 3)), atol=1e-5)
-    assert torch.allclose(cells.std((2, 3), correction=0), features.std((2, 3), correction=0), atol=1e-5)
-    whole = Stylizer(small_network(fusion="concat"), device="cpu").encode_style(STYLE, size=None).features
-    assert whole.shape == features.shape
+    kinds = (
+        Stylizer(small_network(fusion=name, skip_layers=skip_layers), device="cpu") for name in ("adain", "concat")
+    )
+    stylizer, concat = kinds
+    (features,) = encoded(stylizer, STYLE)
+    condensed, whole = (x.encode_style(STYLE, size=None).features for x in (stylizer, concat))
+    assert [cells.shape for cells in condensed] == [(1, x.shape[1], 1, 2) for x in features]
+    for cells, x in zip(condensed, features, strict=True):
+        assert torch.allclose(cells.mean((2, 3)), x.mean((2, 3)), atol=1e-5)
+        assert torch.allclose(cells.std((2, 3), correction=0), x.std((2, 3), correction=0), atol=1e-5)
+    assert [x.shape for x in whole] == [x.shape for x in features]
 
 
 MANY: list[dict[str, Any]] = [
@@ -227,40 +262,44 @@ MANY: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("controls", MANY, ids=lambda controls: "-".join(controls) or "none")
-def test_many_contents_are_each_as_if_alone(stylizer: Stylizer, controls: dict[str, Any]) -> None:
+def test_many_contents_are_each_as_if_alone(either: Stylizer, controls: dict[str, Any]) -> None:
     """Oracle: one by one; sums of a batch may be rounded otherwise, by one of 255."""
     images = [small(name) for name in ("coffee.png", "astronaut.png", "rocket.jpg")]
-    content = stylizer.encode_content(images, tile=controls.get("tile"))
-    styles = [stylizer.encode_style(image, size=None) for image in (STYLE, OTHER)]
-    together = stylizer.many(content, styles, **controls)
+    content = either.encode_content(images, tile=controls.get("tile"))
+    styles = [either.encode_style(image, size=None) for image in (STYLE, OTHER)]
+    together = either.many(content, styles, **controls)
     assert len(together) == 3
     for image, made in zip(images, together, strict=True):
-        alone = np.asarray(stylizer(image, styles, **controls)).astype(int)
+        alone = np.asarray(either(image, styles, **controls)).astype(int)
         assert np.abs(np.asarray(made) - alone).max() <= 1
 
 
-def test_statistics_of_a_content_given_back_change_nothing_and_others_do(stylizer: Stylizer) -> None:
+def test_statistics_of_a_content_given_back_change_nothing_and_others_do(either: Stylizer) -> None:
     masks = [grey(lambda y, x: x < 40), grey(lambda y, x: x >= 40)]
     controls: dict[str, Any] = {"masks": masks, "weights": [1, 2]}
-    expected = tensor(stylizer, CONTENT, [STYLE, OTHER], **controls)
+    expected = tensor(either, CONTENT, [STYLE, OTHER], **controls)
     for tile in (0, 64):
-        content = stylizer.encode_content(CONTENT, tile=tile)
-        stats = stylizer.statistics(content, masks)
-        given = tensor(stylizer, content, [STYLE, OTHER], content_stats=stats, tile=tile, **controls)
+        content = either.encode_content(CONTENT, tile=tile)
+        stats = either.statistics(content, masks)
+        given = tensor(either, content, [STYLE, OTHER], content_stats=stats, tile=tile, **controls)
         assert difference(given, expected) < 1e-4
-        halved = [(mean, std / 2) for mean, std in stats]
-        given = tensor(stylizer, content, [STYLE, OTHER], content_stats=halved, tile=tile, **controls)
-        assert difference(given, expected) > 0.05
+        for layer in range(len(either.net.fused_layers)):
+            halved = [
+                tuple((mean, std / 2 if i == layer else std) for i, (mean, std) in enumerate(pairs)) for pairs in stats
+            ]
+            given = tensor(either, content, [STYLE, OTHER], content_stats=halved, tile=tile, **controls)
+            assert difference(given, expected) > 0.05
 
 
-def test_statistics_of_many_contents_are_those_of_each(stylizer: Stylizer) -> None:
+def test_statistics_of_many_contents_are_those_of_each(either: Stylizer) -> None:
     images = [small(name) for name in ("coffee.png", "astronaut.png")]
     for tile in (0, 64):
-        ((mean, std),) = stylizer.statistics(stylizer.encode_content(images, tile=tile))
+        (stats,) = either.statistics(either.encode_content(images, tile=tile))
         for i, image in enumerate(images):
-            ((own_mean, own_std),) = stylizer.statistics(stylizer.encode_content(image))
-            assert difference(mean[i : i + 1], own_mean) < 1e-4
-            assert difference(std[i : i + 1], own_std) < 1e-4
+            (own_stats,) = either.statistics(either.encode_content(image))
+            for (mean, std), (own_mean, own_std) in zip(stats, own_stats, strict=True):
+                assert difference(mean[i : i + 1], own_mean) < 1e-4
+                assert difference(std[i : i + 1], own_std) < 1e-4
 
 
 def test_bfloat16_stays_near_float32(stylizer: Stylizer) -> None:

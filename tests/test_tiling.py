@@ -15,14 +15,14 @@ from adain_lit.nets import StyleTransferNet
 from adain_lit.stylizer import Stylizer
 from adain_lit.tiling import content_statistics, stylize_tiles
 from conftest import small
-from networks import small_network
+from networks import SKIP_LAYERS, each_network, small_network
 
 STYLES = [small("chelsea.png", (80, 64)), small("rocket.jpg", (64, 72))]
 
 
-@pytest.fixture(scope="module")
-def stylizer() -> Stylizer:
-    return Stylizer(small_network(), device="cpu")
+@pytest.fixture(scope="module", params=[(), SKIP_LAYERS], ids=["plain", "skips"])
+def stylizer(request: pytest.FixtureRequest) -> Stylizer:
+    return Stylizer(small_network(skip_layers=request.param), device="cpu")
 
 
 def controls_for(size: tuple[int, int]) -> dict[str, Any]:
@@ -53,10 +53,13 @@ def test_tiles_give_any_size_in_one_piece(stylizer: Stylizer, size: tuple[int, i
     assert difference(stylizer, small("coffee.png", size), 64) < 1e-4
 
 
-@pytest.mark.parametrize("last", ["relu1_2", "relu3_1", "relu5_1"])
-def test_halos_fit_every_layer(last: str) -> None:
+@pytest.mark.parametrize(
+    ("last", "skip_layers"),
+    [("relu1_2", ()), ("relu3_1", ()), ("relu3_1", ("relu2_2",)), ("relu5_1", ()), ("relu5_1", ("relu1_2", "relu4_4"))],
+)
+def test_halos_fit_every_layer(last: str, skip_layers: tuple[str, ...]) -> None:
     """A deeper layer has larger cells and looks further."""
-    stylizer = Stylizer(small_network(last=last), device="cpu")
+    stylizer = Stylizer(small_network(last=last, skip_layers=skip_layers), device="cpu")
     assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
 
 
@@ -72,26 +75,30 @@ def test_tiles_of_a_camera_s_picture_are_one_piece_with_the_bundled_network() ->
 
 
 @pytest.mark.parametrize("tile", [64, 96, 500])
-def test_statistics_gathered_tile_by_tile_are_those_of_all_features(tile: int) -> None:
+@each_network
+def test_statistics_gathered_tile_by_tile_are_those_of_all_features(tile: int, skip_layers: tuple[str, ...]) -> None:
     """Oracle: `channel_stats` of the features of the whole, for two contents at once; with and without masks."""
-    net = small_network()
+    net = small_network(skip_layers=skip_layers)
     contents = torch.stack([to_tensor(small(name, (301, 221))) for name in ("coffee.png", "astronaut.png")])
     features = net.encode(contents / 255)
     generator = torch.Generator().manual_seed(0)
-    corner = torch.zeros(1, 1, *features.shape[2:])
-    corner[..., -2:, -3:] = 1.0  # in one tile alone
-    masks = [torch.rand(1, 1, *features.shape[2:], generator=generator), corner]
-    expected = [channel_stats(features, mask) for mask in [None, *masks]]
+    corners = tuple(torch.zeros(1, 1, *x.shape[2:]) for x in features)
+    for corner in corners:
+        corner[..., -2:, -3:] = 1.0  # in one tile alone
+    masks = [tuple(torch.rand(1, 1, *x.shape[2:], generator=generator) for x in features), corners]
+    regions = [(None,) * len(features), *masks]
+    expected = [[channel_stats(x, mask) for x, mask in zip(features, region, strict=True)] for region in regions]
     found = content_statistics(net, contents, tile=tile) + content_statistics(net, contents, tile=tile, masks=masks)
-    for pair, expected_pair in zip(found, expected, strict=True):
-        for values, expected_values in zip(pair, expected_pair, strict=True):
-            assert values.dtype == torch.float32
-            assert torch.allclose(values, expected_values, rtol=1e-4, atol=1e-5)
+    for stats, expected_stats in zip(found, expected, strict=True):
+        for pair, expected_pair in zip(stats, expected_stats, strict=True):
+            for values, expected_values in zip(pair, expected_pair, strict=True):
+                assert values.dtype == torch.float32
+                assert torch.allclose(values, expected_values, rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_mask_is_refused_as_it_is_in_one_piece() -> None:
     net = small_network()
-    masks = [torch.ones(1, 1, 9, 12), torch.zeros(1, 1, 9, 12)]
+    masks = [(torch.ones(1, 1, 9, 12),), (torch.zeros(1, 1, 9, 12),)]
     with pytest.raises(InputError, match="a mask is empty"):
         content_statistics(net, to_tensor(small("coffee.png"))[None], tile=64, masks=masks)
 
@@ -106,15 +113,18 @@ def test_bytes_are_the_rounded_floats() -> None:
     assert torch.equal(made, (floats * 255).round().byte())
 
 
-def test_the_network_never_sees_more_than_a_tile_and_its_halo(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_network
+def test_the_network_never_sees_more_than_a_tile_and_its_halo(
+    skip_layers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Memory does not grow with the picture. Oracle: by hand; 30 pixels of the decoder and 37 of the encoder are 4 and
     5 cells of 8 on either side, and up to a quarter of a tile may come on top at the end."""
     seen: list[int] = []
     encode = StyleTransferNet.encode
     monkeypatch.setattr(StyleTransferNet, "encode", lambda net, x: seen.append(max(x.shape[2:])) or encode(net, x))
-    net = small_network()
+    net = small_network(skip_layers=skip_layers)
     seen.clear()
-    style = torch.rand(1, 20, 1, 2)
+    style = tuple(torch.rand(1, net.encoder.channels(layer), 1, 2) for layer in net.fused_layers)
     stylize_tiles(net, to_tensor(small("coffee.png", (400, 90)))[None], [style], tile=64)
     assert len(seen) > 10
     assert max(seen) <= 64 + 16 + 2 * 8 * (4 + 5)

@@ -18,6 +18,7 @@ import adain_lit
 from adain_lit import stylize
 from adain_lit.errors import InputError
 from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets.style_transfer import Stats
 from adain_lit.stylizer import Style, Stylizer
 from adain_lit.video import stylize_video
 from commands import run_here
@@ -245,9 +246,9 @@ def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, s
 def test_smoothing_blends_statistics_from_frame_to_frame(
     tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0))."""
+    """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0)), at every fused layer."""
     given = read_film(write_film(tmp_path / "film.mp4", moving(4, (64, 48))))
-    used: list[tuple[torch.Tensor, torch.Tensor]] = []
+    used: list[Stats] = []
     many = stylizer.many
 
     def watched(*args: Any, content_stats: Any, **controls: Any) -> list[Image.Image]:
@@ -256,15 +257,16 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
 
     monkeypatch.setattr(stylizer, "many", watched)
     stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4", smooth=0.75)
-    mean = std = None
-    for frame, (used_mean, used_std) in zip(given.frames, used, strict=True):
+    expected: list[torch.Tensor] = []  # mean and standard deviation of each layer
+    for frame, stats in zip(given.frames, used, strict=True):
         with torch.no_grad():
-            features = stylizer.net.encode(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)[0].flatten(1)
-        new_mean, new_std = features.mean(1), (features.var(1, correction=0) + 1e-5).sqrt()
-        mean = new_mean if mean is None else 0.75 * mean + 0.25 * new_mean
-        std = new_std if std is None else 0.75 * std + 0.25 * new_std
-        torch.testing.assert_close(used_mean.flatten(), mean, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(used_std.flatten(), std, rtol=1e-3, atol=1e-4)
+            features = [
+                x[0].flatten(1) for x in stylizer.net.encode(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)
+            ]
+        new = [y for x in features for y in (x.mean(1), (x.var(1, correction=0) + 1e-5).sqrt())]
+        expected = [0.75 * a + 0.25 * b for a, b in zip(expected, new, strict=True)] if expected else new
+        for found, value in zip((x.flatten() for pair in stats for x in pair), expected, strict=True):
+            torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
 
 
 def refused(stylizer: Stylizer, style: Style, film: Path, output: Path, **controls: Any) -> str:

@@ -14,6 +14,7 @@ from adain_lit.errors import InputError
 from adain_lit.functional import channel_stats
 from adain_lit.images import write_atomically
 from adain_lit.nets import StyleTransferNet
+from adain_lit.nets.style_transfer import Features
 from adain_lit.network_files import load_network, save_network
 from adain_lit.plan import require_writable
 
@@ -34,13 +35,9 @@ class WholeGraph(nn.Module):
     def forward(self, content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
         """Stylise."""
         features = self.net.encode(content)
-        fused = self.net.fusion.fuse(features, self.net.encode(style))
-        fused = torch.lerp(self.net.fusion.fuse(features, features), fused, alpha)
-        image = self.net.decoder(fused)
-        # not by a slice: the exporter cannot know that the decoder's picture is at least as large as the content
-        for axis in (2, 3):
-            image = image.index_select(axis, torch.arange(content.shape[axis], device=image.device))
-        return torch.clamp(image, 0, 1)
+        styled = [self.net.fusion.fuse(x, y) for x, y in zip(features, self.net.encode(style), strict=True)]
+        fused = tuple(torch.lerp(self.net.fusion.fuse(x, x), y, alpha) for x, y in zip(features, styled, strict=True))
+        return torch.clamp(self.net.decode(fused, content.shape[2:]), 0, 1)
 
 
 class EncoderPart(nn.Module):
@@ -50,20 +47,23 @@ class EncoderPart(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Features, Features, Features]:
         """Encode."""
         features = self.net.encode(image)
-        mean, std = channel_stats(features)
-        return features, mean, std
+        means, stds = zip(*(channel_stats(x) for x in features), strict=True)
+        return features, means, stds
 
 
 class AdaINPart(nn.Module):
-    """content features, a style's mean and standard deviation (1, C, 1, 1) and alpha (1,) to fused features."""
+    """content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features."""
 
-    def forward(self, features: Tensor, mean: Tensor, std: Tensor, alpha: Tensor) -> Tensor:
+    def forward(self, features: Features, mean: Features, std: Features, alpha: Tensor) -> Features:
         """Fuse."""
-        own_mean, own_std = channel_stats(features)
-        return torch.lerp(features, (features - own_mean) / own_std * std + mean, alpha)
+        fused = []
+        for x, style_mean, style_std in zip(features, mean, std, strict=True):
+            own_mean, own_std = channel_stats(x)
+            fused.append(torch.lerp(x, (x - own_mean) / own_std * style_std + style_mean, alpha))
+        return tuple(fused)
 
 
 class DecoderPart(nn.Module):
@@ -73,9 +73,9 @@ class DecoderPart(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, fused: Tensor) -> Tensor:
+    def forward(self, fused: Features) -> Tensor:
         """Decode."""
-        image: Tensor = self.net.decoder(fused)
+        image: Tensor = self.net.decoder(*fused)
         return image.clamp(0, 1)
 
 
@@ -112,27 +112,26 @@ def export(arguments: argparse.Namespace) -> None:
         raise InputError(f"cannot write {output}; give a name that ends in {', '.join(SUFFIXES)}")
     card = _card(arguments.card)
     net = load_network(arguments.network, encoder=arguments.encoder)
-    channels = net.encoder.channels(net.content_layer)
     require_writable(output if arguments.parts else output.parent)
     whole = {"content": "image", "style": "turned image", "alpha": "scalar"}
     if arguments.parts:
         if net.fusion_name != "adain":
             raise InputError(f"parts are for fusion=adain; this network has {net.fusion_name}; leave out --parts")
         for name, (part, inputs, outputs) in _parts(net).items():
-            _write_onnx(part, inputs, outputs, output / f"{name}.onnx", channels)
+            _write_onnx(part, inputs, outputs, output / f"{name}.onnx", net)
     elif output.suffix == ".onnx":
-        _write_onnx(WholeGraph(net), whole, ["stylized"], output, channels)
+        _write_onnx(WholeGraph(net), whole, ["stylized"], output, net)
     elif output.suffix == ".pt2":
-        program = _program(WholeGraph(net), whole, channels)
+        program = _program(WholeGraph(net), whole, net)
 
         def difference_of_program(temporary: Path) -> float:
-            return compare(WholeGraph(net), torch.export.load(temporary).module(), whole, channels)
+            return compare(WholeGraph(net), torch.export.load(temporary).module(), whole, net)
 
         _write(output, lambda temporary: torch.export.save(program, temporary), difference_of_program)
     else:
 
         def difference_of_network(temporary: Path) -> float:
-            return compare(WholeGraph(net), WholeGraph(load_network(temporary)), whole, channels)
+            return compare(WholeGraph(net), WholeGraph(load_network(temporary)), whole, net)
 
         _write(
             output,
@@ -153,90 +152,118 @@ def _card(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _parts(net: StyleTransferNet) -> dict[str, tuple[nn.Module, dict[str, str], list[str]]]:
+    """Each part, the kinds of its inputs, and the names of its outputs."""
+    layers = net.fused_layers
+    encoded = [f"{layer}{kind}" for kind in ("", "_mean", "_std") for layer in layers]
+    statistics = {"features": "features", "mean": "statistics", "std": "statistics", "alpha": "scalar"}
     return {
-        "encoder": (EncoderPart(net), {"image": "image"}, ["features", "mean", "std"]),
-        "adain": (
-            AdaINPart(),
-            {"features": "features", "mean": "statistic", "std": "statistic", "alpha": "scalar"},
-            ["fused"],
-        ),
+        "encoder": (EncoderPart(net), {"image": "image"}, encoded),
+        "adain": (AdaINPart(), statistics, [f"{layer}_fused" for layer in layers]),
         "decoder": (DecoderPart(net), {"fused": "features"}, ["stylized"]),
     }
 
 
-def _example(inputs: dict[str, str], size: tuple[int, int], channels: int) -> dict[str, Tensor]:
+def _example(inputs: dict[str, str], size: tuple[int, int], net: StyleTransferNet) -> dict[str, Tensor | Features]:
     """Arguments of a graph for pictures of a size."""
     generator = torch.Generator().manual_seed(size[0])
     height, width = size
-    shapes = {
-        "image": (1, 3, height, width),
-        "turned image": (1, 3, width, height),  # contents and styles differ in size
-        "features": (1, channels, -(-height // 8), -(-width // 8)),
-        "statistic": (1, channels, 1, 1),
-        "scalar": (1,),
+    channels = [net.encoder.channels(layer) for layer in net.fused_layers]
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    kinds: dict[str, Callable[[], Tensor | Features]] = {
+        "image": lambda: rand(1, 3, height, width),
+        "turned image": lambda: rand(1, 3, width, height),  # contents and styles differ in size
+        "features": lambda: tuple(
+            rand(1, c, -(-height // s), -(-width // s)) for c, s in zip(channels, net.strides, strict=True)
+        ),
+        "statistics": lambda: tuple(rand(1, c, 1, 1) for c in channels),
+        "scalar": lambda: rand(1),
     }
-    return {name: torch.rand(shapes[kind], generator=generator) for name, kind in inputs.items()}
+    return {name: kinds[kind]() for name, kind in inputs.items()}
 
 
-def _dynamic(inputs: dict[str, str]) -> dict[str, dict[int, Any]]:
+def _flat(arguments: dict[str, Tensor | Features], net: StyleTransferNet) -> dict[str, Tensor]:
+    """Arguments with one name for each tensor: the layer's, with that of the argument behind it."""
+    flat: dict[str, Tensor] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Tensor):
+            flat[name] = value
+        else:
+            ending = "" if name == "features" else f"_{name}"
+            flat |= {f"{layer}{ending}": x for layer, x in zip(net.fused_layers, value, strict=True)}
+    return flat
+
+
+def _dynamic(inputs: dict[str, str], net: StyleTransferNet) -> dict[str, Any]:
     """Heights and widths that may change; every input has its own."""
-    dims = {"image": 16, "turned image": 16, "features": 2}
-    return {
-        name: {axis: torch.export.Dim(f"{name}_{side}", min=dims[kind]) for axis, side in ((2, "height"), (3, "width"))}
-        if kind in dims
-        else {}
-        for name, kind in inputs.items()
+
+    def dims(name: str, least: int) -> dict[int, Any]:
+        return {axis: torch.export.Dim(f"{name}_{side}", min=least) for axis, side in ((2, "height"), (3, "width"))}
+
+    kinds: dict[str, Callable[[str], Any]] = {
+        "image": lambda name: dims(name, 16),
+        "turned image": lambda name: dims(name, 16),
+        "features": lambda name: tuple(dims(f"{layer}_{name}", 2) for layer in net.fused_layers),
+        "statistics": lambda name: tuple({} for _ in net.fused_layers),
+        "scalar": lambda name: {},
     }
+    return {name: kinds[kind](name) for name, kind in inputs.items()}
 
 
-def _program(module: nn.Module, inputs: dict[str, str], channels: int) -> torch.export.ExportedProgram:
-    example = _example(inputs, SIZES[0], channels)
+def _program(module: nn.Module, inputs: dict[str, str], net: StyleTransferNet) -> torch.export.ExportedProgram:
+    example = _example(inputs, SIZES[0], net)
     with torch.no_grad():
-        return torch.export.export(module.eval(), (), example, dynamic_shapes=_dynamic(inputs), strict=False)
+        return torch.export.export(module.eval(), (), example, dynamic_shapes=_dynamic(inputs, net), strict=False)
 
 
-def _write_onnx(module: nn.Module, inputs: dict[str, str], outputs: Sequence[str], path: Path, channels: int) -> None:
+def _write_onnx(
+    module: nn.Module, inputs: dict[str, str], outputs: Sequence[str], path: Path, net: StyleTransferNet
+) -> None:
     try:
         import onnxscript  # noqa: F401  # what torch's exporter is written with
     except ImportError as error:
         raise InputError("ONNX needs onnxscript and onnxruntime; install adain_lit[export]") from error
-    program = torch.onnx.export(
-        _program(module, inputs, channels), input_names=list(inputs), output_names=list(outputs), verbose=False
-    )
+    names = list(_flat(_example(inputs, SIZES[0], net), net))
+    program = torch.onnx.export(_program(module, inputs, net), input_names=names, output_names=outputs, verbose=False)
     assert program is not None
     _write(
         path,
         lambda temporary: program.save(temporary),
-        lambda temporary: compare_onnx(module, temporary, inputs, channels),
+        lambda temporary: compare_onnx(module, temporary, inputs, net),
     )
 
 
-def compare_onnx(module: nn.Module, path: Path, inputs: dict[str, str], channels: int) -> float:
+def compare_onnx(module: nn.Module, path: Path, inputs: dict[str, str], net: StyleTransferNet) -> float:
     """Largest absolute difference between ONNX Runtime and torch over `SIZES`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def run(**arguments: Tensor) -> tuple[Tensor, ...]:
-        found = session.run(None, {name: np.asarray(x) for name, x in arguments.items()})
+    def run(**arguments: Tensor | Features) -> tuple[Tensor, ...]:
+        found = session.run(None, {name: np.asarray(x) for name, x in _flat(arguments, net).items()})
         return tuple(torch.from_numpy(x) for x in found)
 
-    return compare(module, run, inputs, channels)
+    return compare(module, run, inputs, net)
 
 
 @torch.inference_mode()
-def compare(reference: Callable[..., Any], other: Callable[..., Any], inputs: dict[str, str], channels: int) -> float:
+def compare(
+    reference: Callable[..., Any], other: Callable[..., Any], inputs: dict[str, str], net: StyleTransferNet
+) -> float:
     """Largest absolute difference of two ways to run a graph over `SIZES`."""
     worst = 0.0
     for size in SIZES:
-        arguments = _example(inputs, size, channels)
-        for a, b in zip(_tuple(reference(**arguments)), _tuple(other(**arguments)), strict=True):
+        arguments = _example(inputs, size, net)
+        for a, b in zip(_leaves(reference(**arguments)), _leaves(other(**arguments)), strict=True):
             worst = max(worst, float((a - b).abs().nan_to_num(nan=float("inf")).max()))
     return worst
 
 
-def _tuple(value: Any) -> tuple[Tensor, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _leaves(value: Any) -> list[Tensor]:
+    """The tensors in nested tuples."""
+    return [value] if isinstance(value, Tensor) else [x for part in value for x in _leaves(part)]
 
 
 def _write(

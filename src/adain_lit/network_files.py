@@ -39,10 +39,7 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
         return _from_own(*read_state_dict(bundled_file(str(source))), str(source))
     path = Path(source).expanduser()
     if not path.is_file():
-        known = ", ".join(BUNDLED)
-        raise InputError(
-            f"no network {str(source)!r}: neither a file nor a bundled one ({known}); give a path or a name"
-        )
+        raise InputError(f"no network {str(source)!r}: neither a file nor compact, the bundled one; give a path")
     if path.suffix == ".ckpt":
         return _from_checkpoint(read_checkpoint(path), path, encoder)
     state, metadata = read_state_dict(path)
@@ -70,6 +67,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         "fusion": net.fusion_name,
         "norm": net.norm,
         "content_layer": net.content_layer,
+        "skip_layers": json.dumps(net.skip_layers),
     }
     write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
 
@@ -84,6 +82,7 @@ def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: st
             fusion=metadata["fusion"],
             norm=metadata["norm"],
             content_layer=metadata["content_layer"],
+            skip_layers=json.loads(metadata["skip_layers"]),
         )
         net.load_state_dict(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
@@ -96,8 +95,12 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     settings = checkpoint.get("hyper_parameters", {})
     if "fusion" not in settings:
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
+    state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+    form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
+    if settings["train_encoder"]:
+        return _from_own(state, form | {"skip_layers": json.dumps(form["skip_layers"])}, str(path))
     saved = checkpoint["encoder"]
-    layers = (settings["content_layer"],)
+    layers = (settings["content_layer"], *settings["skip_layers"])
     if settings["loss_encoder"] is None:
         layers += tuple(settings["style_layers"])
     source = encoder or settings["encoder"]
@@ -110,12 +113,8 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     require_checksum(checksum(vgg), saved["sha256"], f"encoder {source}")
     if saved["mean_activations"]:
         normalize_activations(vgg, saved["mean_activations"])
-    net = StyleTransferNet(
-        vgg, fusion=settings["fusion"], norm=settings["norm"], content_layer=settings["content_layer"]
-    )
-    prefix = "net.decoder."
-    state = checkpoint["state_dict"]
-    net.decoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    net = StyleTransferNet(vgg, **form)
+    net.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in state.items()})
     return net.eval()
 
 

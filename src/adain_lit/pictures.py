@@ -48,17 +48,17 @@ def as_mask(mask: Picture) -> Tensor:
     return torch.from_numpy(np.array(grey, dtype=np.float32)) / 255
 
 
-def mask_cells(mask: Picture, size: Sequence[int], padded: Sequence[int], stride: int) -> Tensor:
+def mask_cells(mask: Picture, size: Sequence[int], padded: Sequence[int], strides: Sequence[int]) -> tuple[Tensor, ...]:
     """A mask as shares of the content's cells.
 
     Args:
         mask: of the content's shape, at any scale.
         size: height and width of the content.
         padded: the same with what was added for the network.
-        stride: side of a cell in pixels.
+        strides: sides of a cell in pixels, one for each layer.
 
     Returns:
-        (1, 1, ceil(padded height / stride), ceil(padded width / stride)), in [0, 1].
+        For each stride (1, 1, ceil(padded height / stride), ceil(padded width / stride)), in [0, 1].
 
     Raises:
         InputError: if the mask has another shape than the content.
@@ -77,7 +77,8 @@ def mask_cells(mask: Picture, size: Sequence[int], padded: Sequence[int], stride
     mode = "area" if own_height > height else "nearest"
     x = F.interpolate(grey[None, None], size=tuple(size), mode=mode)
     x = F.pad(x, (0, padded[1] - width, 0, padded[0] - height), mode="replicate")
-    return F.avg_pool2d(x, stride, ceil_mode=True)  # of what a cell holds, at the edges less than stride x stride
+    # the mean of what a cell holds, at the edges less than stride x stride
+    return tuple(F.avg_pool2d(x, stride, ceil_mode=True) for stride in strides)
 
 
 def _array(picture: NDArray[np.generic] | Tensor, what: str) -> NDArray[np.uint8]:

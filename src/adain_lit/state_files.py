@@ -12,8 +12,12 @@ from torch import Tensor
 
 from adain_lit.errors import InputError
 
-BUNDLED: dict[str, str] = {"compact": "c9a567a911ece6689a8f8c3fc5b531ad6bdeb68294e0680b9cc43b32fddd8939"}
-"""Networks inside the package, ``models/NAME.safetensors``, and the SHA-256 of each file."""
+BUNDLED: dict[str, str] = {
+    "compact": "60c032acba7d9c0e2c05e6df7545759e869f302bc8be887eef54c969a7df92de",
+    "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
+}
+"""Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and
+``distilled``, an encoder alone, which follows VGG-19 and stands for it in small experiments."""
 
 
 def bundled_file(name: str) -> Path:

@@ -18,10 +18,10 @@ from adain_lit.errors import InputError
 from adain_lit.functional import channel_stats
 from adain_lit.images import resized_size, to_image, to_tensor
 from adain_lit.nets import StyleTransferNet
-from adain_lit.nets.style_transfer import Stats, shares_of
+from adain_lit.nets.style_transfer import Features, Stats, shares_of
 from adain_lit.network_files import load_network
 from adain_lit.pictures import Picture, as_image, mask_cells
-from adain_lit.tiling import LEAST_TILE, cell_size, content_statistics, stylize_tiles
+from adain_lit.tiling import LEAST_TILE, content_statistics, stylize_tiles
 
 AUTO_TILE = 1024
 """Side of a tile in pixels where the tiling is left to the stylizer, for pictures of more than four such tiles."""
@@ -34,11 +34,11 @@ class Style:
     """A style that was encoded once.
 
     Attributes:
-        features: what the fusion needs of it, (1, C, h, w): two cells for AdaIN.
+        features: what the fusion needs of it, for each fused layer (1, C, h, w): two cells for AdaIN.
         image: the picture, (1, 3, H, W) in ``uint8``, which colour control goes back to.
     """
 
-    features: Tensor
+    features: Features
     image: Tensor
 
 
@@ -47,11 +47,11 @@ class Content:
     """Content pictures of one size that were encoded once, to be given many styles.
 
     Attributes:
-        features: f(c), (N, C, h, w); None for pictures that go through the network in tiles.
+        features: f(c), for each fused layer (N, C, h, w); None for pictures that go through the network in tiles.
         image: the pictures, (N, 3, H, W) in ``uint8``.
     """
 
-    features: Tensor | None
+    features: Features | None
     image: Tensor
 
 
@@ -155,7 +155,7 @@ class Stylizer:
 
     @torch.inference_mode()
     def statistics(self, content: Content, masks: Sequence[Picture] | None = None) -> list[Stats]:
-        """Mean and standard deviation of a content's channels, one pair for each mask, or one.
+        """Mean and standard deviation of a content's channels at each fused layer, for each mask, or once.
 
         Handed back to `many` or `tensor` as ``content_stats``, for instance mixed with those of earlier frames.
         """
@@ -163,8 +163,9 @@ class Stylizer:
         if content.features is None:
             padded = self._padded(content.image)
             return content_statistics(self.net, padded, tile=self._tile(None, padded) or AUTO_TILE, masks=cells)
-        regions = [None] if cells is None else cells
-        return [channel_stats(content.features, mask) for mask in regions]
+        regions = [(None,) * len(content.features)] if cells is None else cells
+        layers = [zip(content.features, region, strict=True) for region in regions]
+        return [tuple(channel_stats(x, mask) for x, mask in layer) for layer in layers]
 
     def check(
         self,
@@ -229,7 +230,7 @@ class Stylizer:
         if not isinstance(content, Content):
             content = self.encode_content(content, size=size, tile=tile)
         image, count = content.image, len(content.image)
-        features = [s.features.expand(count, -1, -1, -1) for s in styles]
+        features = [tuple(x.expand(count, -1, -1, -1) for x in s.features) for s in styles]
         if preserve_color == "coral":
             pictures = [unit(s.image).expand(count, -1, -1, -1) for s in styles]
             features = [self._condense(match_color(picture, image).clamp(0, 1)) for picture in pictures]
@@ -249,11 +250,11 @@ class Stylizer:
                 made.copy_(kept if made.is_floating_point() else (kept * 255).round())
         return result
 
-    def _condense(self, image: Tensor) -> Tensor:
+    def _condense(self, image: Tensor) -> Features:
         """What the fusion needs of style pictures (N, 3, H, W)."""
         features = self.net.encode(self._scaled(self._padded(image)))
         condense = self.net.fusion.condense
-        return features if condense is None else condense(features)
+        return features if condense is None else tuple(condense(x) for x in features)
 
     def _picture(self, picture: Picture, size: int | None, what: str) -> Tensor:
         """Any kind of picture as bytes (1, 3, H, W) on the CPU, its shorter side scaled to `size`."""
@@ -278,12 +279,12 @@ class Stylizer:
         x = unit(image.to(self.device)).to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _cells(self, masks: Sequence[Picture] | None, image: Tensor) -> list[Tensor] | None:
+    def _cells(self, masks: Sequence[Picture] | None, image: Tensor) -> list[Features] | None:
         if masks is None:
             return None
         padded = self._padded(image).shape[2:]
-        cells = (mask_cells(mask, image.shape[2:], padded, cell_size(self.net)) for mask in masks)
-        return [x.to(self.device, self.dtype) for x in cells]
+        cells = [mask_cells(mask, image.shape[2:], padded, self.net.strides) for mask in masks]
+        return [tuple(x.to(self.device, self.dtype) for x in layers) for layers in cells]
 
     def _tile(self, tile: int | None, image: Tensor) -> int:
         """Side of the tiles, 0 for one piece."""

@@ -12,31 +12,39 @@ from torch import Tensor
 
 from adain_lit.functional import require_not_empty
 from adain_lit.nets import StyleTransferNet
-from adain_lit.nets.style_transfer import Stats
-from adain_lit.nets.vgg import block_of, conv_names
+from adain_lit.nets.style_transfer import Features, Stats
+from adain_lit.nets.vgg import conv_names, stride_of
 
 LEAST_TILE = 64
 """Pixels; smaller tiles are all halo."""
 
 
 class _Span(NamedTuple):
-    """A run of cells of one axis: those to compute, those to decode around them, and the pixels that they need."""
+    """A run of pixels of one axis: those to compute, those to decode around them, and those that they need.
+
+    All begin at a whole cell of the deepest layer, and end at one or with the picture.
+    """
 
     inner: slice
     outer: slice
     pixels: slice
 
 
+def _cells(part: slice, within: int, stride: int) -> slice:
+    """Cells of a layer for a run of pixels, counted from the cell of pixel `within`."""
+    return slice((part.start - within) // stride, -(-(part.stop - within) // stride))
+
+
 @torch.inference_mode()
 def stylize_tiles(
     net: StyleTransferNet,
     content: Tensor,
-    styles: Sequence[Tensor],
+    styles: Sequence[Features],
     *,
     tile: int,
     alpha: float = 1.0,
     weights: Sequence[float] | None = None,
-    masks: Sequence[Tensor] | None = None,
+    masks: Sequence[Features] | None = None,
     content_stats: Sequence[Stats] | None = None,
     dtype: torch.dtype = torch.uint8,
 ) -> Tensor:
@@ -45,11 +53,11 @@ def stylize_tiles(
     Args:
         net: the network; it must be `tileable`.
         content: (N, 3, H, W) in ``uint8``, on any device; tiles of it go to the device of the network.
-        styles: K features of styles, each (N, C, h, w).
+        styles: K features of styles, for each fused layer (N, C, h, w).
         tile: side of the tiles in pixels, rounded to whole cells; the halo comes on top.
         alpha: degree of stylisation.
         weights: K weights, see `StyleTransferNet.fuse`.
-        masks: K masks at the size of the cells, each (1, 1, ceil(H / s), ceil(W / s)), see `cells_of`.
+        masks: K masks as shares of the cells of each fused layer, (1, 1, ceil(H / s), ceil(W / s)).
         content_stats: statistics to normalise by, one pair for each mask; None takes the content's own.
         dtype: of the result: bytes, or ``float32`` for RGB in [0, 1].
 
@@ -60,104 +68,116 @@ def stylize_tiles(
     height, width = content.shape[2:]
     out = torch.empty_like(content, dtype=dtype)
     stats = content_statistics(net, content, tile=tile, masks=masks) if content_stats is None else content_stats
-    stride = cell_size(net)
     for rows in _spans(net, height, tile):
         for columns in _spans(net, width, tile):
             features = _encode(net, content, rows, columns, parameter)
-            parts = None if masks is None else [mask[..., rows.outer, columns.outer] for mask in masks]
+            parts = None if masks is None else [_part(mask, net.strides, rows.outer, columns.outer) for mask in masks]
             fused = net.fuse(features, styles, alpha=alpha, weights=weights, masks=parts, content_stats=stats)
-            image = net.decoder(fused)
-            top, left = (span.inner.start - span.outer.start for span in (rows, columns))
-            y, x = rows.inner.start * stride, columns.inner.start * stride
-            h, w = min(rows.inner.stop * stride, height) - y, min(columns.inner.stop * stride, width) - x
-            image = image[..., top * stride : top * stride + h, left * stride : left * stride + w]
-            image = image.float().clamp(0, 1)
-            out[..., y : y + h, x : x + w] = (image * 255).round() if dtype == torch.uint8 else image
+            image = _inner(net.decoder(*fused), rows, columns, 1).float().clamp(0, 1)
+            out[..., rows.inner, columns.inner] = (image * 255).round() if dtype == torch.uint8 else image
     return out
 
 
 @torch.inference_mode()
 def content_statistics(
-    net: StyleTransferNet, content: Tensor, *, tile: int, masks: Sequence[Tensor] | None = None
+    net: StyleTransferNet, content: Tensor, *, tile: int, masks: Sequence[Features] | None = None
 ) -> list[Stats]:
-    """Mean and standard deviation of each channel over the whole content, one pair for each mask, tile by tile.
-
-    Moments of the tiles are merged in float64 (Chan et al. 1979).
+    """Mean and standard deviation of each channel over the whole content, for each mask, or once, tile by tile.
 
     Raises:
         InputError: if a mask is empty.
     """
     parameter = next(net.parameters())
     height, width = content.shape[2:]
-    count = 1 if masks is None else len(masks)
-    area, mean, square = [0.0] * count, [torch.zeros(1)] * count, [torch.zeros(1)] * count
+    regions: list[list[_Moments]] = [
+        [_Moments() for _ in net.strides] for _ in range(1 if masks is None else len(masks))
+    ]
     for rows in _spans(net, height, tile):
         for columns in _spans(net, width, tile):
             features = _encode(net, content, rows, columns, parameter)
-            top, left = (span.inner.start - span.outer.start for span in (rows, columns))
-            h, w = (span.inner.stop - span.inner.start for span in (rows, columns))
-            inner = features[..., top : top + h, left : left + w].double()
-            for k in range(count):
-                weight = torch.ones_like(inner[:1, :1])
-                if masks is not None:
-                    weight = masks[k][..., rows.inner, columns.inner].to(inner)
-                part = float(weight.sum())
-                if not part:
-                    continue
-                own_mean = (inner * weight).sum((2, 3), keepdim=True) / part
-                own_square = ((inner - own_mean) ** 2 * weight).sum((2, 3), keepdim=True)
-                total = area[k] + part
-                step = own_mean - mean[k].to(own_mean)
-                mean[k] = mean[k].to(own_mean) + step * (part / total)
-                square[k] = square[k].to(own_square) + own_square + step**2 * (area[k] * part / total)
-                area[k] = total
-    require_not_empty(all(area))
-    eps = 1e-5  # that of channel_stats
+            for i, (x, stride) in enumerate(zip(features, net.strides, strict=True)):
+                own = _inner(x, rows, columns, stride).double()
+                for k, region in enumerate(regions):
+                    shares = None if masks is None else _part((masks[k][i],), (stride,), rows.inner, columns.inner)[0]
+                    region[i].add(own, torch.ones_like(own[:1, :1]) if shares is None else shares.to(own))
+    require_not_empty(all(moments.area for region in regions for moments in region))
     full = torch.promote_types(parameter.dtype, torch.float32)
-    return [(m.to(full), (s / a + eps).sqrt().to(full)) for a, m, s in zip(area, mean, square, strict=True)]
+    return [tuple(moments.stats(full) for moments in region) for region in regions]
 
 
-def cell_size(net: StyleTransferNet) -> int:
-    """Side of a cell of the content layer in pixels: 8 for relu4_1."""
-    return int(2 ** (block_of(net.content_layer) - 1))
+class _Moments:
+    """Weighted mean and variance of each channel, gathered part by part in float64 (Chan et al. 1979)."""
+
+    def __init__(self) -> None:
+        self.area = 0.0
+        self.mean = self.square = torch.zeros(1)
+
+    def add(self, x: Tensor, weight: Tensor) -> None:
+        """Take in cells (N, C, H, W) with their weights (1, 1, H, W)."""
+        area = float(weight.sum())
+        if not area:
+            return
+        mean = (x * weight).sum((2, 3), keepdim=True) / area
+        square = ((x - mean) ** 2 * weight).sum((2, 3), keepdim=True)
+        total = self.area + area
+        step = mean - self.mean.to(mean)
+        self.mean = self.mean.to(mean) + step * (area / total)
+        self.square = self.square.to(square) + square + step**2 * (self.area * area / total)
+        self.area = total
+
+    def stats(self, dtype: torch.dtype, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+        """As `channel_stats` gives them for the whole."""
+        return self.mean.to(dtype), (self.square / self.area + eps).sqrt().to(dtype)
 
 
 def encoder_radius(net: StyleTransferNet) -> int:
     """How many pixels to each side a cell may look: every 3x3 convolution and every pooling adds its stride."""
-    names = conv_names(net.content_layer)
-    convolutions = sum(2 ** (block_of(name) - 1) for name in names)
-    poolings = sum(2**i for i in range(block_of(net.content_layer) - 1))
-    return int(convolutions + poolings)
+    convolutions = sum(stride_of(name) for name in conv_names(net.content_layer))
+    return convolutions + stride_of(net.content_layer) - 1
 
 
 def decoder_radius(net: StyleTransferNet) -> int:
     """How many pixels to each side an output pixel may look in the fused features."""
-    return int(sum(2 ** (block_of(name) - 1) for name in conv_names(net.content_layer)))
+    return sum(stride_of(name) for name in conv_names(net.content_layer))
 
 
-def _encode(net: StyleTransferNet, content: Tensor, rows: _Span, columns: _Span, like: Tensor) -> Tensor:
-    """Features of the outer cells of a tile."""
+def _encode(net: StyleTransferNet, content: Tensor, rows: _Span, columns: _Span, like: Tensor) -> Features:
+    """Features of the outer part of a tile."""
     pixels = content[..., rows.pixels, columns.pixels].to(like.device).to(like.dtype) / 255
     features = net.encode(pixels)
-    stride = cell_size(net)
-    top, left = (span.outer.start - span.pixels.start // stride for span in (rows, columns))
-    h, w = (span.outer.stop - span.outer.start for span in (rows, columns))
-    return features[..., top : top + h, left : left + w]
+    parts = (_cells(span.outer, span.pixels.start, 1) for span in (rows, columns))
+    return _part(features, net.strides, *parts)
+
+
+def _inner(x: Tensor, rows: _Span, columns: _Span, stride: int) -> Tensor:
+    """The inner cells of a tile's outer ones."""
+    return x[..., _cells(rows.inner, rows.outer.start, stride), _cells(columns.inner, columns.outer.start, stride)]
+
+
+def _part(features: Features, strides: Sequence[int], rows: slice, columns: slice) -> Features:
+    """The cells of runs of pixels."""
+    return tuple(
+        x[..., _cells(rows, 0, stride), _cells(columns, 0, stride)] for x, stride in zip(features, strides, strict=True)
+    )
 
 
 def _spans(net: StyleTransferNet, length: int, tile: int) -> Iterator[_Span]:
     """The tiles along an axis of `length` pixels."""
-    stride = cell_size(net)
+    stride = stride_of(net.content_layer)
     cells = -(-length // stride)
     step = max(1, tile // stride)
     halo = -(-decoder_radius(net) // stride)
     reach = -(-encoder_radius(net) // stride)
+
+    def pixels(start: int, stop: int) -> slice:
+        return slice(max(start, 0) * stride, min(stop * stride, length))
+
     for start in range(0, cells, step):
         stop = min(start + step, cells)
         if cells - stop < step // 4:  # a last sliver goes to the tile before it
             stop = cells
-        outer = slice(max(start - halo, 0), min(stop + halo, cells))
-        pixels = slice(max(outer.start - reach, 0) * stride, min((outer.stop + reach) * stride, length))
-        yield _Span(slice(start, stop), outer, pixels)
+        yield _Span(
+            pixels(start, stop), pixels(start - halo, stop + halo), pixels(start - halo - reach, stop + halo + reach)
+        )
         if stop == cells:
             return

@@ -187,7 +187,8 @@ def _upright(frame: Any) -> Image.Image:
 
 def _blend(old: Sequence[Stats], new: Sequence[Stats], smooth: float) -> list[Stats]:
     return [
-        (smooth * a + (1 - smooth) * c, smooth * b + (1 - smooth) * d) for (a, b), (c, d) in zip(old, new, strict=True)
+        tuple((c.lerp(a, smooth), d.lerp(b, smooth)) for (a, b), (c, d) in zip(*layers, strict=True))
+        for layers in zip(old, new, strict=True)
     ]
 
 

@@ -43,7 +43,7 @@ def load_encoder(
     """Build an encoder and fill it.
 
     Args:
-        weights: ``compact`` (bundled), ``torchvision`` (VGG-19, fetched by torchvision into its cache),
+        weights: ``distilled`` or ``compact`` (bundled), ``torchvision`` (VGG-19, fetched by it into its cache),
             ``vgg_normalised`` (the file vgg_normalised.pth of the common PyTorch code, in the folder $ADAIN_WEIGHTS or
             in torch's cache), ``random`` (He initialisation from a fixed seed) or the path of a .safetensors or .pth
             file or of a checkpoint of `DistillationModule`.
@@ -171,8 +171,8 @@ def _find_file(weights: str | Path) -> Path:
         path = Path(weights).expanduser()
         if not path.is_file():
             raise InputError(
-                f"no encoder weights {str(weights)!r}: neither compact, torchvision, vgg_normalised or random, nor a "
-                "file; give the path of a .safetensors or .pth file"
+                f"no encoder weights {str(weights)!r}: neither distilled, compact, torchvision, vgg_normalised or "
+                "random, nor a file; give the path of a .safetensors or .pth file"
             )
         return path
     folders = [Path(torch.hub.get_dir()) / "checkpoints"]
@@ -203,13 +203,14 @@ def _torchvision_vgg19() -> dict[str, Tensor]:
 def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> _Source:
     """Bring the known layouts to one.
 
-    ``encoder.conv1_1.weight`` (this project's networks), ``student.encoder.conv1_1.weight`` (its checkpoints of a
-    distillation), ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` that begins with BGR
+    ``encoder.conv1_1.weight`` (this project's networks), ``net.encoder.conv1_1.weight`` and
+    ``student.encoder.conv1_1.weight`` (its checkpoints, where the encoder was trained, and of a distillation),
+    ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` that begins with BGR
     for Caffe's), ``features.0.weight`` (torchvision) and ``0.weight`` with a leading 1x1 (vgg_normalised.pth).
     """
-    if any(key.endswith(".running_mean") for key in state if not key.startswith("decoder.")):
+    if any(key.endswith(".running_mean") for key in state if not key.startswith(("decoder.", "net.decoder."))):
         raise InputError(f"{source} has batch normalisation, which VGG-19 has not; give weights of the plain VGG-19")
-    for prefix in ("encoder.", "student.encoder.", ""):
+    for prefix in ("encoder.", "net.encoder.", "student.encoder.", ""):
         if f"{prefix}conv1_1.weight" not in state:
             continue
         pattern = re.compile(rf"{re.escape(prefix)}(conv\d_\d)\.weight")

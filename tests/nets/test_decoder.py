@@ -1,5 +1,7 @@
 """The decoder mirrors the encoder, with the norms of the ablations and nothing after the last convolution."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -63,10 +65,16 @@ def test_without_a_norm_there_are_convolutions_alone() -> None:
     assert all(isinstance(module, nn.Conv2d) for module in Decoder(TINY).modules() if not isinstance(module, Decoder))
 
 
-def by_hand(decoder: Decoder, x: Tensor, norm: str) -> Tensor:
-    """The decoder from relu3_1 written out: conv, norm, ReLU, and doubling where the encoder pools."""
+def by_hand(decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor]) -> Tensor:
+    """The decoder from relu3_1 written out: conv, norm, ReLU, and doubling where the encoder pools.
+
+    Before a convolution that is named in `skips` the features are cut to those and stand before them.
+    """
     parameters = dict(decoder.named_parameters())
     for name in ("conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1"):
+        if name in skips:
+            height, width = skips[name].shape[2:]
+            x = torch.cat((x[..., :height, :width], skips[name]), 1)
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         x = F.conv2d(padded, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
         if name == "conv1_1":
@@ -82,16 +90,34 @@ def by_hand(decoder: Decoder, x: Tensor, norm: str) -> Tensor:
     return x
 
 
+SKIPS: dict[str, dict[str, str]] = {
+    "no skips": {},
+    "middle": {"relu2_1": "conv2_2"},
+    "lowest": {"relu1_1": "conv1_2"},
+    "both": {"relu2_2": "conv2_2", "relu1_2": "conv1_2"},
+}
+"""Skip layers, and the convolutions that they come in at."""
+
+
+@pytest.mark.parametrize("skips", SKIPS.values(), ids=SKIPS)
+@pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
-def test_decoder_equals_its_formula_by_hand(norm: str) -> None:
-    """Oracle: the layers from relu3_1 written out, the norm before the ReLU, nothing after the last convolution."""
+def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[str, str]) -> None:
+    """Oracle: the layers from relu3_1 written out, the norm before the ReLU, nothing after the last convolution.
+
+    For a picture of 17x12, whose size is that of relu1_1; without its features it comes out rounded up.
+    """
     torch.manual_seed(0)
-    decoder = Decoder(TINY, "relu3_1", norm=norm)
+    decoder = Decoder(TINY, "relu3_1", norm=norm, inputs=inputs, skip_layers=tuple(skips))
     for name, parameter in decoder.named_parameters():
         if name.startswith("norm"):
             nn.init.uniform_(parameter, 0.5, 1.5)
-    x = torch.rand(2, TINY[2], 5, 3)
-    torch.testing.assert_close(decoder(x), by_hand(decoder, x, norm), rtol=1e-4, atol=1e-5)
+    sizes = {"conv2_2": (TINY[1], 9, 6), "conv1_2": (TINY[0], 17, 12)}
+    entering = {name: torch.rand(2, inputs * sizes[name][0], *sizes[name][1:]) for name in skips.values()}
+    x = torch.rand(2, inputs * TINY[2], 5, 3)
+    image = decoder(x, *entering.values())
+    assert image.shape[2:] == ((17, 12) if "conv1_2" in skips.values() else (18, 12) if skips else (20, 12))
+    torch.testing.assert_close(image, by_hand(decoder, x, norm, entering), rtol=1e-4, atol=1e-5)
 
 
 def test_outputs_can_lie_below_0_and_above_1() -> None:
@@ -125,3 +151,17 @@ def test_unknown_norm_is_refused_and_the_known_ones_are_listed() -> None:
 def test_unknown_layer_is_refused() -> None:
     with pytest.raises(InputError, match=r"^unknown layer 'relu4_9'"):
         Decoder(TINY, "relu4_9")
+
+
+@pytest.mark.parametrize(
+    ("skip_layers", "message"),
+    [
+        (["relu4_1"], "skip layer relu4_1 must lie in a lower block than 4, the one that is decoded"),
+        (["relu1_1", "relu5_1"], "skip layer relu5_1 must lie in a lower block than 4, the one that is decoded"),
+        (["relu2_1", "relu2_2"], "skip_layers ['relu2_1', 'relu2_2'] name a block twice; give one layer for each"),
+        (["relu1_1", "relu1_1"], "skip_layers ['relu1_1', 'relu1_1'] name a block twice; give one layer for each"),
+    ],
+)
+def test_skip_layers_that_have_no_place_of_their_own_are_refused(skip_layers: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Decoder(TINY, "relu4_1", skip_layers=skip_layers)

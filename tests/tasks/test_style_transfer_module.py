@@ -1,6 +1,5 @@
 """Losses that are measured with a network of their own, and the reconstruction that is asked for beside them."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adain_lit import train
-from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.images import to_tensor
 from adain_lit.nets import StyleTransferNet, VGGEncoder
-from adain_lit.nets.vgg import initialise_randomly
+from adain_lit.nets.vgg import initialise_randomly, normalize_activations
 from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
 from adain_lit.weights import load_encoder
 from commands import run_here, tiny
 from conftest import small
-from test_resume import only_run
+from networks import SKIP_LAYERS, each_network
+from test_resume import assert_same_runs, last, only_run
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
@@ -66,15 +65,18 @@ def stats(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
-    """Eq. 8."""
+    """Eq. 8 at one layer."""
     (mean, std), (style_mean, style_std) = ([y[..., None, None] for y in stats(x)] for x in (content, style))
     return (content - mean) / std * style_std + style_mean
 
 
-def test_losses_of_a_loss_network_equal_formulas_written_out(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
+@each_network
+def test_losses_of_a_loss_network_equal_formulas_written_out(
+    files: list[str], pair: tuple[Tensor, Tensor], skip_layers: tuple[str, ...]
+) -> None:
     """Oracle: Eqs. 8 and 11 to 13 on features of the two files over their means, and |g(f(c)) - c| by hand."""
     content, style = pair
-    module = module_with(files, style_weight=3.0, identity_weight=0.5)
+    module = module_with(files, style_weight=3.0, identity_weight=0.5, skip_layers=skip_layers)
     upper, lower = (load_encoder(path, last=last) for path, last in zip(files[1:], ("relu2_1", "relu4_1"), strict=True))
     assert module.loss_network is not None
     means = module.loss_network.means
@@ -86,7 +88,8 @@ def test_losses_of_a_loss_network_equal_formulas_written_out(files: list[str], p
     with torch.no_grad():
         losses = module.losses(content, style)
         encoded, encoded_style = module.net.encode(content), module.net.encode(style)
-        made, same = module.net.decoder(adain(encoded, encoded_style)), module.net.decoder(encoded)
+        fused = (adain(x, y) for x, y in zip(encoded, encoded_style, strict=True))
+        made, same = module.net.decoder(*fused), module.net.decoder(*encoded)
         of_content, of_style, of_made = phi(content), phi(style), phi(made)
     target = adain(of_content["relu4_1"], of_style["relu4_1"])
     content_loss = ((of_made["relu4_1"] - target) ** 2).mean((1, 2, 3))
@@ -103,6 +106,23 @@ def test_losses_of_a_loss_network_equal_formulas_written_out(files: list[str], p
     torch.testing.assert_close(losses["identity_loss"], identity, rtol=1e-3, atol=1e-6)
     total = content_loss + 3 * style_loss + 0.5 * identity
     torch.testing.assert_close(losses["loss"], total, rtol=1e-3, atol=1e-6)
+
+
+def test_an_encoder_that_measures_itself_gives_the_losses_of_its_double(
+    files: list[str], pair: tuple[Tensor, Tensor]
+) -> None:
+    """Oracle: the same weights as a loss network; not every fused layer is one of the losses."""
+    settings: dict[str, Any] = {"skip_layers": SKIP_LAYERS, "style_layers": ["relu2_1", "relu4_1"]}
+    one, double = (
+        StyleTransferModule(encoder=files[0], loss_encoder=phi, identity_weight=1.0, **settings)
+        for phi in (None, files[0])
+    )
+    double.net.load_state_dict(one.net.state_dict())
+    with torch.no_grad():
+        losses, expected = one.losses(*pair), double.losses(*pair)
+    assert losses.keys() == expected.keys()
+    for name, value in losses.items():
+        torch.testing.assert_close(value, expected[name])
 
 
 def test_without_weight_there_is_no_identity_loss(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
@@ -135,50 +155,92 @@ def test_encoder_ends_where_nothing_deeper_is_needed(files: list[str]) -> None:
     assert StyleTransferModule(encoder=files[0], **deep).net.encoder.last == "relu4_1"
 
 
-def test_gradient_goes_through_the_loss_network_to_the_decoder_alone(
-    files: list[str], pair: tuple[Tensor, Tensor]
+@pytest.mark.parametrize("train_encoder", [False, True])
+def test_a_step_changes_the_decoder_and_the_encoder_where_it_is_trained(
+    files: list[str], pair: tuple[Tensor, Tensor], train_encoder: bool
 ) -> None:
-    module = module_with(files, identity_weight=1.0)
+    """Oracle: names of the weights; the loss network's are in neither case among them."""
+    module = module_with(files, identity_weight=1.0, skip_layers=SKIP_LAYERS, train_encoder=train_encoder)
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
     module.losses(*pair)["loss"].sum().backward()
-    with_gradient = {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
-    assert with_gradient == {name for name, _ in module.named_parameters() if name.startswith("net.decoder.")}
+    configured = module.configure_optimizers()
+    configured["optimizer"].step()
+    changed = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
+    trained = ("net.decoder.", "net.encoder.") if train_encoder else ("net.decoder.",)
+    assert changed == {name for name in before if name.startswith(trained)}
+
+
+def test_training_an_encoder_on_its_own_features_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^train_encoder needs a loss network that stays as it is; set loss_encoder"):
+        StyleTransferModule(encoder="random", encoder_widths="compact", train_encoder=True)
+
+
+def run_with(files: list[str], folder: Path, arguments: list[str]) -> Path:
+    """Folder of a run with a loss network."""
+    model = [f"model.encoder={files[0]}", f"model.loss_encoder=[{files[1]},{files[2]}]", "model.identity_weight=1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_here(train.main, [*arguments, *model, "model.loss_unit_mean_images=3"], patch) == 0
+    return only_run(folder)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, files: list[str], photographs: Path, paintings: Path) -> Path:
-    """Folder of a run of four steps, the first two of which reconstruct."""
-    folder = tmp_path_factory.mktemp("trained")
-    model = [f"model.encoder={files[0]}", f"model.loss_encoder=[{files[1]},{files[2]}]", "model.identity_weight=1"]
-    model += ["model.identity_steps=2", "model.loss_unit_mean_images=3", "trainer.max_steps=4"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert run_here(train.main, [*tiny(photographs, paintings), *model], patch) == 0
-    return only_run(folder)
+    """Folder of a run of two steps."""
+    return run_with(files, tmp_path_factory.mktemp("trained"), tiny(photographs, paintings))
 
 
-def test_first_steps_train_the_reconstruction_alone(trained: Path) -> None:
-    """Oracle: their loss is the identity loss; validations measure everything from the beginning."""
-    with (trained / "metrics.csv").open(newline="") as file:
-        rows = {int(row["step"]): row for row in csv.DictReader(file)}
-    for step in (1, 2):
-        assert rows[step]["train/loss"] == rows[step]["train/identity_loss"]
-        assert not rows[step]["train/style_loss"]
-    for kind, step in (("train", 3), ("train", 4), ("val", 2), ("val", 4)):
-        loss, content, style, identity = (
-            float(rows[step][f"{kind}/{name}"]) for name in ("loss", "content_loss", "style_loss", "identity_loss")
-        )
-        assert loss == pytest.approx(content + style + identity, rel=1e-4)  # scale=demo has style_weight 1
+@pytest.fixture(scope="module")
+def encoder_too(photographs: Path, paintings: Path) -> list[str]:
+    """Overrides for a run that trains the encoder and fuses four layers."""
+    model = ["model.train_encoder=true", f"model.skip_layers=[{','.join(SKIP_LAYERS)}]", "model.norm=batch"]
+    return [*tiny(photographs, paintings), *model]
 
 
-def test_reconstruction_is_of_photographs_and_paintings(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
-    """Oracle: |g(f(x)) - x| by hand for all of a batch."""
-    module = module_with(files, identity_steps=1).train()
-    losses = module.batch_losses(PairBatch(*pair, torch.arange(2), []))
-    pictures = torch.cat(pair)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, files: list[str], encoder_too: list[str]) -> Path:
+    """Folder of such a run of four steps."""
+    return run_with(files, tmp_path_factory.mktemp("whole"), [*encoder_too, "trainer.max_steps=4"])
+
+
+def test_a_trained_encoder_is_in_the_checkpoint_and_no_longer_what_it_began_as(whole: Path, files: list[str]) -> None:
+    """Oracle: the file that it began with, divided by the means of the checkpoint."""
+    checkpoint = last(whole)
+    assert {key.split(".")[1] for key in checkpoint["state_dict"]} == {"encoder", "decoder"}
+    means = checkpoint["encoder"]["mean_activations"]
+    assert means
+    begun = load_encoder(files[0])
+    normalize_activations(begun, means)
+    for key, tensor in begun.state_dict().items():
+        trained = checkpoint["state_dict"][f"net.encoder.{key}"]
+        assert not torch.equal(trained, tensor)
+        torch.testing.assert_close(trained, tensor, rtol=0, atol=0.01)  # four steps of a rate of 1e-3
+
+
+def test_checkpoint_with_its_encoder_is_a_network_by_itself(
+    whole: Path, pair: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    """Oracle: the module; the network, and its encoder alone, need no other file any more."""
+    path = whole / "checkpoints" / "last.ckpt"
+    module = StyleTransferModule.load_from_checkpoint(path, weights_only=True).eval()
+    checkpoint = last(whole)
+    checkpoint["hyper_parameters"]["encoder"] = "gone.safetensors"
+    torch.save(checkpoint, tmp_path / "moved.ckpt")
+    net = load_network(tmp_path / "moved.ckpt")
+    assert net.fused_layers == ("relu4_1", *SKIP_LAYERS[::-1])
+    assert not net.training
     with torch.no_grad():
-        expected = (module.net.decoder(module.net.encode(pictures)) - pictures).abs().mean((1, 2, 3))
-    assert losses.keys() == {"loss", "identity_loss"}
-    torch.testing.assert_close(losses["loss"].detach(), expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(net(pair[0], [pair[1]]), module(*pair))
+    for key, tensor in load_encoder(tmp_path / "moved.ckpt").state_dict().items():
+        assert torch.equal(tensor, checkpoint["state_dict"][f"net.encoder.{key}"])
+
+
+def test_resumed_training_of_an_encoder_equals_an_unbroken_one(
+    whole: Path, files: list[str], encoder_too: list[str], tmp_path: Path
+) -> None:
+    run_with(files, tmp_path, encoder_too)
+    assert last(only_run(tmp_path))["global_step"] == 2
+    assert_same_runs(whole, run_with(files, tmp_path, [*encoder_too, "resume=last", "trainer.max_steps=4"]))
 
 
 def test_training_begins_with_the_decoder_of_another_network(tmp_path: Path, files: list[str]) -> None:

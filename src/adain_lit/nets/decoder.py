@@ -28,14 +28,23 @@ class Decoder(nn.Module):
         last: the encoder's deepest layer, where the decoder begins.
         norm: ``none``, ``batch`` or ``instance``.
         inputs: input channels for each channel of the encoder (2 for concatenated features).
+        skip_layers: layers of lower blocks whose fused features come in beside the up-sampled ones, where their block
+            begins; ``relu{block}_1`` at most once for each block. The paper has none.
 
     Shape:
-        - input: (N, inputs * C, H, W)
-        - output: (N, 3, s H, s W), s = 2^(block of `last` - 1); RGB, not clipped to [0, 1]
+        - input: (N, inputs * C, H, W), and for each skip layer, the deepest first, (N, inputs * C', H', W')
+        - output: (N, 3, s H, s W), s = 2^(block of `last` - 1), or the size of the features of relu1_1 where they
+          come in; RGB, not clipped to [0, 1]
     """
 
     def __init__(
-        self, widths: str | Sequence[int] = "vgg19", last: str = "relu4_1", *, norm: str = "none", inputs: int = 1
+        self,
+        widths: str | Sequence[int] = "vgg19",
+        last: str = "relu4_1",
+        *,
+        norm: str = "none",
+        inputs: int = 1,
+        skip_layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if norm not in NORMS:
@@ -43,14 +52,26 @@ class Decoder(nn.Module):
         widths = named_widths(widths)
         names = conv_names(last)
         self.names = names[::-1]
+        self.skips = {self._entrance(layer): layer for layer in skip_layers}
+        if len(self.skips) < len(skip_layers):
+            raise InputError(f"skip_layers {list(skip_layers)} name a block twice; give one layer for each")
         for i, name in enumerate(self.names):
             width = widths[block_of(name) - 1]
             channels = width if i else width * inputs
+            if name in self.skips:
+                channels += width * inputs
             target = widths[block_of(self.names[i + 1]) - 1] if i + 1 < len(names) else 3
             self.add_module(name, nn.Conv2d(channels, target, 3, padding=1, padding_mode="reflect"))
             if norm != "none" and target != 3:
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
         self._initialise()
+
+    def _entrance(self, layer: str) -> str:
+        """The convolution that a skip layer comes in at: the first of its block."""
+        deepest = block_of(self.names[0])
+        if block_of(layer) >= deepest:
+            raise InputError(f"skip layer {layer} must lie in a lower block than {deepest}, the one that is decoded")
+        return next(name for name in self.names if block_of(name) == block_of(layer))
 
     @torch.no_grad()
     def _initialise(self) -> None:
@@ -66,11 +87,14 @@ class Decoder(nn.Module):
         last.weight.mul_(0.2)
         last.bias.fill_(0.5)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
         """Map fused features back to an image."""
-        x = features
+        x, rest = features, iter(skips)
         modules = dict(self.named_children())
         for i, name in enumerate(self.names):
+            if name in self.skips:
+                skip = next(rest)
+                x = torch.cat((cut(x, skip.shape[2:]), skip), dim=1)
             x = modules[name](x)
             if i + 1 == len(self.names):
                 break
@@ -79,3 +103,12 @@ class Decoder(nn.Module):
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x
+
+
+def cut(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The upper left part of `size`, height and width, of (N, C, H, W): what up-sampling made too much is left off."""
+    if torch.compiler.is_exporting():  # the exporter cannot know that x is at least as large; a slice could be shorter
+        for axis, length in zip((2, 3), size, strict=True):
+            x = x.index_select(axis, torch.arange(length, device=x.device))
+        return x
+    return x[..., : size[0], : size[1]]

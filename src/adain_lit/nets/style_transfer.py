@@ -7,12 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.nets.decoder import Decoder
+from adain_lit.nets.decoder import Decoder, cut
 from adain_lit.nets.fusion import named_fusion
-from adain_lit.nets.vgg import VGGEncoder
+from adain_lit.nets.vgg import VGGEncoder, conv_names, stride_of
 
-Stats = tuple[Tensor, Tensor]
-"""Mean and standard deviation of each channel, each (N, C, 1, 1)."""
+Features = tuple[Tensor, ...]
+"""Features of each fused layer, the deepest first: (N, C, H / s, W / s), sizes rounded up, s the layer's stride. In the
+paper's network that is relu4_1 alone."""
+
+Stats = tuple[tuple[Tensor, Tensor], ...]
+"""Mean and standard deviation of each channel, each (N, C, 1, 1), for each fused layer."""
 
 
 class StyleTransferNet(nn.Module):
@@ -23,10 +27,18 @@ class StyleTransferNet(nn.Module):
         fusion: a name in `adain_lit.nets.FUSIONS`.
         norm: normalisation of the decoder, ``none``, ``batch`` or ``instance``.
         content_layer: the layer to fuse, ``relu4_1`` in the paper; None is the encoder's deepest.
+        skip_layers: layers of lower blocks that are fused too, each with the style's statistics of that layer, and
+            handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
     """
 
     def __init__(
-        self, encoder: VGGEncoder, *, fusion: str = "adain", norm: str = "none", content_layer: str | None = None
+        self,
+        encoder: VGGEncoder,
+        *,
+        fusion: str = "adain",
+        norm: str = "none",
+        content_layer: str | None = None,
+        skip_layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.fusion_name = fusion
@@ -34,28 +46,45 @@ class StyleTransferNet(nn.Module):
         self.norm = norm
         self.content_layer = content_layer or encoder.last
         self.encoder = encoder.requires_grad_(False)
-        self.decoder = Decoder(encoder.widths, self.content_layer, norm=norm, inputs=self.fusion.channels)
+        self.skip_layers = tuple(sorted(skip_layers, key=lambda layer: -len(conv_names(layer))))
+        self.decoder = Decoder(
+            encoder.widths,
+            self.content_layer,
+            norm=norm,
+            inputs=self.fusion.channels,
+            skip_layers=self.skip_layers,
+        )
+
+    @property
+    def fused_layers(self) -> tuple[str, ...]:
+        """Every layer that is fused, the deepest first."""
+        return (self.content_layer, *self.skip_layers)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Sides of a cell of the fused layers in pixels: 8 for relu4_1."""
+        return tuple(stride_of(layer) for layer in self.fused_layers)
 
     @property
     def tileable(self) -> bool:
         """Whether parts of a picture can go through one by one; instance norm in the decoder looks at the whole."""
         return self.fusion.tileable and self.norm != "instance"
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Features f(x) of the content layer, (N, 3, H, W) to (N, C, H', W')."""
-        features: Tensor = self.encoder(images, (self.content_layer,))[self.content_layer]
-        return features
+    def encode(self, images: Tensor) -> Features:
+        """Features f(x) of the fused layers, (N, 3, H, W) to (N, C, H', W') each."""
+        features = self.encoder(images, self.fused_layers)
+        return tuple(features[layer] for layer in self.fused_layers)
 
     def fuse(
         self,
-        content: Tensor,
-        styles: Sequence[Tensor],
+        content: Features,
+        styles: Sequence[Features],
         *,
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
-        masks: Sequence[Tensor] | None = None,
+        masks: Sequence[Tensor | Features] | None = None,
         content_stats: Sequence[Stats] | None = None,
-    ) -> Tensor:
+    ) -> Features:
         """Decoder input for K styles: Eqs. 8, 14 and 15 and the spatial control of Sec. 7.3 together.
 
         With one style and no controls this is the fusion itself. Let u be the content fused with itself (f(c) for
@@ -64,19 +93,21 @@ class StyleTransferNet(nn.Module):
             t = u + cover / sum_k(w_k m_k) * sum_k w_k (F_k - u),   cover = min(1, sum_k m_k),
 
         which is sum_k w_k F_k without masks, style k alone where only mask k is set, a share in proportion to w_k m_k
-        where masks overlap, and the content where none is set. Alpha moves from u to t.
+        where masks overlap, and the content where none is set. Alpha moves from u to t. Every fused layer is treated
+        so.
 
         Args:
-            content: features of the content, (N, C, H, W).
-            styles: K features, each (N, C, H', W').
+            content: features of the content, for each layer (N, C, H, W).
+            styles: K features, for each layer (N, C, H', W').
             alpha: degree of stylisation; 0 gives the content, 1 the styles.
             weights: K weights, not negative; divided by their sum. None weighs all alike.
-            masks: K masks, each (N, 1, h, w) in [0, 1] at any size; brought to (H, W) by area. None: everywhere.
-            content_stats: where `content` is a tile, the mean and standard deviation of the whole content, one pair
-                for each mask (one pair without masks).
+            masks: K masks, each (N, 1, h, w) in [0, 1] at any size and brought to each layer's by area, or given for
+                each layer. None: everywhere.
+            content_stats: where `content` is a tile, the mean and standard deviation of the whole content, for each
+                mask (once without masks) and each layer.
 
         Returns:
-            Features for the decoder, (N, C', H, W).
+            Features for the decoder, for each layer (N, C', H, W).
 
         Raises:
             InputError: if numbers of styles, weights and masks differ, or weights or masks are unusable.
@@ -86,6 +117,28 @@ class StyleTransferNet(nn.Module):
             raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
         if content_stats is not None and not self.fusion.tileable:
             raise InputError("tiles need a fusion by statistics (fusion=adain); stylise the picture in one piece")
+        return tuple(
+            self._fuse_layer(
+                x,
+                [style[i] for style in styles],
+                alpha,
+                shares,
+                None if masks is None else [mask if isinstance(mask, Tensor) else mask[i] for mask in masks],
+                None if content_stats is None else [stats[i] for stats in content_stats],
+            )
+            for i, x in enumerate(content)
+        )
+
+    def _fuse_layer(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        alpha: float,
+        shares: Sequence[float],
+        masks: Sequence[Tensor] | None,
+        content_stats: Sequence[tuple[Tensor, Tensor]] | None,
+    ) -> Tensor:
+        """The same for one layer, (N, C', H, W)."""
         if masks is None:
             (whole,) = content_stats or (None,)
             fused = [self.fusion.fuse(content, style, content_stats=whole) for style in styles]
@@ -108,10 +161,9 @@ class StyleTransferNet(nn.Module):
         gain = torch.where(weight > 0, cover / weight.clamp(min=torch.finfo(weight.dtype).tiny), 0.0)
         return unstyled + alpha * gain * change
 
-    def decode(self, fused: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    def decode(self, fused: Features, size: Sequence[int]) -> Tensor:
         """Image of height and width `size` from fused features; RGB, not clipped."""
-        image: Tensor = self.decoder(fused)
-        return image[..., : size[0], : size[1]]
+        return cut(self.decoder(*fused), size)
 
     def forward(
         self,

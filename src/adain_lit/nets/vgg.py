@@ -36,6 +36,11 @@ def block_of(name: str) -> int:
     return int(name.removeprefix("conv").removeprefix("relu").split("_")[0])
 
 
+def stride_of(name: str) -> int:
+    """Side of a cell of a layer in pixels: ``relu4_1`` gives 8."""
+    return int(2 ** (block_of(name) - 1))
+
+
 def deepest(layers: Iterable[str]) -> str:
     """The layer that lies furthest into the network."""
     return max(layers, key=lambda name: len(conv_names(name)))
@@ -70,7 +75,7 @@ class VGGEncoder(nn.Module):
     @property
     def min_size(self) -> int:
         """Least height and width in pixels: reflection needs two cells at the deepest layer."""
-        return int(2 ** (block_of(self.last) - 1)) + 1
+        return stride_of(self.last) + 1
 
     @property
     def layers(self) -> tuple[str, ...]:

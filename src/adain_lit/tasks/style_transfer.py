@@ -1,4 +1,4 @@
-"""Training the decoder of a style transfer network: the paper's system and its three ablations."""
+"""Training a style transfer network: the paper's system, its three ablations and what goes beyond."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,8 +24,9 @@ have many, some of which are never on."""
 class StyleTransferModule(LossModule):
     """Encoder, fusion and decoder with the paper's loss and optimiser.
 
-    All arguments are strings, numbers and lists of them, so that a checkpoint describes itself. The frozen networks
-    are left out of checkpoints; they hold their names, checksums and the mean activations they were divided by.
+    All arguments are strings, numbers and lists of them, so that a checkpoint describes itself. Networks that are not
+    trained are left out of checkpoints; they hold their names, checksums and the mean activations they were divided
+    by.
 
     Args:
         fusion: ``adain`` or ``concat`` (Enc-Concat-Dec), a name in `adain_lit.nets.FUSIONS`.
@@ -41,14 +42,16 @@ class StyleTransferModule(LossModule):
             the encoder itself, as in the paper.
         loss_unit_mean_images: number of training photographs on which the loss network is scaled likewise.
         content_layer: the layer that is fused and that the content loss compares.
+        skip_layers: further layers to fuse, whose features the decoder gets beside the up-sampled ones, see
+            `StyleTransferNet`; the paper has none.
+        train_encoder: train the encoder with the decoder, on the losses of `loss_encoder`; the paper's is fixed. Its
+            weights are in the checkpoints then.
         style_layers: layers of the style loss.
         style_weight: lambda of Eq. 11; 10 goes with `reduction` ``mean``, 1e-2 or 1e-1 with ``sum``.
         style_statistic: ``mean_std`` (Eq. 13) or ``gram``.
         reduction: ``mean`` or ``sum`` over channels in the style loss.
         identity_weight: weight of the mean absolute difference between the photograph and g(f(c)), its reconstruction
             at alpha 0; the paper has no such term.
-        identity_steps: so many first steps train nothing but that, on photographs and paintings: the decoder learns to
-            undo the encoder, which is cheap, before it learns to paint.
         lr: learning rate of Adam.
         lr_schedule: ``inverse``, the authors', or ``cosine``, see `adain_lit.tasks.schedule.adam`.
         lr_decay: of ``inverse``: the rate at step t is lr / (1 + lr_decay t), as in the authors' code.
@@ -57,8 +60,6 @@ class StyleTransferModule(LossModule):
         channels_last: keep images and weights in channels-last memory, which convolutions prefer.
         compile: compile encoder and decoder with ``torch.compile``.
     """
-
-    frozen = ("net.encoder.", "loss_network.")
 
     def __init__(
         self,
@@ -73,12 +74,13 @@ class StyleTransferModule(LossModule):
         loss_encoder: str | Sequence[str] | None = None,
         loss_unit_mean_images: int = 64,
         content_layer: str = "relu4_1",
+        skip_layers: Sequence[str] = (),
+        train_encoder: bool = False,
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
         style_statistic: str = "mean_std",
         reduction: str = "mean",
         identity_weight: float = 0.0,
-        identity_steps: int = 0,
         lr: float = 1e-4,
         lr_schedule: str = "inverse",
         lr_decay: float = 5e-5,
@@ -90,8 +92,12 @@ class StyleTransferModule(LossModule):
         super().__init__()
         style_layers = list(style_layers)
         loss_encoder = loss_encoder if loss_encoder is None or isinstance(loss_encoder, str) else list(loss_encoder)
+        skip_layers = list(skip_layers)
         if not 0 <= identity_weight < float("inf"):
             raise InputError(f"identity_weight is {identity_weight}; it must be 0 or more")
+        if train_encoder and loss_encoder is None:
+            raise InputError("train_encoder needs a loss network that stays as it is; set loss_encoder (torchvision)")
+        self.frozen = ("loss_network.",) if train_encoder else ("net.encoder.", "loss_network.")
         self.save_hyperparameters(logger=False)
         self.criterion = PerceptualLoss(
             style_weight,
@@ -107,7 +113,8 @@ class StyleTransferModule(LossModule):
         self.loss_network: LossNetwork | None = None
         if loss_encoder is not None:
             self.loss_network = load_loss_network(loss_encoder, layers=self.criterion.layers)
-        self.net = StyleTransferNet(vgg, fusion=fusion, norm=norm, content_layer=content_layer)
+        self.net = StyleTransferNet(vgg, fusion=fusion, norm=norm, content_layer=content_layer, skip_layers=skip_layers)
+        self.net.encoder.requires_grad_(train_encoder)
         if decoder is not None:
             self._begin_with(decoder)
         if channels_last:
@@ -153,52 +160,47 @@ class StyleTransferModule(LossModule):
             style: (N, 3, H', W'), RGB in [0, 1].
 
         Returns:
-            As `PerceptualLoss` gives them, each (N,). The gradient goes through the output alone: the target and
-            the style statistics are constants, as in the authors' code.
+            As `PerceptualLoss` gives them, and ``identity_loss``, each (N,). The gradient goes through the output
+            alone: the target and the style statistics are constants, as in the authors' code.
         """
         net, phi, layers = self.net, self.phi, self.criterion.layers
         if self.hparams["channels_last"]:
             content = content.contiguous(memory_format=torch.channels_last)
             style = style.contiguous(memory_format=torch.channels_last)
+        own = phi is net.encoder
+        is_fused = net.fusion.content_target == "fused"
         with torch.no_grad():
-            content_features = net.encode(content)  # (N, C, H/8, W/8)
-            style_features = phi(style, layers)
-            if phi is net.encoder:
-                fused = net.fuse(content_features, [style_features[net.content_layer]])
-                target = fused if net.fusion.content_target == "fused" else content_features
-            else:
-                fused = net.fuse(content_features, [net.encode(style)])
+            style_features = phi(style, (*layers, *net.fused_layers) if own else layers)
+        with torch.set_grad_enabled(self.hparams["train_encoder"] and torch.is_grad_enabled()):
+            features = net.encode(content)
+            fused_styles = tuple(style_features[layer] for layer in net.fused_layers) if own else net.encode(style)
+            fused = net.fuse(features, [fused_styles])
+        if own:
+            target = fused[0] if is_fused else features[0]  # (N, C, H/8, W/8)
+        else:
+            with torch.no_grad():
                 target = phi(content, (net.content_layer,))[net.content_layer]
-                if net.fusion.content_target == "fused":
+                if is_fused:
                     target = net.fusion.fuse(target, style_features[net.content_layer])
         stylized = net.decode(fused, content.shape[2:])  # (N, 3, H, W)
         losses: dict[str, Tensor] = self.criterion(phi(stylized, layers), target, style_features)
         weight = self.hparams["identity_weight"]
         if weight:
-            losses["identity_loss"] = self.identity_loss(content)
+            same = net.decode(net.fuse(features, [features]), content.shape[2:])
+            error = same.float() - content.float()
+            losses["identity_loss"] = error.abs().flatten(1).mean(1)
             losses["loss"] = losses["loss"] + weight * losses["identity_loss"]
         return losses
 
-    def identity_loss(self, images: Tensor) -> Tensor:
-        """Mean absolute difference of pictures (N, 3, H, W) to their reconstructions at alpha 0, (N,)."""
-        with torch.no_grad():
-            features = self.net.encode(images)
-            fused = self.net.fusion.fuse(features, features)
-        same = self.net.decode(fused, images.shape[2:])
-        return (same.float() - images.float()).abs().flatten(1).mean(1)
-
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Losses of a batch of pairs."""
-        if self.training and self.global_step < self.hparams["identity_steps"]:
-            loss = self.identity_loss(torch.cat((batch.content, batch.style)))
-            return {"loss": loss, "identity_loss": loss}
         return self.losses(batch.content, batch.style)
 
     def configure_optimizers(self) -> Any:
-        """Adam (Sec. 6.2) on the decoder."""
+        """Adam (Sec. 6.2) on the decoder, and on the encoder where it is trained."""
         h: Any = self.hparams
         return adam(
-            self.net.decoder.parameters(),
+            [p for p in self.net.parameters() if p.requires_grad],
             lr=h.lr,
             schedule=h.lr_schedule,
             decay=h.lr_decay,
@@ -243,9 +245,12 @@ class StyleTransferModule(LossModule):
         saved = checkpoint.get("encoder")
         if saved is None:
             raise InputError("the checkpoint was not written by StyleTransferModule; give one of an adain_lit run")
-        require_checksum(self.encoder_checksum, saved["sha256"], f"encoder {self.hparams['encoder']}")
-        if saved["mean_activations"] and not self.encoder_means:
-            self._divide_encoder(saved["mean_activations"])
+        if self.hparams["train_encoder"]:  # its weights are in the checkpoint, divided
+            self.encoder_means = saved["mean_activations"]
+        else:
+            require_checksum(self.encoder_checksum, saved["sha256"], f"encoder {self.hparams['encoder']}")
+            if saved["mean_activations"] and not self.encoder_means:
+                self._divide_encoder(saved["mean_activations"])
         if self.loss_network is not None:
             saved = checkpoint["loss_network"]
             require_checksum(
