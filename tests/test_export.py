@@ -130,7 +130,16 @@ def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pyte
     assert all(int(count) == 160_000 for count in counts)
 
 
-@pytest.mark.parametrize(("name", "read"), [("whole.onnx", onnx_graph), ("whole.pt2", program)])
+@pytest.mark.parametrize(
+    ("net", "name", "read"),
+    [
+        pytest.param((), "whole.onnx", onnx_graph, id="onnx"),
+        pytest.param(("relu1_1",), "whole.onnx", onnx_graph, id="onnx-skips"),
+        pytest.param((), "whole.pt2", program, id="pt2"),
+        pytest.param(("relu1_1",), "whole.pt2", program, id="pt2-skips", marks=pytest.mark.slow),
+    ],
+    indirect=["net"],
+)
 def test_whole_graph_gives_the_network_s_pictures_at_other_sizes(
     tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Graph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
