@@ -95,6 +95,43 @@ class SignalAt(Callback):
             time.sleep(0.5)  # what a dying worker sets off arrives within the step
 
 
+class Hindrance(Callback):
+    """Hinders the runs of a sweep as long as a file of a run's name lies in a folder.
+
+    What is in the file says how: ``fail`` after the first step, ``die`` then by SIGKILL, ``interrupt`` in step 4, or
+    ``slow``, half a second for each step.
+
+    Args:
+        folder: with the files; in it each run also notes its GPU and process.
+        run: folder of the run.
+    """
+
+    def __init__(self, folder: str, run: str) -> None:
+        self.file = Path(folder, Path(run).name)
+        note = f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n"
+        self.file.with_name(f"{self.file.name}.note").write_text(note)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        how = self.file.read_text() if self.file.is_file() else ""
+        if how == "fail":
+            raise RuntimeError("made to fail")
+        if how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "interrupt" and trainer.global_step == 4:
+            signal.raise_signal(signal.SIGINT)
+        if how == "slow":
+            time.sleep(0.5)
+
+
+def hindrance(folder: Path) -> list[str]:
+    """Overrides that add `Hindrance` to a run."""
+    return [
+        "+callbacks.hindrance._target_=commands.Hindrance",
+        f"+callbacks.hindrance.folder={folder}",
+        "+callbacks.hindrance.run=${hydra:runtime.output_dir}",
+    ]
+
+
 def signal_at(step: int, number: int = signal.SIGKILL, *, moment: str = "end") -> list[str]:
     """Overrides that add `SignalAt` to a run."""
     return [

@@ -131,5 +131,13 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     return list(reader.fieldnames or ["step"]), rows
 
 
+def last_validation(path: Path) -> dict[str, float]:
+    """The values of the last validation in a ``metrics.csv``, with its step; empty if there was none."""
+    for row in reversed(read_rows(path)[1]):
+        if any(name.startswith("val/") for name in row):
+            return {name: float(value) for name, value in row.items()}
+    return {}
+
+
 def _step(row: Row) -> int:
     return int(row["step"])

@@ -1,9 +1,10 @@
 """Contact sheets: every content with every style, the trade-off strip of Fig. 7 and the four-style grid of Fig. 8."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from adain_lit.errors import InputError
 from adain_lit.stylizer import Content, Style, Stylizer
@@ -25,6 +26,39 @@ def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = 256) -> I
             y = GAP + i * (side + GAP) + (side - fitted.height) // 2
             sheet.paste(fitted, (x, y))
     return sheet
+
+
+def gallery(pictures: Sequence[Image.Image], captions: Sequence[str], *, width: int = 300) -> Image.Image:
+    """Pictures scaled to one width, in about as many rows as columns, each with a caption of some lines under it."""
+    font = ImageFont.load_default(width / 22)
+    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    texts = [_wrapped(caption, width, font) for caption in captions]
+    strip = max(round(probe.multiline_textbbox((0, 0), text, font=font)[3]) for text in texts) + 2 * GAP
+    scaled = [p.resize((width, max(1, round(p.height * width / p.width))), Image.Resampling.LANCZOS) for p in pictures]
+    height = max(picture.height for picture in scaled) + strip
+    columns = math.ceil(math.sqrt(len(pictures) * height / width))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (picture, text) in enumerate(zip(scaled, texts, strict=True)):
+        x, y = GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)
+        sheet.paste(picture, (x, y))
+        draw.multiline_text((x, y + picture.height + GAP), text, fill="black", font=font)
+    return sheet
+
+
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text with its lines broken between words where they would be wider than `width` pixels."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines.append("")
+        for word in line.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and font.getlength(longer) > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return "\n".join(lines)
 
 
 def fit(picture: Image.Image, side: int) -> Image.Image:

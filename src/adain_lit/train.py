@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
-from adain_lit.callbacks import AtomicCheckpointIO, SkippedFiles
-from adain_lit.config import instantiate, last_checkpoint, run_command
+from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objective_value
+from adain_lit.config import MAY_CHANGE, instantiate, last_checkpoint, run_command, unresolved
 from adain_lit.errors import InputError
-from adain_lit.metrics_file import MetricsFile, attempt, read_rows
+from adain_lit.jobs import recording
+from adain_lit.metrics_file import MetricsFile, attempt, last_validation, read_rows
 from adain_lit.run_record import environment, plot_curves, write_json
 from adain_lit.state_files import read_checkpoint
 from adain_lit.tasks import StyleTransferModule
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {"num_workers", "cache", "compile", "channels_last", "val_pairs", "max_pixels"}
-"""Arguments that a resumed run may give other values: they change no weight beyond rounding."""
 
 
 def main() -> None:
@@ -37,13 +34,26 @@ def main() -> None:
     run_command(train, "train")
 
 
-def train(cfg: DictConfig) -> float:
+def train(cfg: DictConfig) -> float | None:
     """Run the training that `cfg` describes in Hydra's output folder.
 
     Returns:
-        The validation loss at the end, for sweepers.
+        In a sweep what it minimises, of the last validation.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
+    if not _is_multirun():
+        _train(cfg, run)
+        return None
+    with recording(run, unresolved(HydraConfig.get().overrides.task)) as job:
+        callbacks = _train(cfg, run)
+        job.objective = objective_value(cfg.objective, last_validation(run / "metrics.csv"))
+        if any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks):
+            job.status = "pruned"
+    return job.objective
+
+
+def _train(cfg: DictConfig, run: Path) -> list[Any]:
+    """Train, and leave in the folder `run` what a person looks for; the callbacks."""
     checkpoint = _checkpoint(cfg, run)
     _name_wandb_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -75,7 +85,7 @@ def train(cfg: DictConfig) -> float:
     finally:
         _close_wandb(loggers, status)
     _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
-    return float(trainer.callback_metrics.get("val/loss", torch.nan))
+    return list(callbacks.values())
 
 
 def _trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.Trainer:
@@ -90,7 +100,8 @@ def _trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.
     if _is_multirun() and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         raise InputError(
             f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
-            "give each run one device (trainer.devices=1), or start the runs one by one"
+            "give each run one device (trainer.devices=1) and run them side by side (launcher=local_gpus), or train "
+            "one run on several devices, without -m (torchrun)"
         )
     return trainer
 
@@ -101,7 +112,9 @@ def _checkpoint(cfg: DictConfig, run: Path) -> Path | None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:
         if _is_multirun():
-            raise InputError("resume goes on with one run; leave out -m")
+            raise InputError("resume goes on with one run; leave it out, the same command goes on with a sweep")
+        return last_checkpoint(run)
+    if _is_multirun() and last_checkpoint(run).is_file():
         return last_checkpoint(run)
     if cfg.ckpt_path is None:
         return None

@@ -1,0 +1,236 @@
+"""What a sweep leaves for people: a table, content against style loss, and a sheet of the last pictures."""
+
+import csv
+import io
+import logging
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from omegaconf import OmegaConf
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from adain_lit.errors import InputError
+from adain_lit.images import write_atomically, write_image
+from adain_lit.jobs import DONE, Job
+from adain_lit.metrics_file import last_validation
+from adain_lit.sheets import gallery
+
+log = logging.getLogger(__name__)
+
+LOSSES = ("val/loss", "val/content_loss", "val/style_loss")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito's, which the colour-blind tell apart; the markers differ as well."""
+MARKERS = "os^DvPX"
+MEASURES = ("fusion", "style_statistic", "reduction", "style_layers", "encoder", "loss_encoder")
+"""Settings of ``model`` that say what the losses measure."""
+
+Result = dict[str, Any]
+
+
+@contextmanager
+def reporting(jobs: Sequence[Job], attempted: Sequence[Job], folder: Path) -> Iterator[None]:
+    """Run the jobs of a sweep, and in the end, however it comes about, write the report and say what became of them.
+
+    Args:
+        jobs: all of the sweep, in its order.
+        attempted: those that this attempt runs.
+        folder: of the sweep.
+
+    Raises:
+        InputError: if jobs failed; it says why in one line.
+    """
+    log.info("%d jobs in %s, %d of them done already", len(jobs), folder, sum(job.status in DONE for job in jobs))
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        _report(jobs, folder)
+        log.warning("interrupted; the same command goes on with what is missing")
+        raise
+    _report(jobs, folder)
+    failed = [job for job in attempted if job.status not in DONE]
+    if not failed:
+        return
+    reasons = {reason(job) for job in failed}
+    why = reasons.pop() if len(reasons) == 1 else f"{folder / 'sweep.csv'} says why"
+    raise InputError(f"{len(failed)} of {len(jobs)} jobs failed: {why}; the same command runs what is missing")
+
+
+def _report(jobs: Sequence[Job], folder: Path) -> None:
+    written = write_report(jobs, folder)
+    log.info("%s\n%s", folder.name, table(jobs))
+    for job in jobs:
+        if job.status in ("failed", "died"):
+            log.error("%s failed: %s", job.folder.name, reason(job))
+    log.info("in %s: %s", folder, ", ".join(written))
+
+
+def reason(job: Job) -> str:
+    """Why a job failed."""
+    record = job.record
+    if record is not None and record.error:
+        return record.error
+    return f"its process ended before it was over; see {job.folder.parent / '.submitit'}"
+
+
+def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
+    """Write ``sweep.csv``, and where the jobs have losses and pictures ``pareto.png`` and ``contact_sheet.png``.
+
+    Args:
+        jobs: of the sweep, in its order.
+        folder: of the sweep.
+
+    Returns:
+        Names of the files.
+    """
+    results = [result(job) for job in jobs]
+    write_atomically(folder / "sweep.csv", lambda path: _write_csv(results, path))
+    written = ["sweep.csv"]
+    both = ("val/content_loss", "val/style_loss")
+    measured = [
+        (job, row)
+        for job, row in zip(jobs, results, strict=True)
+        if all(math.isfinite(row.get(name, math.nan)) for name in both)
+    ]
+    if measured:
+        figure = plot_pareto(measured, title=folder.name)
+        write_atomically(folder / "pareto.png", lambda path: figure.savefig(path, dpi=120))
+        written.append("pareto.png")
+    pictured = [(job, row, grid) for (job, row) in measured if (grid := last_grid(job.folder)) is not None]
+    if pictured:
+        captions = [_caption(job, row) for job, row, _ in pictured]
+        write_image(gallery([grid for *_, grid in pictured], captions), folder / "contact_sheet.png")
+        written.append("contact_sheet.png")
+    return written
+
+
+def result(job: Job) -> Result:
+    """A row of the table: the swept settings, the status, the losses of the last validation, time and folder."""
+    record = job.record
+    row: Result = {"job": job.folder.name, "status": job.status, **job.swept}
+    last = last_validation(job.folder / "metrics.csv")
+    if last:
+        row |= {"step": int(last["step"])} | {name: last[name] for name in LOSSES if name in last}
+    if record is not None:
+        row |= {"objective": record.objective, "seconds": round(record.seconds, 1), "error": record.error or ""}
+    return row | {"folder": str(job.folder)}
+
+
+def table(jobs: Sequence[Job], width: int = 160) -> str:
+    """The results as a table for a terminal."""
+    sheet = Table()
+    for name in ("job", "status", "step", "content loss", "style loss", "seconds"):
+        sheet.add_column(name, justify="left" if name in ("job", "status") else "right", overflow="fold")
+    for job in jobs:
+        row = result(job)
+        losses = [f"{row[name]:.4f}" if name in row else "" for name in LOSSES[1:]]
+        sheet.add_row(row["job"], row["status"], str(row.get("step", "")), *losses, str(row.get("seconds", "")))
+    text = io.StringIO()
+    Console(file=text, width=width).print(sheet)
+    return text.getvalue().rstrip()
+
+
+def plot_pareto(measured: Sequence[tuple[Job, Result]], *, title: str = "") -> Figure:
+    """Content against style loss: a point for each job, and the front of those that no other beats in both.
+
+    Runs of one name share colour and marker. Jobs that differ in their seed alone share one label, at their mean.
+    """
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(title)
+    axes: Axes = figure.subplots()
+    points = [(float(row["val/content_loss"]), float(row["val/style_loss"])) for _, row in measured]
+    names = sorted({job.name for job, _ in measured})
+    for i, name in enumerate(names):
+        own = [point for (job, _), point in zip(measured, points, strict=True) if job.name == name]
+        x, y = zip(*own, strict=True)
+        marker, colour = MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]
+        axes.scatter(x, y, s=60, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=name, zorder=3)
+    x, y = zip(*front(points), strict=True)
+    axes.step(x, y, where="post", color="0.6", linestyle="--", label="no other run is better in both")
+    _label_settings(axes, measured, points)
+    axes.set(xlabel="content loss $L_c$ on held-out pairs", ylabel="style loss $L_s$ on held-out pairs")
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    if differ := _other_measures([job for job, _ in measured]):
+        figure.supxlabel(
+            f"The runs differ in {', '.join(differ)}, which decides what the losses measure; "
+            "python -m adain_lit.evaluate measures all alike.",
+            fontsize=9,
+        )
+    return figure
+
+
+def _label_settings(axes: Axes, measured: Sequence[tuple[Job, Result]], points: Sequence[tuple[float, float]]) -> None:
+    """Write beside the points what was swept but for the name and the seed."""
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for (job, _), point in zip(measured, points, strict=True):
+        setting = {
+            key.rpartition(".")[2]: value for key, value in job.swept.items() if key not in ("experiment", "seed")
+        }
+        text = "\n".join(f"{key}={value}" for key, value in setting.items())
+        groups.setdefault((job.name, text), []).append(point)
+    for (_, text), own in groups.items():
+        mean = [math.exp(statistics.fmean(math.log(point[i]) for point in own)) for i in (0, 1)]
+        axes.annotate(text, (mean[0], mean[1]), xytext=(7, 5), textcoords="offset points", fontsize=8, zorder=4)
+
+
+def _other_measures(jobs: Sequence[Job]) -> list[str]:
+    """Settings that differ between the jobs and make their losses another measure."""
+    models: list[Any] = [OmegaConf.load(job.folder / "config.yaml").model for job in jobs]
+    return [f"model.{key}" for key in MEASURES if len({str(model.get(key)) for model in models}) > 1]
+
+
+def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats in one coordinate without losing in the other, from left to right."""
+    best: list[tuple[float, float]] = []
+    for point in sorted(points):
+        if not best or point[1] < best[-1][1]:
+            best.append(point)
+    return best
+
+
+def last_grid(run: Path) -> Image.Image | None:
+    """The newest picture grid of a run."""
+    grids = sorted((run / "grids").glob("step_*.png"))
+    if not grids:
+        return None
+    with Image.open(grids[-1]) as image:
+        return image.convert("RGB")
+
+
+def _caption(job: Job, row: Result) -> str:
+    losses = f"content {row['val/content_loss']:.3f}, style {row['val/style_loss']:.3f}"
+    return "\n".join([job.name, " ".join(_settings(job, but=("experiment",))), losses])
+
+
+def _settings(job: Job, *, but: Sequence[str]) -> list[str]:
+    """What was swept, in short."""
+    return [f"{key.rpartition('.')[2]}={_short(value)}" for key, value in job.swept.items() if key not in but]
+
+
+def _short(value: str) -> str:
+    """A number with four digits; any other value as it is."""
+    try:
+        return f"{float(value):.4g}"
+    except ValueError:
+        return value
+
+
+def _write_csv(results: Sequence[Result], path: Path) -> None:
+    columns = list(dict.fromkeys(name for row in results for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(results)

@@ -1,0 +1,104 @@
+"""Every combination of some settings, or what of it is missing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra._internal.core_plugins import basic_sweeper as upstream
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from adain_lit.jobs import Job
+
+
+class GridSweeper(upstream.BasicSweeper):
+    """Every combination of the values, as Hydra's own sweeper, but only those that are missing.
+
+    Each job has a folder that its settings name. What is finished is left alone, what was broken off goes on from its
+    last checkpoint, and at the end of every attempt the table, the plot and the sheet of all jobs are written anew.
+
+    Args:
+        params: settings to sweep over, beside those of the command line.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=params)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Fix the folder of the sweep: its name comes from the settings of the command, not from those of a job."""
+        self.folder = Path(config.hydra.sweep.dir)
+        config.hydra.sweep.dir = str(self.folder)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the jobs that are not finished, and report on all.
+
+        Raises:
+            InputError: if jobs failed, or if their folders hold other trainings.
+        """
+        from adain_lit.sweep_report import reporting
+
+        overrides = self.overrides_of(arguments)
+        swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
+        (combinations,) = self.split_arguments(overrides, None)
+        jobs = []
+        for combination in combinations:
+            values = dict(override.split("=", 1) for override in combination)
+            jobs.append(self.job(combination, {key: values[key] for key in swept}))
+        jobs = list({job.folder: job for job in jobs}.values())  # a value given twice is one job
+        missing = [job for job in jobs if not job.is_done()]
+        with reporting(jobs, missing, self.folder):
+            self.launch(missing)
+
+    def overrides_of(self, arguments: Sequence[str]) -> list[Override]:
+        """The settings of the configuration and of the command line, which goes before."""
+        assert self.hydra_context is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        return list(parser.parse_overrides([*self._parse_config(), *arguments]))
+
+    def job(self, overrides: Sequence[str], swept: Mapping[str, str], prefix: str = "") -> "Job":
+        """The job of some settings.
+
+        Args:
+            overrides: all of them.
+            swept: those that differ from job to job.
+            prefix: of its folder's name.
+
+        Raises:
+            HydraException: if they do not compose.
+        """
+        from adain_lit.config import job_folder
+        from adain_lit.jobs import Job
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        HydraConfig.instance().set_config(config)  # the name refers to it
+        name = str(config.name)
+        return Job(name, self.folder / (prefix + job_folder(name, swept)), tuple(overrides), dict(swept))
+
+    def launch(self, jobs: Sequence["Job"], *, first: int = 0, own: Sequence[Sequence[str]] = ()) -> None:
+        """Run jobs to their ends, numbered from `first`, each with further settings of its `own`."""
+        assert self.launcher is not None
+        if jobs:
+            more = own or [()] * len(jobs)
+            self.launcher.launch([[*job.arguments, *extra] for job, extra in zip(jobs, more, strict=True)], first)
+
+
+@dataclass
+class GridConf:
+    """Settings of `GridSweeper`."""
+
+    _target_: str = "hydra_plugins.adain_lit_sweeps.grid.GridSweeper"
+    params: dict[str, str] | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="adain_grid", node=GridConf, provider="adain_lit")

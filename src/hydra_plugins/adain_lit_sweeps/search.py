@@ -1,0 +1,173 @@
+"""A search over some settings with Optuna."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.utils import instantiate
+
+from adain_lit.errors import InputError
+from hydra_plugins.adain_lit_sweeps import grid
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+    from adain_lit.jobs import Job
+
+log = logging.getLogger(__name__)
+
+
+class OptunaSweeper(grid.GridSweeper):
+    """A search that stops trials which lag behind, and goes on where it was broken off.
+
+    The published Optuna sweepers for Hydra 1.3 need Optuna 2; none of them tells a job which trial it is, so that it
+    could be stopped early, and begun again they start from the first trial.
+
+    Args:
+        n_trials: trials that are to be finished or pruned in the end, those of earlier attempts counted.
+        n_jobs: trials at a time; None: as many as the launcher has slots.
+        seed: of the sampler.
+        sampler: configuration of an Optuna sampler.
+        pruner: configuration of an Optuna pruner.
+        storage: URL of the study; None: ``study.db`` in the folder of the sweep.
+        params: settings to search over, beside those of the command line.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_trials: int,
+        n_jobs: int | None,
+        seed: int,
+        sampler: Any,
+        pruner: Any,
+        storage: str | None,
+        params: dict[str, str] | None,
+    ) -> None:
+        super().__init__(params)
+        self.n_trials, self.n_jobs, self.seed = n_trials, n_jobs, seed
+        self.sampler, self.pruner, self.storage = sampler, pruner, storage
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Ask for trials and run them until there are enough.
+
+        Raises:
+            InputError: if jobs failed, if there is nothing to search over, or if Optuna is not installed.
+        """
+        from adain_lit.sweep_report import reporting
+
+        overrides = self.overrides_of(arguments)
+        space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
+        if not space:
+            raise InputError("nothing to search over; give for example 'model.lr=tag(log,interval(1e-4,1e-2))'")
+        ((fixed,),) = self.split_arguments([o for o in overrides if not o.is_sweep_override()], None)
+        study = self.study()
+        jobs = [self.trial_job(trial, fixed) for trial in study.trials]
+        attempted: list[Job] = []
+        at_a_time: int = self.n_jobs or getattr(self.launcher, "slots", 1)
+        with reporting(jobs, attempted, self.folder):
+            left = [trial for trial in study.trials if not trial.state.is_finished()]
+            done = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+            to_go = self.n_trials - len(done)
+            while to_go > 0:
+                batch = left[: min(at_a_time, to_go)]
+                del left[: len(batch)]
+                while len(batch) < min(at_a_time, to_go):
+                    number = study.ask(space).number
+                    batch.append(study.trials[number])
+                    jobs.append(self.trial_job(batch[-1], fixed))
+                attempted += [jobs[trial.number] for trial in batch]
+                self.run(study, batch, jobs)
+                to_go -= len(batch)
+            best = study.best_trial
+            log.info("best: trial %d, %s: %s", best.number, best.value, best.params)
+
+    def study(self) -> "Study":
+        """The study of this sweep, new or as an earlier attempt left it."""
+        try:
+            import optuna
+        except ModuleNotFoundError as error:
+            raise InputError("searching needs Optuna: pip install 'adain_lit[sweeps]'") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if self.storage is None:
+            self.storage = f"sqlite:///{self.folder.absolute()}/study.db"
+        study = optuna.create_study(study_name=self.folder.name, storage=self.storage, load_if_exists=True)
+        # another seed each time: the generator begins anew, and would draw the first trials again
+        study.sampler = instantiate(self.sampler, seed=self.seed + len(study.trials))
+        return study
+
+    def trial_job(self, trial: "FrozenTrial", fixed: Sequence[str]) -> "Job":
+        """The job of a trial."""
+        swept = {key: value if isinstance(value, str) else repr(value) for key, value in trial.params.items()}
+        overrides = [*fixed, *(f"{key}={value}" for key, value in swept.items())]
+        return self.job(overrides, swept, prefix=f"{trial.number:03d}_")
+
+    def run(self, study: "Study", trials: Sequence["FrozenTrial"], jobs: Sequence["Job"]) -> None:
+        """Run trials, but for those whose jobs are over already, and tell the study how they ended."""
+        from optuna.trial import TrialState
+
+        missing = [trial for trial in trials if not jobs[trial.number].is_done()]
+        own = [self.pruning(trial.number, study.study_name) for trial in missing]
+        self.launch([jobs[trial.number] for trial in missing], first=trials[0].number, own=own)
+        for trial in trials:
+            job = jobs[trial.number]
+            value = job.record.objective if job.record else None
+            if job.status == "pruned":
+                study.tell(trial.number, state=TrialState.PRUNED)
+            elif job.status == "finished" and value is not None:
+                study.tell(trial.number, value)
+            else:
+                study.tell(trial.number, state=TrialState.FAIL)
+
+    def pruning(self, trial: int, study: str) -> list[str]:
+        """The settings that tell a job which trial it is."""
+        from adain_lit.config import quoted
+
+        values = {
+            "_target_": "adain_lit.callbacks.Pruning",
+            "study": study,
+            "storage": self.storage,
+            "trial": trial,
+            "objective": "${objective}",
+            "pruner": "${hydra:sweeper.pruner}",
+        }
+        texts = {key: quoted(value) if isinstance(value, str) else value for key, value in values.items()}
+        return [f"+callbacks.pruning.{key}={text}" for key, text in texts.items()]
+
+
+def distribution(override: Override) -> "BaseDistribution":
+    """What a setting may be: ``interval(a,b)``, with ``tag(log,...)`` evenly in the logarithm, or a list of choices."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value = override.value()
+    if not isinstance(value, IntervalSweep):
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    low, high, logarithmic = value.start, value.end, "log" in value.tags
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, log=logarithmic)
+    assert low is not None
+    assert high is not None
+    return FloatDistribution(low, high, log=logarithmic)
+
+
+@dataclass
+class OptunaConf:
+    """Settings of `OptunaSweeper`."""
+
+    _target_: str = "hydra_plugins.adain_lit_sweeps.search.OptunaSweeper"
+    _recursive_: bool = False
+    n_trials: int = 20
+    n_jobs: int | None = None
+    seed: int = 0
+    sampler: Any = field(default_factory=lambda: {"_target_": "optuna.samplers.TPESampler", "constant_liar": True})
+    pruner: Any = field(default_factory=lambda: {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5})
+    storage: str | None = None
+    params: dict[str, str] | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="adain_optuna", node=OptunaConf, provider="adain_lit")

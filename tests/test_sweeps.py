@@ -1,0 +1,197 @@
+"""Sweeps: what is missing is done and nothing else, in slots, whatever becomes of single jobs, until a signal comes."""
+
+import csv
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from adain_lit import train
+from commands import hindrance, run, run_here, start, tiny
+from wandb_records import offline_runs
+
+SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
+
+
+@pytest.fixture
+def hinder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the files that hinder runs; the current one is `tmp_path`, and jobs can import the tests."""
+    monkeypatch.chdir(tmp_path)
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    folder = tmp_path / "hinder"
+    folder.mkdir()
+    return folder
+
+
+def only_sweep(folder: Path) -> Path:
+    (found,) = (folder / "outputs" / "multirun").iterdir()
+    return found
+
+
+def statuses(sweep: Path) -> dict[str, str]:
+    with (sweep / "sweep.csv").open(newline="") as file:
+        return {row["job"]: row["status"] for row in csv.DictReader(file)}
+
+
+def written(sweep: Path) -> dict[str, int]:
+    """When the configuration of each run was written: at the beginning of each attempt."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in sweep.glob("*/config.yaml")}
+
+
+def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
+    hinder: Path,
+    tmp_path: Path,
+    photographs: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Four jobs on two GPUs, as far as the jobs are told; one is killed, one fails."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (hinder / "ablation_bndec_seed=1").write_text("die")
+    (hinder / "ablation_indec_seed=0").write_text("fail")
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "launcher=local_gpus"]
+    arguments += ["experiment=glob(ablation_?ndec)", "seed=0,1"]
+    assert run_here(train.main, arguments, monkeypatch) == 2
+    sweep = only_sweep(tmp_path)
+    names = [f"ablation_{norm}_seed={seed}" for norm in ("bndec", "indec") for seed in (0, 1)]
+    expected = dict.fromkeys(names, "finished") | {names[1]: "died", names[2]: "failed"}
+    assert statuses(sweep) == expected
+    printed = capfd.readouterr()
+    assert "2 of 4 jobs failed" in printed.err
+    assert f"{names[2]} failed: RuntimeError: made to fail" in printed.out
+    assert f"{names[1]} failed: its process ended" in printed.out
+    notes = [(hinder / f"{name}.note").read_text().split() for name in names]
+    assert len({process for process, _ in notes} | {str(os.getpid())}) == 5
+    assert [gpu for _, gpu in notes[:2]] == ["3", "5"]
+    assert {gpu for _, gpu in notes} == {"3", "5"}
+    for name in ("pareto.png", "contact_sheet.png"):
+        assert (sweep / name).stat().st_size > 0
+
+    before = written(sweep)
+    for name in names:
+        (hinder / name).unlink(missing_ok=True)
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert statuses(sweep) == dict.fromkeys(names, "finished")
+    assert {name for name, when in written(sweep).items() if when != before[name]} == {names[1], names[2]}
+
+
+def test_half_done_job_goes_on_from_its_last_checkpoint(
+    hinder: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: its log, in whose rows the pairs per second would differ if steps had been made again."""
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "model.style_weight=1,3", "sweep=lambda"]
+    arguments += ["trainer.max_steps=6", "trainer.val_check_interval=2"]
+    sweep = tmp_path / "outputs" / "multirun" / "lambda"
+    first, second = (f"enc_adain_dec_model.style_weight={weight}" for weight in (1, 3))
+    (hinder / first).write_text("interrupt")
+    assert run_here(train.main, arguments, monkeypatch) == 130
+    assert statuses(sweep) == {first: "interrupted", second: "not begun"}
+    assert torch.load(sweep / first / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    rows = (sweep / first / "metrics.csv").read_text().splitlines()
+
+    (hinder / first).unlink()
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert statuses(sweep) == {first: "finished", second: "finished"}
+    whole = (sweep / first / "metrics.csv").read_text().splitlines()
+    assert whole[:5] == rows
+    assert [row.split(",")[0] for row in whole] == ["step", *"123456"]
+
+
+def test_changed_settings_under_the_same_name_are_refused(
+    tmp_path: Path,
+    photographs: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["-m", *tiny(photographs, paintings), "sweep=mine", "seed=0"]
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert run_here(train.main, [*arguments, "data.crop=24"], monkeypatch) == 2
+    assert "data.crop=24" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_sweep_of_sixteen_jobs_one_of_which_fails(
+    hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
+) -> None:
+    """Four experiments, two values of lambda and two seeds in two slots, with W&B."""
+    failing = "ablation_gram_model.style_weight=3_seed=1"
+    (hinder / failing).write_text("fail")
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "logger=wandb"]
+    arguments += ["experiment=glob(ablation_*)", "model.style_weight=1,3", "seed=0,1"]
+    first = run("adain_lit.train", arguments, tmp_path)
+    assert first.returncode == 2, first.stderr
+    assert "1 of 16 jobs failed: RuntimeError: made to fail" in first.stderr
+    sweep = only_sweep(tmp_path)
+    ended = statuses(sweep)
+    assert len(ended) == len([path for path in sweep.iterdir() if (path / "job.json").is_file()]) == 16
+    assert {name for name, status in ended.items() if status != "finished"} == {failing}
+    records = {path.parents[2].name: offline_runs(path.parent) for path in sweep.rglob("*.wandb")}
+    assert records.keys() == ended.keys()
+    exits = {name: [record.exit_code for record in found] for name, found in records.items()}
+    assert exits == {name: [1 if name == failing else 0] for name in ended}
+    assert {record.group for found in records.values() for record in found} == {sweep.name}
+    assert len({record.run_id for found in records.values() for record in found}) == 16
+
+    before = written(sweep)
+    (hinder / failing).unlink()
+    second = run("adain_lit.train", arguments, tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert {name for name, when in written(sweep).items() if when != before[name]} == {failing}
+    assert set(statuses(sweep).values()) == {"finished"}
+    assert {record.exit_code for record in offline_runs(sweep / failing)} == {0, 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [False, True], ids=["the process", "its group, as a terminal does"])
+def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
+    group: bool, hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
+) -> None:
+    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1, 2)]
+    for name in names:
+        (hinder / name).write_text("slow")
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,1,2", "logger=wandb"]
+    arguments += ["trainer.max_steps=100", "trainer.val_check_interval=100"]
+    process = start("adain_lit.train", arguments, tmp_path)
+    multirun = tmp_path / "outputs" / "multirun"
+    deadline = time.monotonic() + 250
+    while len([log for log in multirun.glob("*/*/metrics.csv") if log.read_text().count("\n") > 3]) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "interrupted; the same command goes on with what is missing" in out
+    sweep = only_sweep(tmp_path)
+    assert statuses(sweep) == dict(zip(names, ("interrupted", "interrupted", "not begun"), strict=True))
+    steps = {}
+    for name in names[:2]:
+        steps[name] = torch.load(sweep / name / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        assert 2 < steps[name] < 100
+        (record,) = offline_runs(sweep / name)
+        assert record.exit_code == 1
+        (note,) = [(hinder / f"{name}.note").read_text().split()[0]]
+        assert not Path(f"/proc/{note}").exists()
+        assert (sweep / ".submitit" / f"{names.index(name)}.log").read_text().count("SIGINT: leaving") == 1
+    rows = {name: (sweep / name / "metrics.csv").read_text().splitlines() for name in steps}
+
+    for name in names:
+        (hinder / name).unlink()
+    done = run("adain_lit.train", arguments, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(statuses(sweep).values()) == {"finished"}
+    for name, step in steps.items():
+        whole = (sweep / name / "metrics.csv").read_text().splitlines()
+        assert whole[1 : step + 1] == rows[name][1:]
+        first, second = offline_runs(sweep / name)
+        assert first.run_id == second.run_id
