@@ -56,11 +56,20 @@ def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[
     )
 
 
-def run(module: str, arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m module`` in `folder` to its end."""
+def run(module: str, arguments: list[str], folder: Path, *, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m module`` in `folder` to its end, for at most `timeout` seconds."""
     process = start(module, arguments, folder)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:
+    """Wait for something that a running process brings about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 class SignalAt(Callback):

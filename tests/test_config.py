@@ -8,11 +8,13 @@ import lightning as L
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher
+from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit import evaluate, train
 from adain_lit.callbacks import Checkpoints, PictureGrid
-from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder
+from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder, sweep_folder
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.errors import InputError
 from adain_lit.gatys import Gatys
@@ -75,6 +77,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, 
     if group in ("logger", "callbacks"):
         for key, node in cfg[group].items():
             assert instantiate(node, f"{group}.{key}") is not None
+    elif group == "launcher":
+        assert isinstance(hydra_instantiate(cfg.hydra.launcher), Launcher)
     elif group not in ("scale", "experiment"):
         assert instantiate(cfg[group], group) is not None
 
@@ -235,15 +239,25 @@ def test_resume_last_takes_the_newest_run_that_has_a_checkpoint(tmp_path: Path) 
         run_folder("last", str(tmp_path), "b", "now")
 
 
-def test_job_folder_names_what_was_swept_and_no_paths() -> None:
-    overrides = [
-        "experiment=ablation_indec",
-        "data=folders",
-        "data.content_dir=/a/b",
-        "model.style_weight=10",
-        "seed=1",
-    ]
-    assert job_folder(3, "ablation_indec", overrides) == "3_ablation_indec_model.style_weight=10_seed=1"
+def test_job_folder_names_what_was_swept() -> None:
+    assert job_folder("ablation_indec", {"experiment": "ablation_indec", "seed": "1"}) == "ablation_indec_seed=1"
+    assert job_folder("mine", {"experiment": "ablation_indec"}) == "mine_experiment=ablation_indec"
+    paths = [job_folder("a", {"data.style_dir": path}) for path in ("/b/c", "/b_c", "/" + 300 * "d")]
+    assert paths[0].startswith("a_data.style_dir=_b_c_")
+    assert len(set(paths)) == 3
+    assert all("/" not in path and len(path) <= 120 for path in paths)
+
+
+def test_sweep_folder_is_found_again_by_the_same_training_only() -> None:
+    command = ["experiment=glob(ablation_*)", "model.style_weight=1,10", "seed=0"]
+    name = sweep_folder(None, command)
+    assert name.startswith("experiment-style_weight_")
+    for same in ("logger=csv", "data.num_workers=4", "launcher=local_gpus", "+callbacks.x._target_=y", "output_root=z"):
+        assert sweep_folder(None, [same, *reversed(command)]) == name
+    for other in ("model.style_weight=1,10,100", "seed=0,1", "data.crop=64", "+trainer.x=1", "~callbacksx"):
+        assert sweep_folder(None, [*command, other]) != name
+    assert sweep_folder("mine", command) == "mine"
+    assert sweep_folder(None, ["experiment=sweep_optuna"]).startswith("sweep_optuna_")
 
 
 def test_trainer_file_takes_further_arguments_of_lightning() -> None:

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from adain_lit import app, evaluate, export, prepare, stylize, train
-from adain_lit.config import conf_dir
+from adain_lit.config import conf_dir, register_resolvers
 from commands import TINY, run_here
 from conftest import small
 from test_video import moving, write_film
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+SCALING = (ROOT / "docs" / "scaling.md").read_text("utf-8")
 PAPER_MAP = (ROOT / "docs" / "paper_map.md").read_text("utf-8")
 
 
@@ -65,6 +69,21 @@ def test_every_training_command_of_readme_runs(
     encoder = ["model.encoder=random", "model.encoder_widths=compact"] if "scale=paper" in arguments else []
     scale = [] if "--help" in arguments else [*TINY, *folders, *encoder]
     assert run_here(train.main, [*swapped, *scale], monkeypatch) == 0
+
+
+@pytest.mark.parametrize("arguments", commands(SCALING, "adain_lit.train"), ids=" ".join)
+def test_every_training_command_of_scaling_composes(arguments: list[str]) -> None:
+    """With the first of the values that a setting takes in turn."""
+    register_resolvers()
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        first = [
+            f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+            if override.is_sweep_override()
+            else str(override.input_line)
+            for override in parser.parse_overrides([text for text in arguments if text != "-m"])
+        ]
+        compose("train", first, return_hydra_config=True)
 
 
 @pytest.mark.parametrize("arguments", commands(README, "adain_lit.evaluate"), ids=" ".join)

@@ -77,12 +77,14 @@ def test_plot_labels_every_setting_once_and_every_name_in_the_legend(tmp_path: P
         for weight in LOSSES
         for seed in ("0", "1")
     ]
-    (axes,) = plot_pareto([(job, result(job)) for job in jobs], title="sweep").axes
-    assert sorted(text.get_text() for text in axes.texts) == sorted(2 * [f"style_weight={w}" for w in LOSSES])
-    legend = axes.get_legend()
-    assert legend is not None
-    names = [text.get_text() for text in legend.get_texts()]
-    assert {"enc_adain_dec", "ablation_indec"} < set(names)
+    figure = plot_pareto([(job, result(job)) for job in jobs], title="sweep")
+    (axes,) = figure.axes
+    assert sorted(text.get_text() for text in axes.texts) == sorted(2 * list(LOSSES))
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    (legend,) = figure.legends
+    assert legend.get_title().get_text().endswith("style_weight")
+    assert {"enc_adain_dec", "ablation_indec"} < {text.get_text() for text in legend.get_texts()}
     offsets = [points.get_offsets() for points in axes.collections]
     drawn = {tuple(map(float, point)) for points in offsets for point in np.asarray(points)}
     assert drawn == {(result(job)["val/content_loss"], result(job)["val/style_loss"]) for job in jobs}

@@ -3,14 +3,13 @@
 import csv
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from adain_lit import train
-from commands import hindrance, run, run_here, start, tiny
+from commands import hindrance, run, run_here, start, tiny, wait_until
 from wandb_records import offline_runs
 
 SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
@@ -35,6 +34,12 @@ def only_sweep(folder: Path) -> Path:
 def statuses(sweep: Path) -> dict[str, str]:
     with (sweep / "sweep.csv").open(newline="") as file:
         return {row["job"]: row["status"] for row in csv.DictReader(file)}
+
+
+def under_way(folder: Path) -> list[Path]:
+    """Logs of the jobs that have made some steps."""
+    logs = (folder / "outputs" / "multirun").glob("*/*/metrics.csv")
+    return [log for log in logs if log.read_text().count("\n") > 3]
 
 
 def written(sweep: Path) -> dict[str, int]:
@@ -127,7 +132,7 @@ def test_sweep_of_sixteen_jobs_one_of_which_fails(
     (hinder / failing).write_text("fail")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "logger=wandb"]
     arguments += ["experiment=glob(ablation_*)", "model.style_weight=1,3", "seed=0,1"]
-    first = run("adain_lit.train", arguments, tmp_path)
+    first = run("adain_lit.train", arguments, tmp_path, timeout=3600)
     assert first.returncode == 2, first.stderr
     assert "1 of 16 jobs failed: RuntimeError: made to fail" in first.stderr
     sweep = only_sweep(tmp_path)
@@ -143,7 +148,7 @@ def test_sweep_of_sixteen_jobs_one_of_which_fails(
 
     before = written(sweep)
     (hinder / failing).unlink()
-    second = run("adain_lit.train", arguments, tmp_path)
+    second = run("adain_lit.train", arguments, tmp_path, timeout=3600)
     assert second.returncode == 0, second.stderr
     assert {name for name, when in written(sweep).items() if when != before[name]} == {failing}
     assert set(statuses(sweep).values()) == {"finished"}
@@ -161,12 +166,7 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,1,2", "logger=wandb"]
     arguments += ["trainer.max_steps=100", "trainer.val_check_interval=100"]
     process = start("adain_lit.train", arguments, tmp_path)
-    multirun = tmp_path / "outputs" / "multirun"
-    deadline = time.monotonic() + 250
-    while len([log for log in multirun.glob("*/*/metrics.csv") if log.read_text().count("\n") > 3]) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: len(under_way(tmp_path)) == 2, process)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
@@ -187,7 +187,7 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
 
     for name in names:
         (hinder / name).unlink()
-    done = run("adain_lit.train", arguments, tmp_path)
+    done = run("adain_lit.train", arguments, tmp_path, timeout=3600)
     assert done.returncode == 0, done.stderr
     assert set(statuses(sweep).values()) == {"finished"}
     for name, step in steps.items():

@@ -2,17 +2,20 @@
 
 import csv
 import io
+import itertools
 import logging
 import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+from matplotlib.transforms import Bbox
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -139,57 +142,84 @@ def table(jobs: Sequence[Job], width: int = 160) -> str:
 
 
 def plot_pareto(measured: Sequence[tuple[Job, Result]], *, title: str = "") -> Figure:
-    """Content against style loss: a point for each job, and the front of those that no other beats in both.
+    """Content against style loss: a point for each job, and the line beyond which no job is better in both.
 
-    Runs of one name share colour and marker. Jobs that differ in their seed alone share one label, at their mean.
+    Runs of one name share colour and marker. What else was swept stands beside the points, once for jobs that differ in
+    their seed alone.
     """
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
-    figure.suptitle(title)
-    axes: Axes = figure.subplots()
+    jobs = [job for job, _ in measured]
     points = [(float(row["val/content_loss"]), float(row["val/style_loss"])) for _, row in measured]
-    names = sorted({job.name for job, _ in measured})
-    for i, name in enumerate(names):
-        own = [point for (job, _), point in zip(measured, points, strict=True) if job.name == name]
-        x, y = zip(*own, strict=True)
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes: Axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", title=title)
+    axes.set(xlabel="content loss $L_c$ on held-out pairs", ylabel="style loss $L_s$ on held-out pairs")
+    for i, name in enumerate(sorted({job.name for job in jobs})):
+        x, y = zip(*(point for job, point in zip(jobs, points, strict=True) if job.name == name), strict=True)
         marker, colour = MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]
         axes.scatter(x, y, s=60, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=name, zorder=3)
-    x, y = zip(*front(points), strict=True)
-    axes.step(x, y, where="post", color="0.6", linestyle="--", label="no other run is better in both")
-    _label_settings(axes, measured, points)
-    axes.set(xlabel="content loss $L_c$ on held-out pairs", ylabel="style loss $L_s$ on held-out pairs")
-    axes.set(xscale="log", yscale="log")
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    best = front(points)
+    x, y = zip((best[0][0], top), *best, (right, best[-1][1]), strict=True)
+    axes.step(x, y, where="post", color="0.6", linestyle="--", label="no run is better in both")
+    axes.set(xlim=(left, right), ylim=(bottom, top))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        axis.set_minor_formatter(PlainLogFormatter(minor_thresholds=(2, 0.5)))
     axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    if differ := _other_measures([job for job, _ in measured]):
-        figure.supxlabel(
-            f"The runs differ in {', '.join(differ)}, which decides what the losses measure; "
-            "python -m adain_lit.evaluate measures all alike.",
-            fontsize=9,
-        )
+    beside = list(dict.fromkeys(key.rpartition(".")[2] for job in jobs for key in _settings(job)))
+    figure.legend(loc="outside right upper", title=f"beside the points:\n{', '.join(beside)}" if beside else None)
+    if differ := _other_measures(jobs):
+        note = f"The runs differ in {', '.join(differ)}, which decides what the losses measure; "
+        figure.supxlabel(textwrap.fill(note + "python -m adain_lit.evaluate measures all alike.", 100), fontsize=9)
+    _write_beside(axes, points, _labels(jobs, points))
     return figure
 
 
-def _label_settings(axes: Axes, measured: Sequence[tuple[Job, Result]], points: Sequence[tuple[float, float]]) -> None:
-    """Write beside the points what was swept but for the name and the seed."""
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for (job, _), point in zip(measured, points, strict=True):
-        setting = {
-            key.rpartition(".")[2]: value for key, value in job.swept.items() if key not in ("experiment", "seed")
-        }
-        text = "\n".join(f"{key}={value}" for key, value in setting.items())
-        groups.setdefault((job.name, text), []).append(point)
-    for (_, text), own in groups.items():
-        mean = [math.exp(statistics.fmean(math.log(point[i]) for point in own)) for i in (0, 1)]
-        axes.annotate(text, (mean[0], mean[1]), xytext=(7, 5), textcoords="offset points", fontsize=8, zorder=4)
+def _labels(jobs: Sequence[Job], points: Sequence[tuple[float, float]]) -> dict[int, str]:
+    """The settings of jobs as texts, by the number of the job that lies in the middle of those of other seeds."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i, job in enumerate(jobs):
+        text = ", ".join(_short(value) for value in _settings(job).values())
+        groups.setdefault((job.name, text), []).append(i)
+    logs = np.log(points)  # (jobs, 2)
+    middle = {}
+    for (_, text), group in groups.items():
+        distances = np.linalg.norm(logs[group] - logs[group].mean(0), axis=1)
+        middle[group[int(distances.argmin())]] = text
+    return middle
+
+
+def _write_beside(axes: Axes, points: Sequence[tuple[float, float]], labels: Mapping[int, str]) -> None:
+    """Write each label beside its point, where there is a place in which it covers no point and no other label."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # only then is it known what lies where
+    places = axes.transData.transform(points)
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
+    for i, text in labels.items():
+        for distance, angle in itertools.product((10, 18, 28), range(30, 390, 60)):
+            dx, dy = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
+            where = {"ha": "left" if dx > 0 else "right", "va": "center"}
+            label = axes.annotate(text, points[i], (dx, dy), textcoords="offset points", fontsize=8, zorder=4, **where)
+            box = label.get_window_extent()
+            free = not any(box.overlaps(other) for other in taken if other is not taken[i])
+            if (free and axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)) or (distance, angle) == (28, 330):
+                taken.append(box)
+                break
+            label.remove()
 
 
 def _other_measures(jobs: Sequence[Job]) -> list[str]:
     """Settings that differ between the jobs and make their losses another measure."""
     models: list[Any] = [OmegaConf.load(job.folder / "config.yaml").model for job in jobs]
     return [f"model.{key}" for key in MEASURES if len({str(model.get(key)) for model in models}) > 1]
+
+
+class PlainLogFormatter(LogFormatter):
+    """Writes 0.3 where matplotlib writes 3e-01."""
+
+    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
+        return f"{x:g}"
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -212,12 +242,14 @@ def last_grid(run: Path) -> Image.Image | None:
 
 def _caption(job: Job, row: Result) -> str:
     losses = f"content {row['val/content_loss']:.3f}, style {row['val/style_loss']:.3f}"
-    return "\n".join([job.name, " ".join(_settings(job, but=("experiment",))), losses])
+    seed = {key: value for key, value in job.swept.items() if key == "seed"}
+    settings = (f"{key.rpartition('.')[2]}={_short(value)}" for key, value in (_settings(job) | seed).items())
+    return "\n".join([job.name, " ".join(settings), losses])
 
 
-def _settings(job: Job, *, but: Sequence[str]) -> list[str]:
-    """What was swept, in short."""
-    return [f"{key.rpartition('.')[2]}={_short(value)}" for key, value in job.swept.items() if key not in but]
+def _settings(job: Job) -> dict[str, str]:
+    """What was swept beside experiment and seed."""
+    return {key: value for key, value in job.swept.items() if key not in ("experiment", "seed")}
 
 
 def _short(value: str) -> str:

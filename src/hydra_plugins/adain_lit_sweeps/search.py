@@ -68,6 +68,8 @@ class OptunaSweeper(grid.GridSweeper):
         ((fixed,),) = self.split_arguments([o for o in overrides if not o.is_sweep_override()], None)
         study = self.study()
         jobs = [self.trial_job(trial, fixed) for trial in study.trials]
+        for job in jobs:
+            job.is_done()  # says so where its folder holds something else
         attempted: list[Job] = []
         at_a_time: int = self.n_jobs or getattr(self.launcher, "slots", 1)
         with reporting(jobs, attempted, self.folder):
@@ -84,8 +86,9 @@ class OptunaSweeper(grid.GridSweeper):
                 attempted += [jobs[trial.number] for trial in batch]
                 self.run(study, batch, jobs)
                 to_go -= len(batch)
-            best = study.best_trial
-            log.info("best: trial %d, %s: %s", best.number, best.value, best.params)
+            if any(trial.state.name == "COMPLETE" for trial in study.trials):
+                best = study.best_trial
+                log.info("best is trial %d with %s: %s", best.number, best.value, best.params)
 
     def study(self) -> "Study":
         """The study of this sweep, new or as an earlier attempt left it."""
@@ -141,18 +144,25 @@ class OptunaSweeper(grid.GridSweeper):
 
 
 def distribution(override: Override) -> "BaseDistribution":
-    """What a setting may be: ``interval(a,b)``, with ``tag(log,...)`` evenly in the logarithm, or a list of choices."""
+    """What a setting may be: ``interval(a,b)``, also in ``int(...)`` or ``tag(log,...)``, or a list of choices.
+
+    Raises:
+        InputError: if Optuna cannot draw from it.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value = override.value()
     if not isinstance(value, IntervalSweep):
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     low, high, logarithmic = value.start, value.end, "log" in value.tags
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=logarithmic)
     assert low is not None
     assert high is not None
-    return FloatDistribution(low, high, log=logarithmic)
+    try:
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=logarithmic)
+        return FloatDistribution(low, high, log=logarithmic)
+    except ValueError as error:
+        raise InputError(f"{override.input_line}: {error}") from error
 
 
 @dataclass

@@ -75,14 +75,13 @@ class _SlurmJob(base.StartedJob):
     def __init__(self, job: Any, call: base.Call) -> None:
         super().__init__(call, job.paths.folder)
         self.job = job
-        self.interrupted = False
 
     def is_over(self) -> bool:
-        return bool(self.job.done(force_check=self.interrupted))
+        return bool(self.job.done())
 
     def interrupt(self) -> None:
-        self.interrupted = True
-        pending = self.job.watcher.get_state(self.job.job_id, mode="force") == "PENDING"
+        self.job.watcher.register_job(self.job.job_id)  # anew, so that it asks the cluster more often again
+        pending = self.job.watcher.get_state(self.job.job_id) == "PENDING"
         subprocess.run(["scancel", *([] if pending else ["--signal=INT"]), self.job.job_id], check=False)
 
     def result(self) -> JobReturn:
