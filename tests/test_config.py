@@ -42,7 +42,8 @@ def composed(*overrides: str, command: str = "train", output: str = "out") -> Di
 def test_every_experiment_composes_and_instantiates(experiment: str, scale: str) -> None:
     teacher = {"distill_encoder": "teacher", "compact_adain": "loss_encoder"}.get(experiment)
     own = [f"model.{teacher}=compact", *FOLDERS] if teacher else []
-    encoder = [] if experiment == "finetune" else ["model.encoder=random"]  # that begins with the bundled one
+    encoder = ["model.encoder=random", "model.encoder_widths=compact"]
+    encoder = [] if experiment == "finetune" else encoder  # that begins with the bundled one
     cfg = composed(f"experiment={experiment}", f"scale={scale}", *encoder, *own)
     module = instantiate(cfg.model, "model")
     assert isinstance(module, DistillationModule if experiment == "distill_encoder" else StyleTransferModule)

@@ -202,6 +202,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
     Path("text.txt").write_text("no folder")
     Path("text.ckpt").write_text("no checkpoint")
     suffixes = "give a name that ends in .safetensors, .onnx, .pt2"
+    swap = saved(small_network(fusion="style_swap", last="relu2_1"), tmp_path / "swap.safetensors")
     for arguments, start in (
         (["compact", "made/net.pth"], f"cannot write made/net.pth; {suffixes}"),
         (["compact", "made"], f"cannot write made; {suffixes}"),
@@ -210,6 +211,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
         (["text.txt", "made/net.onnx"], "cannot read weights from text.txt: "),
         (["compact", "text.txt/net.safetensors"], "cannot write to the folder text.txt: "),
         (["compact", "text.txt", "--parts"], "cannot write to the folder text.txt: "),
+        ([swap, "made/net.onnx"], "fusion style_swap cannot become a graph; give a name that ends in .safetensors"),
         (["compact", "net.safetensors", "--card", "anonymous"], "--card got 'anonymous'; give KEY=VALUE"),
     ):
         assert refused(arguments, monkeypatch, capfd).startswith(start)

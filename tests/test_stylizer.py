@@ -16,6 +16,7 @@ from adain_lit import stylizer as module
 from adain_lit.errors import InputError
 from adain_lit.functional import adaptive_instance_norm
 from adain_lit.images import to_image, to_tensor
+from adain_lit.matching import style_swap
 from adain_lit.stylizer import Stylizer
 from adain_lit.tiling import decoder_radius
 from conftest import small
@@ -186,7 +187,10 @@ SIZES = [(1, 1), (1, 30), (9, 9), (16, 16), (17, 23), (95, 71), (400, 20), (20, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("fusion", "skip_layers"), [("adain", ()), ("concat", ()), ("adain", SKIP_LAYERS)])
+@pytest.mark.parametrize(
+    ("fusion", "skip_layers"),
+    [("adain", ()), ("concat", ()), ("adain", SKIP_LAYERS), ("wct", ()), ("histogram", ())],
+)
 def test_the_result_has_the_size_of_the_content(
     fusion: str, skip_layers: tuple[str, ...], size: tuple[int, int]
 ) -> None:
@@ -197,6 +201,20 @@ def test_the_result_has_the_size_of_the_content(
     controls: dict[str, Any] = {"masks": [mask], "preserve_color": "luminance"}
     assert stylizer(image, STYLE, style_size=None, **controls).size == size
     assert stylizer(CONTENT, CONTENT.resize(size), style_size=None, preserve_color="coral").size == CONTENT.size
+
+
+def test_style_swap_takes_every_control_and_refuses_what_is_smaller_than_a_patch() -> None:
+    """Oracle: the network's own parts; three cells of relu3_1 are 12 pixels."""
+    net = small_network(fusion="style_swap", last="relu3_1")
+    stylizer = Stylizer(net, device="cpu")
+    content, style = (net.encode(to_tensor(image)[None] / 255) for image in (CONTENT, STYLE))
+    fused = 0.4 * content + 0.6 * style_swap(content, style)
+    fused[..., 10:] = content[..., 10:]
+    made = tensor(stylizer, CONTENT, STYLE, alpha=0.6, masks=[grey(lambda y, x: x < 40)])
+    assert difference(made, net.decode(fused, (72, 96))[0].clamp(0, 1)) < 1e-4
+    assert stylizer(CONTENT.resize((9, 20)), STYLE.resize((9, 9)), style_size=None).size == (9, 20)
+    with pytest.raises(InputError, match="patches of 3x3 cells need as many at least; give larger pictures"):
+        stylizer(CONTENT.resize((8, 20)), STYLE)
 
 
 def test_size_scales_the_shorter_side_of_the_content_and_style_size_that_of_the_style(stylizer: Stylizer) -> None:

@@ -1,9 +1,10 @@
-"""Colour control (Sec. 7.3): the content keeps its colours."""
+"""Colours and contrast: the content keeps its colours (Sec. 7.3), photographs get one contrast (Sec. 4)."""
 
 import torch
 from torch import Tensor
 
 from adain_lit.errors import InputError
+from adain_lit.matching import quantiles, symmetric_power
 
 REC601 = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
 """Luminance of RGB (ITU-R BT.601)."""
@@ -35,7 +36,7 @@ def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tenso
         raise InputError(f"pictures are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
     mean, cov = _moments(image)
     reference_mean, reference_cov = _moments(reference)
-    transform = _power(reference_cov, 0.5, eps) @ _power(cov, -0.5, eps)  # (N, 3, 3)
+    transform = symmetric_power(reference_cov, 0.5, least=eps) @ symmetric_power(cov, -0.5, least=eps)  # (N, 3, 3)
     centred = image.double().flatten(2) - mean
     matched = transform @ centred + reference_mean
     return matched.view(image.shape).to(image.dtype)
@@ -43,9 +44,28 @@ def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tenso
 
 def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
     """Luminance of the stylised picture with the colours of the content, both RGB of shape (N, 3, H, W)."""
-    weights = REC601.to(content).view(1, 3, 1, 1)
-    change = ((stylized - content) * weights).sum(1, keepdim=True)
-    return content + change
+    return content + _luminance(stylized - content)
+
+
+def equalize_contrast(image: Tensor) -> Tensor:
+    """Spread the luminance of each picture evenly over [0, 1], its histogram equalised, and keep the chroma.
+
+    Every luminance becomes the share of pixels that are darker, pixels as dark counted half.
+
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W).
+
+    Returns:
+        RGB, shape (N, 3, H, W), clipped to [0, 1].
+    """
+    luminance = _luminance(image)
+    below, upto = quantiles(luminance)
+    return (image + ((below + upto) / 2).to(image.dtype) - luminance).clamp(0, 1)
+
+
+def _luminance(image: Tensor) -> Tensor:
+    """(N, 3, H, W) to (N, 1, H, W)."""
+    return (image * REC601.to(image).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,9 +75,3 @@ def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
     mean = torch.stack([unit(part).double().sum(2, keepdim=True) for part in parts]).sum(0) / x.shape[2]
     centred = (unit(part).double() - mean for part in parts)
     return mean, torch.stack([part @ part.transpose(1, 2) for part in centred]).sum(0) / x.shape[2]
-
-
-def _power(cov: Tensor, exponent: float, eps: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(cov)
-    powers = torch.diag_embed(values.clamp(min=eps) ** exponent)
-    return torch.matmul(vectors @ powers, vectors.transpose(1, 2))

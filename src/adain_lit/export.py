@@ -112,6 +112,10 @@ def export(arguments: argparse.Namespace) -> None:
         raise InputError(f"cannot write {output}; give a name that ends in {', '.join(SUFFIXES)}")
     card = _card(arguments.card)
     net = load_network(arguments.network, encoder=arguments.encoder)
+    if not net.fusion.exportable and not arguments.parts and output.suffix != ".safetensors":
+        raise InputError(
+            f"fusion {net.fusion_name} cannot be exported as a graph; give a name that ends in .safetensors"
+        )
     require_writable(output if arguments.parts else output.parent)
     whole = {"content": "image", "style": "turned image", "alpha": "scalar"}
     if arguments.parts:

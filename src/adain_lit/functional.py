@@ -39,6 +39,15 @@ def require_not_empty(covers: bool) -> None:
         raise InputError("a mask is empty; each mask needs at least one pixel above 0")
 
 
+def require_agreement(content: Tensor, style: Tensor) -> None:
+    """Refuse features whose batch sizes or channels differ, which broadcasting would hide."""
+    if content.shape[:2] != style.shape[:2]:
+        raise InputError(
+            f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; "
+            "batch size and channels must agree"
+        )
+
+
 def adaptive_instance_norm(
     content: Tensor,
     style: Tensor,
@@ -66,16 +75,29 @@ def adaptive_instance_norm(
     Differs from the paper: nothing. Differs from the authors' code: eps is added to both variances, so that
     AdaIN(x, x) = x; theirs adds it to the content's alone.
     """
-    if content.shape[:2] != style.shape[:2]:
-        raise InputError(
-            f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; "
-            "batch size and channels must agree"
-        )
+    require_agreement(content, style)
     content_mean, content_std = channel_stats(content, mask, eps=eps) if content_stats is None else content_stats
     style_mean, style_std = channel_stats(style, eps=eps)
     scale = style_std / content_std  # (N, C, 1, 1)
     styled = torch.addcmul(style_mean - content_mean * scale, _full_precision(content), scale).to(content.dtype)
     return styled if mask is None else torch.lerp(content, styled, mask.to(content.dtype))
+
+
+def conditional_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, *, eps: float = 1e-5) -> Tensor:
+    """Give every channel of each sample a mean and a standard deviation that were learnt for its style (Eq. 7).
+
+    Args:
+        x: features, shape (N, C, H, W).
+        scale: standard deviations gamma of the style of each sample, shape (N, C).
+        shift: means beta, shape (N, C).
+        eps: added to the variance.
+
+    Returns:
+        Features, shape (N, C, H, W).
+    """
+    mean, std = channel_stats(x, eps=eps)
+    scale = scale[..., None, None] / std  # (N, C, 1, 1)
+    return torch.addcmul(shift[..., None, None] - mean * scale, _full_precision(x), scale).to(x.dtype)
 
 
 def condense(x: Tensor) -> Tensor:
@@ -87,20 +109,13 @@ def condense(x: Tensor) -> Tensor:
     return torch.cat((mean - std, mean + std), dim=3)
 
 
-def concatenate(
-    content: Tensor,
-    style: Tensor,
-    mask: Tensor | None = None,
-    *,
-    content_stats: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
+def concatenate(content: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
     """Stack content and style features along the channels, the Enc-Concat-Dec baseline of Sec. 7.2.
 
     Args:
         content: features, shape (N, C, H, W).
         style: features, shape (N, C, H', W'); brought to (H, W) bilinearly.
         mask: region that sees the style, shape (N, 1, H, W), in [0, 1]; elsewhere the content stands in for it.
-        content_stats: not used.
 
     Returns:
         Features, shape (N, 2C, H, W).

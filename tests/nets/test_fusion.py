@@ -30,8 +30,8 @@ def test_outside_its_mask_content_is_its_own_style(name: str) -> None:
 def test_paper_s_system_and_its_baseline_are_there() -> None:
     """Oracle: Sec. 6 (t is the content target) and Sec. 7.2 (fused features are twice as wide, so f(c) is)."""
     adain, concat = named_fusion("adain"), named_fusion("concat")
-    assert (adain.fuse, adain.channels, adain.content_target) == (adaptive_instance_norm, 1, "fused")
-    assert (concat.fuse, concat.channels, concat.content_target) == (concatenate, 2, "content")
+    assert (adain.function, adain.channels, adain.content_target) == (adaptive_instance_norm, 1, "fused")
+    assert (concat.function, concat.channels, concat.content_target) == (concatenate, 2, "content")
 
 
 def test_unknown_fusion_is_refused_and_the_known_ones_are_listed() -> None:

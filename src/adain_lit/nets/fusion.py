@@ -2,27 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import Tensor
 
 from adain_lit.errors import InputError
 from adain_lit.functional import adaptive_instance_norm, concatenate, condense
-
-
-class FuseFunction(Protocol):
-    """Fuses content (N, C, H, W) with style (N, C, H', W') within an optional mask (N, 1, H, W)."""
-
-    def __call__(
-        self,
-        content: Tensor,
-        style: Tensor,
-        mask: Tensor | None = None,
-        *,
-        content_stats: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        """Give the fused features, (N, channels * C, H, W); outside the mask as if content were its own style."""
-        ...
+from adain_lit.matching import histogram_matching, style_swap, whitening_coloring
 
 
 @dataclass(frozen=True)
@@ -30,24 +16,44 @@ class Fusion:
     """A way to fuse features.
 
     Attributes:
-        fuse: the function.
+        function: fuses content (N, C, H, W) with style (N, C, H', W') within an optional mask (N, 1, H, W) to
+            (N, channels * C, H, W); outside the mask as if content were its own style.
         channels: channels out for each channel in.
         content_target: what the content loss compares with: the fused features t themselves (Eq. 12), or f(c) where
             the fused features do not lie in the encoder's space.
         condense: what of a style's features is kept for later use; None keeps them all.
-        tileable: whether a part of the content can be fused alone, given the statistics of the whole.
+        tileable: whether a part of the content can be fused alone, given the statistics of the whole, which the
+            function then takes as ``content_stats``.
+        exportable: whether the operations of the function exist in exported graphs (ONNX).
     """
 
-    fuse: FuseFunction
+    function: Callable[..., Tensor]
     channels: int = 1
     content_target: Literal["fused", "content"] = "fused"
     condense: Callable[[Tensor], Tensor] | None = None
     tileable: bool = False
+    exportable: bool = True
+
+    def fuse(
+        self,
+        content: Tensor,
+        style: Tensor,
+        mask: Tensor | None = None,
+        *,
+        content_stats: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Fused features, (N, channels * C, H, W); only a tileable fusion takes statistics of the whole content."""
+        if content_stats is None:
+            return self.function(content, style, mask)
+        return self.function(content, style, mask, content_stats=content_stats)
 
 
 FUSIONS: dict[str, Fusion] = {
     "adain": Fusion(adaptive_instance_norm, condense=condense, tileable=True),
     "concat": Fusion(concatenate, channels=2, content_target="content"),
+    "wct": Fusion(whitening_coloring, exportable=False),
+    "histogram": Fusion(histogram_matching, exportable=False),
+    "style_swap": Fusion(style_swap, exportable=False),
 }
 
 

@@ -29,7 +29,7 @@ class StyleTransferModule(LossModule):
     by.
 
     Args:
-        fusion: ``adain`` or ``concat`` (Enc-Concat-Dec), a name in `adain_lit.nets.FUSIONS`.
+        fusion: ``adain``, ``concat`` (Enc-Concat-Dec) or another name in `adain_lit.nets.FUSIONS`.
         norm: normalisation in the decoder: ``none``, ``batch`` (BNDec) or ``instance`` (INDec).
         encoder: weights: ``torchvision``, ``vgg_normalised``, ``random`` or a path, see `adain_lit.weights`.
         encoder_widths: ``vgg19`` or ``compact`` for random weights; a file tells its own.
