@@ -21,7 +21,7 @@ from adain_lit.gatys import Gatys
 from adain_lit.losses import PerceptualLoss
 from adain_lit.nets import VGGEncoder
 from adain_lit.network_files import load_network
-from adain_lit.tasks import DistillationModule, StyleTransferModule
+from adain_lit.tasks import DistillationModule, InversionModule, StyleTransferModule
 from commands import run_here, tiny
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
@@ -63,7 +63,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, 
         return
     group, name = relative.parts[0], path.stem
     if group == "method":
-        cfg = composed("ckpt_path=x", f"method={name}", command="evaluate", output=str(tmp_path))
+        source = ["method.style_swap.source=compact"] if name == "style_swap" else []
+        cfg = composed("ckpt_path=x", f"method={name}", *source, command="evaluate", output=str(tmp_path))
         loss = {"phi": VGGEncoder("compact"), "criterion": PerceptualLoss()}
         assert callable(instantiate(cfg.method[name], f"method.{name}", **(loss if name == "gatys" else {})))
         return
@@ -98,14 +99,19 @@ def test_files_state_every_argument_so_that_all_can_be_set(node: str, target: An
     assert {str(k) for k in cfg if k != "_target_"} == set(inspect.signature(target).parameters)
 
 
-@pytest.mark.parametrize(("name", "target"), [("adain", StyleTransferModule), ("distillation", DistillationModule)])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("adain", StyleTransferModule), ("distillation", DistillationModule), ("inversion", InversionModule)],
+)
 def test_model_file_states_the_defaults_of_the_class(name: str, target: Any) -> None:
     stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
     defaults = {k: p.default for k, p in inspect.signature(target).parameters.items()}
     assert {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items() if k != "_target_"} == defaults
 
 
-@pytest.mark.parametrize(("name", "target"), [("gatys", Gatys), ("network", load_network)])
+@pytest.mark.parametrize(
+    ("name", "target"), [("gatys", Gatys), ("network", load_network), ("style_swap", load_network)]
+)
 def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) -> None:
     stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "method" / f"{name}.yaml"))
     arguments = set(inspect.signature(target).parameters) - {"phi", "criterion"}

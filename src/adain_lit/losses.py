@@ -45,6 +45,13 @@ def gram_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> Te
     return REDUCTIONS[reduction]((gram_matrix(stylized) - gram_matrix(style)).square())
 
 
+def total_variation(images: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels, below and to the right, (N, C, H, W) to (N,)."""
+    x = images.to(torch.promote_types(images.dtype, torch.float32))
+    down, right = x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
+    return down.square().flatten(1).mean(1) + right.square().flatten(1).mean(1)
+
+
 STATISTICS: dict[str, Callable[..., Tensor]] = {"mean_std": style_loss, "gram": gram_loss}
 """What the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
 
