@@ -1,4 +1,7 @@
-"""A small network with random weights whose pictures use the range [0, 1], so that a wrong one is seen to be wrong."""
+"""Small networks with random weights whose pictures use the range [0, 1], so that a wrong one is seen to be wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from collections.abc import Sequence
 
@@ -6,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from adain_lit.data.fixed_styles import read_styles
 from adain_lit.images import to_tensor
-from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets import FixedStyleNet, StyleTransferNet, TransformerNet, VGGEncoder
+from adain_lit.nets.transformer import thumbnails
 from adain_lit.nets.vgg import initialise_randomly
 from conftest import small
 
@@ -36,3 +41,29 @@ def small_network(
     conv.bias.copy_((conv.bias - image.mean((0, 2, 3))) * scale + 0.5)
     conv.weight.mul_(scale)
     return net
+
+
+def fixed_style_network(files: Sequence[Path], *, norm: str = "instance", seed: int = 0) -> FixedStyleNet:
+    """Every style has a scale and a shift of its own; pictures of standard deviation 0.15 or more around mid-grey."""
+    generator = torch.Generator().manual_seed(seed)
+    net = TransformerNet(norm=norm, styles=len(files), width=4, blocks=1).requires_grad_(False).eval()
+    for name, parameter in net.named_parameters():
+        if parameter.ndim == 4:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            base = 1.0 if name.endswith(("norm.weight", "scale")) else 0.0
+            parameter.copy_(base + 0.5 * torch.randn(parameter.shape, generator=generator))
+    return FixedStyleNet(net, thumbnails(read_styles(files, 64) / 255)).eval()
+
+
+def write_fixed_styles(path: Path, files: Sequence[Path], *, norm: str = "instance", seed: int = 0) -> Path:
+    """A checkpoint of such a network, without what only training needs."""
+    net = fixed_style_network(files, norm=norm, seed=seed)
+    shape = {"norm": norm, "styles": len(files), "width": 4, "blocks": 1}
+    checkpoint = {
+        "state_dict": {f"net.{name}": tensor for name, tensor in net.state_dict().items()},
+        "fixed_styles": {"files": [str(file) for file in files], **shape},
+        "encoder": {"sha256": "", "mean_activations": {}},
+    }
+    torch.save(checkpoint, path)
+    return path

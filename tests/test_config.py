@@ -19,10 +19,12 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.errors import InputError
 from adain_lit.gatys import Gatys
 from adain_lit.losses import PerceptualLoss
+from adain_lit.methods import load_fixed_styles
 from adain_lit.nets import VGGEncoder
 from adain_lit.network_files import load_network
-from adain_lit.tasks import DistillationModule, InversionModule, StyleTransferModule
+from adain_lit.tasks import DistillationModule, FixedStyleModule, InversionModule, StyleTransferModule
 from commands import run_here, tiny
+from networks import write_fixed_styles
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
 FOLDERS = ["data.content_dir=photographs", "data.style_dir=paintings"]
@@ -37,16 +39,31 @@ def composed(*overrides: str, command: str = "train", output: str = "out") -> Di
     return cfg
 
 
+MODULES: dict[str, type[L.LightningModule]] = {
+    "distill_encoder": DistillationModule,
+    "baseline_style_swap": InversionModule,
+    **{
+        name: FixedStyleModule
+        for name in EXPERIMENTS
+        if name.startswith(("baseline_ulyanov", "baseline_dumo", "fig1_"))
+    },
+}
+"""Of the experiments that train something else than a style transfer network."""
+
+
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_composes_and_instantiates(experiment: str, scale: str) -> None:
+def test_every_experiment_composes_and_instantiates(experiment: str, scale: str, paintings: Path) -> None:
     teacher = {"distill_encoder": "teacher", "compact_adain": "loss_encoder"}.get(experiment)
     own = [f"model.{teacher}=compact", *FOLDERS] if teacher else []
     encoder = ["model.encoder=random", "model.encoder_widths=compact"]
     encoder = [] if experiment == "finetune" else encoder  # that begins with the bundled one
+    expected = MODULES.get(experiment, StyleTransferModule)
+    if expected is FixedStyleModule:
+        own = [f"model.styles={next(paintings.iterdir())}", "model.style_count=1", f"model.normal_style={paintings}"]
     cfg = composed(f"experiment={experiment}", f"scale={scale}", *encoder, *own)
     module = instantiate(cfg.model, "model")
-    assert isinstance(module, DistillationModule if experiment == "distill_encoder" else StyleTransferModule)
+    assert type(module) is expected
     assert isinstance(instantiate(cfg.data, "data"), PairedDataModule)
     assert cfg.name == experiment
     if not teacher:  # the compact network has steps of its own
@@ -54,7 +71,9 @@ def test_every_experiment_composes_and_instantiates(experiment: str, scale: str)
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
-def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, tmp_path: Path) -> None:
+def test_every_file_is_used_by_a_composition_that_builds_its_object(
+    path: Path, tmp_path: Path, paintings: Path
+) -> None:
     """Found by walking the tree, so that no file can be forgotten."""
     relative = path.relative_to(conf_dir())
     if len(relative.parts) == 1:
@@ -63,8 +82,9 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, 
         return
     group, name = relative.parts[0], path.stem
     if group == "method":
-        source = ["method.style_swap.source=compact"] if name == "style_swap" else []
-        cfg = composed("ckpt_path=x", f"method={name}", *source, command="evaluate", output=str(tmp_path))
+        fixed = write_fixed_styles(tmp_path / "fixed.ckpt", sorted(paintings.iterdir())[:1])
+        source = {"style_swap": ["method.style_swap.source=compact"], "fixed_style": [f"method.{name}.source={fixed}"]}
+        cfg = composed("ckpt_path=x", f"method={name}", *source.get(name, []), command="evaluate", output=str(tmp_path))
         loss = {"phi": VGGEncoder("compact"), "criterion": PerceptualLoss()}
         assert callable(instantiate(cfg.method[name], f"method.{name}", **(loss if name == "gatys" else {})))
         return
@@ -75,6 +95,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(path: Path, 
         overrides += FOLDERS
     if (group, name) == ("model", "distillation"):
         overrides += ["model.teacher=compact", "~model.unit_mean_images", "+model.unit_mean_images=0"]
+    if (group, name) == ("model", "fixed_style"):
+        overrides.append(f"model.styles={paintings}")
     cfg = composed(*overrides, output=str(tmp_path))
     if group in ("logger", "callbacks"):
         for key, node in cfg[group].items():
@@ -101,7 +123,12 @@ def test_files_state_every_argument_so_that_all_can_be_set(node: str, target: An
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("adain", StyleTransferModule), ("distillation", DistillationModule), ("inversion", InversionModule)],
+    [
+        ("adain", StyleTransferModule),
+        ("distillation", DistillationModule),
+        ("inversion", InversionModule),
+        ("fixed_style", FixedStyleModule),
+    ],
 )
 def test_model_file_states_the_defaults_of_the_class(name: str, target: Any) -> None:
     stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
@@ -110,7 +137,13 @@ def test_model_file_states_the_defaults_of_the_class(name: str, target: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "target"), [("gatys", Gatys), ("network", load_network), ("style_swap", load_network)]
+    ("name", "target"),
+    [
+        ("gatys", Gatys),
+        ("network", load_network),
+        ("style_swap", load_network),
+        ("fixed_style", load_fixed_styles),
+    ],
 )
 def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) -> None:
     stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "method" / f"{name}.yaml"))

@@ -1,6 +1,7 @@
 """The figures of the evaluation, against formulas written out again and scikit-image."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from skimage.metrics import structural_similarity
 
 from adain_lit import evaluate, train
 from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.data.fixed_styles import read_styles
+from adain_lit.methods import load_fixed_styles
 from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
-from adain_lit.network_files import load_network
+from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
 from commands import run_here, tiny
+from networks import small_network, write_fixed_styles
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +124,75 @@ def test_methods_and_another_measuring_network_can_be_asked_for(
     assert result["measured_with"] == ["phi.safetensors"]
     total = {name: row["content_loss"]["mean"] + 10 * row["style_loss"]["mean"] for name, row in rows.items()}
     assert total["gatys"] < 0.5 * min(total["content image"], total["stylised"])
+
+
+@pytest.fixture(scope="module")
+def swap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that swaps patches, with a random decoder."""
+    path = tmp_path_factory.mktemp("swap") / "swap.safetensors"
+    save_network(small_network(fusion="style_swap", last="relu3_1"), path, card={})
+    return path
+
+
+def test_every_method_stands_in_one_table_on_the_styles_that_the_fixed_ones_know(
+    evaluated: tuple[Path, dict[str, Any]],
+    swap: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Oracle: the style image has the style; what a network for fixed styles makes of them, by itself."""
+    monkeypatch.chdir(tmp_path)
+    files = sorted(paintings.iterdir())
+    one = write_fixed_styles(tmp_path / "one.ckpt", files[3:4])
+    two = write_fixed_styles(tmp_path / "two.ckpt", files[1:4:2], norm="conditional", seed=1)
+    methods = ["method=[gatys,network,style_swap,fixed_style]", "method.gatys.iterations=2"]
+    methods += [f"method.style_swap.source={swap}", f"method.fixed_style.source=[{one},{two}]"]
+    compared = [f"+compare.many={two}", "+compare.bundled=compact"]
+    given = [f"ckpt_path={evaluated[0]}", "contents=2", *methods, *compared, "output=e.json"]
+    assert run_here(evaluate.main, given, monkeypatch) == 0
+    result = json.loads(Path("e.json").read_text())
+    rows = result["results"]
+    names = ["many", "bundled", "gatys", "network", "style_swap", "fixed_style"]
+    assert list(rows) == ["stylised", *names, "content image", "style image"]
+    printed = capfd.readouterr().out
+    assert all(re.search(rf"^ +{name} ", printed, re.MULTILINE) for name in rows), printed
+    assert result["fixed_styles"] == [str(files[1]), str(files[3])]
+    assert (result["pairs"], result["styles"]) == (4, 2)
+    assert rows["style image"]["style_loss"]["mean"] == pytest.approx(0.0, abs=1e-9)
+    assert rows["network"] == rows["bundled"]
+    without = {name for name, row in rows.items() if "reconstruction" not in row}
+    assert without == {"many", "fixed_style"}
+    for row in rows.values():
+        total = row["content_loss"]["mean"] + result["style_weight"] * row["style_loss"]["mean"]
+        assert row["loss"]["mean"] == pytest.approx(total, rel=1e-4)
+    net, phi = load_fixed_styles(two), load_network(evaluated[0]).encoder
+    data = PairedDataModule(**torch.load(evaluated[0], weights_only=True)["datamodule_hyper_parameters"])
+    data.setup("validate")
+    contents = data.held_out_pairs(contents=2, styles=1).contents / 255
+    values = []
+    with torch.no_grad():
+        for style in read_styles(result["fixed_styles"], 32).unsqueeze(1) / 255:
+            for content in contents.unsqueeze(1):
+                pairs = (phi(x, ("relu1_1",))["relu1_1"][0] for x in (net(content, style), style))
+                values.append(sum(((a - b) ** 2).mean() for a, b in zip(*map(stats, pairs), strict=True)))
+    assert rows["many"]["style_loss/relu1_1"]["mean"] == pytest.approx(float(np.mean(values)), rel=1e-3)
+
+
+def test_methods_for_different_styles_cannot_share_a_table(
+    evaluated: tuple[Path, dict[str, Any]],
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = sorted(paintings.iterdir())
+    a, b = (write_fixed_styles(tmp_path / f"{i}.ckpt", [files[i]]) for i in (0, 1))
+    given = [f"ckpt_path={evaluated[0]}", f"+compare.a={a}", f"+compare.b={b}"]
+    assert run_here(evaluate.main, given, monkeypatch) == 2
+    assert "a and b were trained on different styles; compare them one by one" in capfd.readouterr().err
 
 
 def test_bundled_network_is_measured_on_pictures_that_are_named(

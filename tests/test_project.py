@@ -64,6 +64,7 @@ def test_every_training_command_of_readme_runs(
     resumed = tmp_path / "outputs" / "enc_adain_dec"
     resumed.mkdir(parents=True)
     (resumed / "2026-01-01_00-00-00").symlink_to(checkpoint.parents[1])
+    small("coffee.png").save("painting.jpg")
     swapped = [text for text in arguments if not re.match(r"data=|data\.\w+_dir=|trainer\.max_steps=", text)]
     folders = [f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
     encoder = ["model.encoder=random", "model.encoder_widths=compact"] if "scale=paper" in arguments else []

@@ -12,16 +12,16 @@ from tqdm import tqdm
 
 from adain_lit.config import instantiate, run_command
 from adain_lit.data.datamodule import PairedDataModule
-from adain_lit.data.pairs import collate
+from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
 from adain_lit.measuring import REFERENCES, Method, measure, perceptual_distance, reconstruction, summarise, table
-from adain_lit.nets import LossNetwork, VGGEncoder
-from adain_lit.network_files import load_network
+from adain_lit.methods import FixedStyles, load_method, style_pictures
+from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.reference_curves import verdict
 from adain_lit.run_record import environment, write_json
 from adain_lit.state_files import BUNDLED, read_checkpoint
-from adain_lit.weights import load_loss_network
+from adain_lit.weights import checksum, load_loss_network, require_checksum
 
 log = logging.getLogger(__name__)
 
@@ -33,27 +33,30 @@ def main() -> None:
 
 @torch.no_grad()
 def evaluate(cfg: DictConfig) -> None:
-    """Measure the network that `cfg` names, print a table and write JSON."""
+    """Measure the network that `cfg` names and the methods beside it, print a table and write JSON."""
     checkpoint = _checkpoint(cfg.ckpt_path)
     settings: dict[str, Any] = dict(checkpoint.get("hyper_parameters", {}))
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device)
-    net = load_network(cfg.ckpt_path, encoder=cfg.encoder).to(device)
+    net = load_method(cfg.ckpt_path, encoder=cfg.encoder).to(device)
     data = _data(cfg, checkpoint)
-    pairs = data.held_out_pairs(contents=cfg.contents, styles=cfg.styles, size=cfg.size)
     criterion = _criterion(settings)
-    phi = _phi(cfg, checkpoint, net.encoder, criterion).to(device)
+    phi = _phi(cfg, checkpoint, net, criterion).to(device)
     if isinstance(phi, LossNetwork) and not phi.means:
         photographs = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
         phi.normalize(picture.unsqueeze(0).to(device) / 255 for picture in photographs)
     methods: dict[str, Method] = {"stylised": net}
+    for name, source in cfg.compare.items():
+        methods[str(name)] = load_method(source).to(device)
     for name, node in (cfg.get("method") or {}).items():
         methods[str(name)] = _method(node, str(name), phi, criterion, device)
+    pairs, files = _pairs(cfg, data, methods)
     methods |= REFERENCES
     batches = DataLoader(pairs, batch_size=cfg.batch_size, collate_fn=collate)
     lpips = perceptual_distance(device) if cfg.lpips else None
     bar = tqdm(batches, desc="measuring", unit="batch")
     values = measure(methods, bar, phi, criterion, device=device, lpips=lpips)
-    for name, similarities in reconstruction(methods, pairs.contents.to(device) / 255).items():
+    of_any_style = {name: method for name, method in methods.items() if not isinstance(method, FixedStyles)}
+    for name, similarities in reconstruction(of_any_style, pairs.contents.to(device) / 255).items():
         values[name]["reconstruction"] = similarities
     results = summarise(values)
     words = verdict(results, step=checkpoint.get("global_step"), settings=settings)
@@ -61,12 +64,15 @@ def evaluate(cfg: DictConfig) -> None:
     write_json(
         {
             "network": str(cfg.ckpt_path),
+            "compared": {**cfg.compare},
             "step": checkpoint.get("global_step"),
             "model": settings,
             "measured_with": _asked(cfg) or settings.get("loss_encoder") or "the encoder",
+            "style_weight": criterion.style_weight,
             "data": dict(data.hparams),
             "contents": len(pairs.contents),
             "styles": len(pairs.styles),
+            "fixed_styles": files,
             "pairs": len(pairs),
             "size": pairs.contents.shape[-1],
             "skipped": [skipped._asdict() for skipped in data.skipped],
@@ -106,6 +112,25 @@ def _data(cfg: DictConfig, checkpoint: dict[str, Any]) -> PairedDataModule:
     return data
 
 
+def _pairs(
+    cfg: DictConfig, data: PairedDataModule, methods: dict[str, Method]
+) -> tuple[HeldOutPairs, list[str] | None]:
+    """Every held-out photograph with every held-out painting; or with the styles that methods for fixed styles share.
+
+    Raises:
+        InputError: if they share none.
+    """
+    fixed = {name: method for name, method in methods.items() if isinstance(method, FixedStyles)}
+    if not fixed:
+        return data.held_out_pairs(contents=cfg.contents, styles=cfg.styles, size=cfg.size), None
+    first, *others = fixed.values()
+    files = [file for file in first.files if all(file in other.files for other in others)][: cfg.styles]
+    if not files:
+        raise InputError(f"{' and '.join(fixed)} were trained on different styles; compare them one by one")
+    contents = data.held_out_pairs(contents=cfg.contents, styles=1, size=cfg.size).contents
+    return HeldOutPairs(contents, style_pictures(files, contents.shape[-1])), files
+
+
 def _criterion(settings: dict[str, Any]) -> PerceptualLoss:
     """The loss of the training, or the paper's."""
     if not settings:
@@ -120,16 +145,24 @@ def _criterion(settings: dict[str, Any]) -> PerceptualLoss:
 
 
 def _phi(
-    cfg: DictConfig, checkpoint: dict[str, Any], encoder: VGGEncoder, criterion: PerceptualLoss
+    cfg: DictConfig,
+    checkpoint: dict[str, Any],
+    net: StyleTransferNet | FixedStyles,
+    criterion: PerceptualLoss,
 ) -> VGGEncoder | LossNetwork:
     """The network that measures: the one that was asked for, that of the training, or the encoder."""
-    asked = _asked(cfg)
-    trained = checkpoint.get("hyper_parameters", {}).get("loss_encoder")
-    if asked is None and trained is None:
-        return encoder
-    phi = load_loss_network(asked or trained, layers=criterion.layers)
-    if asked is None or asked == trained:
-        phi.means = checkpoint["loss_network"]["mean_activations"]
+    settings = checkpoint.get("hyper_parameters", {})
+    fixed = isinstance(net, FixedStyles)
+    asked, trained = _asked(cfg), settings.get("encoder" if fixed else "loss_encoder")
+    if asked is None and trained is None and isinstance(net, StyleTransferNet):
+        return net.encoder
+    if asked is not None and asked != trained:
+        return load_loss_network(asked, layers=criterion.layers)
+    own = {"widths": settings["encoder_widths"], "preprocessing": settings["encoder_preprocessing"]} if fixed else {}
+    phi = load_loss_network(trained, layers=criterion.layers, **own)
+    saved = checkpoint["encoder" if fixed else "loss_network"]
+    require_checksum(checksum(phi), saved["sha256"], f"the network of the losses, {trained}")
+    phi.means = saved["mean_activations"]
     return phi
 
 

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -48,7 +49,7 @@ def measure(
         lpips: a distance (N, 3, H, W) x 2 to (N,), see `perceptual_distance`.
 
     Returns:
-        For each method and each value, one number for each pair: ``content_loss``, ``style_loss``,
+        For each method and each value, one number for each pair: ``loss`` (Eq. 11), ``content_loss``, ``style_loss``,
         ``style_loss/<layer>``, ``ssim`` (structural similarity to the content, 1 is equal) and, where asked for,
         ``lpips`` (perceptual distance to the content, 0 is equal).
     """
@@ -62,7 +63,6 @@ def measure(
         for name, method in methods.items():
             stylized = method(content, style)
             losses = criterion(phi(stylized, criterion.layers), target, style_features)
-            del losses["loss"]
             losses["ssim"] = similarity(stylized.float(), content)
             if lpips is not None:
                 losses["lpips"] = lpips(stylized.float(), content)
@@ -128,14 +128,20 @@ def summarise(values: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, dict[
 
 
 def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:
-    """The results as a table for people: a column for each method."""
-    sheet = Table(title=title)
+    """The results as a table for people: a row for each method, a column for each value."""
+    sheet = Table(title=title, box=SIMPLE)
     sheet.add_column("")
-    for name in results:
-        sheet.add_column(name, justify="right")
-    for key in next(iter(results.values())):
-        cells = [f"{rows[key]['mean']:.4f} +- {rows[key]['std']:.4f}" for rows in results.values()]
-        sheet.add_row(key, *cells)
+    columns = list(dict.fromkeys(key for rows in results.values() for key in rows))
+    for key in columns:
+        sheet.add_column(key.removeprefix("style_loss/"), justify="right")
+    for name, rows in results.items():
+        sheet.add_row(name, *(_cell(key, rows[key]) if key in rows else "" for key in columns))
     text = io.StringIO()
-    Console(file=text, width=120).print(sheet)
-    return text.getvalue()
+    Console(file=text, width=40 + 20 * len(columns)).print(sheet)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def _cell(key: str, value: dict[str, float]) -> str:
+    """Mean and deviation; of the style loss's layers the mean alone."""
+    mean = f"{value['mean']:.4f}"
+    return mean if key.startswith("style_loss/") else f"{mean} +- {value['std']:.3f}"

@@ -49,9 +49,11 @@ def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
     """The curve that a training's losses compare with, if there is one.
 
     Args:
-        settings: hyper-parameters of a `StyleTransferModule`.
+        settings: hyper-parameters of a `StyleTransferModule`, or of another module, which has none.
     """
-    if not settings or settings["reduction"] != "mean" or settings["style_statistic"] != "mean_std":
+    if settings.get("fusion", "adain") != "adain" or "loss_encoder" not in settings:
+        return None
+    if settings["reduction"] != "mean" or settings["style_statistic"] != "mean_std":
         return None
     if settings["encoder"] in ("torchvision", "vgg_normalised") and settings["loss_encoder"] is None:
         return VGG19

@@ -67,7 +67,11 @@ def load_encoder(
 
 
 def load_loss_network(
-    weights: str | Path | Sequence[str | Path], *, layers: Sequence[str], preprocessing: str = "auto"
+    weights: str | Path | Sequence[str | Path],
+    *,
+    layers: Sequence[str],
+    widths: str | None = None,
+    preprocessing: str = "auto",
 ) -> LossNetwork:
     """Build the network that the losses are measured with, where it is not the encoder.
 
@@ -77,6 +81,7 @@ def load_loss_network(
             network that its encoder was trained to follow), or a checkpoint of `DistillationModule`, gives its
             features through them.
         layers: the layers that are needed.
+        widths: channels of the blocks of ``random`` weights, see `load_encoder`.
         preprocessing: what the weights expect, see `load_encoder`.
 
     Raises:
@@ -87,6 +92,9 @@ def load_loss_network(
         raise InputError("the loss network has no weights; name at least one file")
     encoders: list[VGGEncoder | HeadedEncoder] = []
     for source in sources:
+        if str(source) == "random":
+            encoders.append(load_encoder(source, widths=widths, last=deepest(layers), preprocessing=preprocessing))
+            continue
         opened = _open(source)
         within = [layer for layer in layers if conv_names(layer)[-1] in opened.convs]
         if not within:

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from torch.nn import functional as F
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
@@ -45,7 +46,10 @@ class PictureGrid(Callback):
         count = min(self.pairs, len(data.val_set))
         batch = collate([data.val_set[i] for i in range(count)])
         content, style = (x.to(pl_module.device).float() / 255 for x in (batch.content, batch.style))
+        if (seen := getattr(pl_module, "seen", None)) is not None:
+            content, style, *_ = seen(batch._replace(content=content, style=style))
         stylized = pl_module(content, style)
+        style = F.interpolate(style, size=content.shape[2:], mode="area")
         rows = torch.stack((content, style, stylized.float()), dim=1).flatten(0, 1)  # (3 pairs, 3, H, W)
         grid = make_grid(rows, nrow=3, padding=4, pad_value=1.0)
         picture = to_image(grid)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from adain_lit.data.demo import DEMO, demo_paintings, demo_photographs
-from adain_lit.data.folders import find_images, hold_out
-from adain_lit.data.lists import read_list
+from adain_lit.data.folders import hold_out
+from adain_lit.data.lists import find_pictures
 from adain_lit.data.pairs import (
     CONTENT,
     STYLE,
@@ -193,12 +193,12 @@ class PairedDataModule(L.LightningDataModule):
         if source == DEMO:
             train, held_out = demo(held_out=False), demo(held_out=True)
         elif val_source is None:
-            paths, root = _pictures(source)
+            paths, root = find_pictures(source)
             train, held_out = hold_out(paths, root, h.val_fraction)
         else:
-            train, held_out = _pictures(source)[0], []
+            train, held_out = find_pictures(source)[0], []
         if val_source is not None:
-            held_out = demo(held_out=True) if val_source == DEMO else _pictures(val_source)[0]
+            held_out = demo(held_out=True) if val_source == DEMO else find_pictures(val_source)[0]
         return train, held_out
 
     def _require_readable(self, paths: list[Path], source: str) -> None:
@@ -209,14 +209,3 @@ class PairedDataModule(L.LightningDataModule):
             raise InputError(
                 f"none of the {len(paths)} files in {source} can be read as a picture: {skipped[0].reason}"
             )
-
-
-def _pictures(source: str) -> tuple[list[Path], Path]:
-    """Files of a folder or a list, and the folder that their names are relative to."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        pictures = read_list(path)
-        if not len(pictures):
-            raise InputError(f"the picture list {path} is empty; give a list with pictures or a folder")
-        return list(pictures.paths), pictures.root
-    return find_images(path), path

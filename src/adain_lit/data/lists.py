@@ -95,6 +95,21 @@ def read_list(path: str | Path) -> PictureList:
     return PictureList(Path(os.path.abspath(path.parent / root)), entries)
 
 
+def find_pictures(source: str | Path) -> tuple[list[Path], Path]:
+    """Files of a folder (searched recursively) or of a picture list, and the folder that their names are relative to.
+
+    Raises:
+        InputError: if there are none.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        pictures = read_list(path)
+        if not len(pictures):
+            raise InputError(f"the picture list {path} is empty; give a list with pictures or a folder")
+        return list(pictures.paths), pictures.root
+    return find_images(path), path
+
+
 def write_list(path: str | Path, pictures: PictureList) -> None:
     """Write a picture list, with the root relative to the list file where that is possible.
 

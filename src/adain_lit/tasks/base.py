@@ -29,6 +29,10 @@ class LossModule(L.LightningModule):
         self.val_losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.train_losses: dict[str, Tensor] = {}
 
+    def seen(self, batch: PairBatch) -> PairBatch:
+        """The pictures that are stylised in place of a batch's: the same, unless a child has others."""
+        return batch
+
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Losses by name, each (N,); ``loss`` is the one to minimise."""
         raise NotImplementedError

@@ -1,0 +1,241 @@
+"""The feed-forward network for fixed styles: Johnson et al. and Ulyanov et al. for one, Dumoulin et al. for many."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adain_lit.errors import InputError
+from adain_lit.functional import conditional_instance_norm
+
+NORMS = ("batch", "instance", "conditional")
+
+THUMBNAIL = 8
+"""Side of the small pictures by which a style is recognised."""
+ALIKE = 0.035
+"""How far thumbnails of one picture may differ in the mean: scaling to 32 to 512 pixels moved those of 128 paintings by
+0.03 at most, and no two paintings were nearer than 0.057."""
+
+
+class ConditionalInstanceNorm(nn.Module):
+    """Instance normalisation with a scale and a shift for each of S styles (Eq. 7).
+
+    Args:
+        channels: C.
+        styles: S.
+
+    Shape:
+        - input: (N, C, H, W) and (N, S), the share of each style in each sample; its scale and shift are mixed so
+        - output: (N, C, H, W)
+    """
+
+    def __init__(self, channels: int, styles: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(styles, channels))
+        self.shift = nn.Parameter(torch.zeros(styles, channels))
+
+    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+        """Normalise."""
+        return conditional_instance_norm(x, shares @ self.scale, shares @ self.shift)
+
+
+class NormalizedConv(nn.Module):
+    """A convolution with reflection padding and a normalisation behind it; before it the picture may be enlarged.
+
+    Args:
+        channels: in.
+        width: channels out.
+        size: side of the filters.
+        norm: ``batch``, ``instance`` or ``conditional``.
+        styles: S.
+        stride: 2 halves height and width, rounding up.
+        enlarge: factor of nearest up-sampling.
+    """
+
+    def __init__(
+        self, channels: int, width: int, size: int, *, norm: str, styles: int, stride: int = 1, enlarge: int = 1
+    ) -> None:
+        super().__init__()
+        self.enlarge = enlarge
+        self.conv = nn.Conv2d(channels, width, size, stride, size // 2, padding_mode="reflect")
+        self.norm: nn.Module
+        if norm == "conditional":
+            self.norm = ConditionalInstanceNorm(width, styles)
+        else:
+            self.norm = nn.BatchNorm2d(width) if norm == "batch" else nn.InstanceNorm2d(width, affine=True)
+
+    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+        """Enlarge, convolve and normalise."""
+        if self.enlarge > 1:
+            x = F.interpolate(x, scale_factor=self.enlarge, mode="nearest")
+        x = self.conv(x)
+        normalized: Tensor = self.norm(x, shares) if isinstance(self.norm, ConditionalInstanceNorm) else self.norm(x)
+        return normalized
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what they began with."""
+
+    def __init__(self, first: NormalizedConv, second: NormalizedConv) -> None:
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+        """Add."""
+        change: Tensor = self.second(F.relu(self.first(x, shares)), shares)
+        return x + change
+
+
+class TransformerNet(nn.Module):
+    """Turns photographs into pictures of the styles that it was trained on, without an encoder.
+
+    Three convolutions that come down to a quarter of the size, residual blocks, two that go up again and one that
+    makes the picture (Johnson et al. 2016, with the up-sampling and the padding of Dumoulin et al. 2017).
+
+    Args:
+        norm: behind every convolution but the last: ``batch`` (Johnson; Ulyanov 2016), ``instance`` (Ulyanov 2017) or
+            ``conditional`` (Dumoulin).
+        styles: S, number of styles; more than one needs ``conditional``.
+        width: channels at full size, twice and four times as many below; 32 in the papers.
+        blocks: number of residual blocks; 5 in the papers.
+
+    Shape:
+        - input: (N, 3, H, W), RGB in [0, 1], and the shares of the styles (N, S), which may be left out for one style
+        - output: (N, 3, H, W), RGB in [0, 1]
+
+    Differs from Dumoulin et al.: their last convolution is normalised too.
+    """
+
+    def __init__(self, *, norm: str = "instance", styles: int = 1, width: int = 32, blocks: int = 5) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise InputError(f"unknown norm {norm!r} of the transformer network; known are {', '.join(NORMS)}")
+        if styles < 1 or (styles > 1 and norm != "conditional"):
+            raise InputError(f"norm {norm} is for one style and {styles} were given; several need norm=conditional")
+        if width < 1 or blocks < 0:
+            raise InputError(f"width is {width} and blocks {blocks}; needed are at least 1 and 0")
+        self.norm, self.styles, self.width, self.blocks = norm, styles, width, blocks
+
+        def conv(channels: int, out: int, size: int = 3, *, stride: int = 1, enlarge: int = 1) -> NormalizedConv:
+            return NormalizedConv(channels, out, size, norm=norm, styles=styles, stride=stride, enlarge=enlarge)
+
+        half, quarter = 2 * width, 4 * width
+        self.down = nn.ModuleList([conv(3, width, 9), conv(width, half, stride=2), conv(half, quarter, stride=2)])
+        self.residual = nn.ModuleList(Residual(conv(quarter, quarter), conv(quarter, quarter)) for _ in range(blocks))
+        self.up = nn.ModuleList([conv(quarter, half, enlarge=2), conv(half, width, enlarge=2)])
+        self.last = nn.Conv2d(width, 3, 9, padding=4, padding_mode="reflect")
+
+    min_size = 5
+    """Least height and width in pixels, for the reflection at 9x9 filters."""
+
+    def forward(self, images: Tensor, shares: Tensor | None = None) -> Tensor:
+        """Stylise a batch.
+
+        Raises:
+            InputError: if the pictures are too small, or if there are several styles and no shares.
+        """
+        count, _, height, width = images.shape
+        if min(height, width) < self.min_size:
+            raise InputError(f"a picture is {width}x{height}; needed are at least {self.min_size} pixels to each side")
+        if shares is None:
+            if self.styles > 1:
+                raise InputError(f"the network has {self.styles} styles; say which, or how they are mixed")
+            shares = images.new_ones(count, 1)
+        x = images
+        for conv in self.down:
+            x = F.relu(conv(x, shares))
+        for block in self.residual:
+            x = block(x, shares)
+        for conv in self.up:
+            x = F.relu(conv(x, shares))
+        return torch.sigmoid(self.last(x))[..., :height, :width]
+
+    def conditional_norms(self) -> list[ConditionalInstanceNorm]:
+        """The modules that hold what differs between styles."""
+        return [module for module in self.modules() if isinstance(module, ConditionalInstanceNorm)]
+
+    @torch.no_grad()
+    def add_styles(self, count: int) -> None:
+        """Make room for `count` more styles, which begin as the mean of those that are there and can be trained."""
+        if self.norm != "conditional":
+            raise InputError(f"a network with norm {self.norm} has one style; only norm=conditional takes more")
+        for norm in self.conditional_norms():
+            for name, rows in (("scale", norm.scale), ("shift", norm.shift)):
+                more = torch.cat((rows, rows.mean(0, keepdim=True).expand(count, -1)))
+                setattr(norm, name, nn.Parameter(more))
+        self.styles += count
+
+
+class FixedStyleNet(nn.Module):
+    """A transformer network that knows the pictures whose styles it has.
+
+    Args:
+        transformer: the network.
+        thumbnails: of its S style pictures, (S, 3, 8, 8), see `thumbnails`.
+
+    Shape:
+        - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]
+        - output: (N, 3, H, W), RGB in [0, 1]
+    """
+
+    def __init__(self, transformer: TransformerNet, thumbnails: Tensor) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.register_buffer("thumbnails", thumbnails)
+        self.thumbnails: Tensor
+
+    def forward(self, content: Tensor, style: Tensor) -> Tensor:
+        """Stylise each content in its style.
+
+        Raises:
+            InputError: if a style is none of those that the network was trained on.
+        """
+        return self.mixed(content, F.one_hot(self.recognise(style), len(self.thumbnails)))
+
+    def mixed(self, content: Tensor, weights: Tensor | Sequence[float]) -> Tensor:
+        """Stylise contents (N, 3, H, W) in a blend of the styles: S weights, or (N, S), divided by their sum."""
+        shares = torch.as_tensor(weights, dtype=content.dtype, device=content.device).expand(len(content), -1)
+        if shares.shape[1] != len(self.thumbnails) or (shares < 0).any() or not (shares.sum(1) > 0).all():
+            raise InputError(
+                f"weights have the shape {tuple(shares.shape)}; needed is one for each of the {len(self.thumbnails)} "
+                "styles, 0 or more, with a sum above 0"
+            )
+        stylized: Tensor = self.transformer(content, shares / shares.sum(1, keepdim=True))
+        return stylized
+
+    def recognise(self, style: Tensor) -> Tensor:
+        """Numbers (N,) of the styles that pictures (N, 3, H, W), RGB in [0, 1], show.
+
+        Raises:
+            InputError: if one shows none of them.
+        """
+        numbers = self.nearest(style)
+        require_known(numbers)
+        return numbers
+
+    def nearest(self, style: Tensor) -> Tensor:
+        """The same, with -1 for pictures that show no style of the network."""
+        difference = (thumbnails(style)[:, None] - self.thumbnails).abs().flatten(2).mean(2)  # (N, S)
+        least, number = difference.min(1)
+        return torch.where(least < ALIKE, number, -1)
+
+
+def thumbnails(images: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W) made small, (N, 3, 8, 8); those of one picture at two scales are nearly equal."""
+    return F.interpolate(images.float(), size=(THUMBNAIL, THUMBNAIL), mode="area")
+
+
+def require_known(numbers: Tensor) -> None:
+    """Refuse style pictures whose numbers (N,) are -1.
+
+    Raises:
+        InputError: if there is one.
+    """
+    unknown = (numbers < 0).nonzero().flatten().tolist()
+    if unknown:
+        raise InputError(
+            f"style picture {unknown[0] + 1} of {len(numbers)} is none that was trained on; a method for fixed styles "
+            "takes those alone, as the middle squares that they were in training"
+        )
