@@ -69,6 +69,8 @@ def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, 
                     for layer in layers:
                         pairs = zip(stats(features[layer][0]), stats(style[layer][0]), strict=True)
                         row[f"style_loss/{layer}"] = float(sum(((a - b) ** 2).mean() for a, b in pairs))
+                    own = content["relu4_1"][0].numpy()
+                    row["content_distance"] = float(((features["relu4_1"][0].numpy() - own) ** 2).mean())
                     row["style_loss"] = sum(row[f"style_loss/{layer}"] for layer in layers)
                     a, b = (x[0].permute(1, 2, 0).numpy() for x in (picture, c))
                     row["ssim"] = structural_similarity(
@@ -178,6 +180,31 @@ def test_every_method_stands_in_one_table_on_the_styles_that_the_fixed_ones_know
                 pairs = (phi(x, ("relu1_1",))["relu1_1"][0] for x in (net(content, style), style))
                 values.append(sum(((a - b) ** 2).mean() for a, b in zip(*map(stats, pairs), strict=True)))
     assert rows["many"]["style_loss/relu1_1"]["mean"] == pytest.approx(float(np.mean(values)), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_gatys_loss_is_the_lowest_of_all_trained_methods(
+    photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 iterations of it beside each system after 100 steps of training, on one style."""
+    monkeypatch.chdir(tmp_path)
+    style = sorted(paintings.iterdir())[0]
+    held_out = [f"data.val_content_dir={photographs}", f"data.val_style_dir={paintings}"]
+    sizes = ["data.resize=72", "data.crop=64", "trainer.max_steps=100", "trainer.val_check_interval=100"]
+    for experiment in ("enc_adain_dec", "baseline_ulyanov", "baseline_style_swap"):
+        own = [f"model.styles={style}"] if experiment == "baseline_ulyanov" else []
+        arguments = [*tiny(photographs, paintings), *held_out, *sizes, *own, f"experiment={experiment}"]
+        assert run_here(train.main, arguments, monkeypatch) == 0
+    runs = {path.parts[1]: path for path in Path("outputs").glob("*/*/checkpoints/best.ckpt")}
+    methods = [
+        "method=[gatys,network,style_swap,fixed_style]",
+        f"method.style_swap.source={runs['baseline_style_swap']}",
+    ]
+    given = [f"ckpt_path={runs['enc_adain_dec']}", *methods, f"method.fixed_style.source={runs['baseline_ulyanov']}"]
+    assert run_here(evaluate.main, [*given, "contents=4", "output=e.json"], monkeypatch) == 0
+    losses = {name: row["loss"]["mean"] for name, row in json.loads(Path("e.json").read_text())["results"].items()}
+    assert list(losses)[:5] == ["stylised", "gatys", "network", "style_swap", "fixed_style"]
+    assert losses.pop("gatys") < 0.5 * min(losses.values())
 
 
 def test_methods_for_different_styles_cannot_share_a_table(

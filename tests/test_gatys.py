@@ -12,7 +12,7 @@ from adain_lit.errors import InputError
 from adain_lit.functional import adaptive_instance_norm
 from adain_lit.gatys import Gatys
 from adain_lit.images import read_image, to_tensor
-from adain_lit.losses import PerceptualLoss
+from adain_lit.losses import PerceptualLoss, gram_loss
 from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
 
@@ -90,6 +90,43 @@ def test_noise_start_is_the_seeds(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) 
     assert not torch.equal(run(0), run(1))
 
 
+def test_lbfgs_evaluates_as_often_as_it_may_and_ends_with_its_lowest_loss(
+    phi: VGGEncoder, pair: tuple[Tensor, Tensor]
+) -> None:
+    """Oracle: the loss of the picture, measured again; a last line search may go beyond by its 25 trials."""
+    method = Gatys(phi, PerceptualLoss(2.0), iterations=30, progress=False)
+    made = method(*pair)
+    totals = torch.stack(method.history["content_loss"]) + 2.0 * torch.stack(method.history["style_loss"])
+    assert 30 <= len(totals) <= 55
+    features = phi(pair[1], method.criterion.layers)
+    target = adaptive_instance_norm(phi(pair[0])["relu4_1"], features["relu4_1"])
+    final = PerceptualLoss(2.0)(phi(made, method.criterion.layers), target, features)["loss"].sum()
+    assert final < 1.01 * totals.sum(1).min()  # nothing is clipped away in the end
+
+
+def test_lbfgs_that_ends_by_itself_is_begun_again(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
+    """Oracle: where nothing is to be done it ends after one evaluation; the history is as long as was asked for."""
+    criterion = PerceptualLoss(0.0)
+    method = Gatys(phi, criterion, iterations=3, target="content", progress=False)
+    assert torch.allclose(method(*pair), pair[0])
+    assert len(method.history["content_loss"]) == 3
+
+
+def test_gram_loss_and_its_weight_take_the_place_of_the_measurement_s(
+    phi: VGGEncoder, pair: tuple[Tensor, Tensor]
+) -> None:
+    """Oracle: the Gram loss of the photograph, which the history begins with; without weight nothing is to be done."""
+    given: dict[str, Any] = {"optimizer": "adam", "progress": False, "target": "content"}
+    method = Gatys(phi, PerceptualLoss(1.0), statistic="gram", style_weight=50.0, iterations=10, **given)
+    method(*pair)
+    features, style = (phi(x, method.criterion.layers) for x in pair)
+    expected = [gram_loss(features[layer], style[layer]) for layer in method.criterion.style_layers]
+    history = method.history["style_loss"]
+    assert torch.allclose(history[0], torch.stack(expected).sum(0), rtol=1e-4)
+    assert (history[-1] < 0.7 * history[0]).all()
+    assert torch.allclose(Gatys(phi, PerceptualLoss(1.0), style_weight=0.0, iterations=3, **given)(*pair), pair[0])
+
+
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
@@ -97,6 +134,8 @@ def test_noise_start_is_the_seeds(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) 
         ({"start": "style"}, "unknown start 'style'"),
         ({"target": "t"}, "unknown target 't'"),
         ({"iterations": 0}, "iterations is 0"),
+        ({"statistic": "mean"}, "unknown statistic 'mean' of the style loss; known are mean_std, gram"),
+        ({"style_weight": -1.0}, "style_weight is -1.0; it must be 0 or more"),
     ],
 )
 def test_unknown_settings_are_refused(setting: dict[str, Any], line: str, phi: VGGEncoder) -> None:

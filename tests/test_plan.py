@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from adain_lit.errors import InputError
 from adain_lit.plan import Found, find, missing, plan, plan_grid, require_writable, suffix_of
@@ -33,6 +35,26 @@ def outputs(names: list[str], styles: list[str], output: str | None = None, **op
         **options,  # type: ignore[arg-type]
     )
     return [job.output.as_posix() for job in jobs]
+
+
+def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
+    monkeypatch.setenv("ADAIN_CACHE", str(tree / "cache"))
+    (path,) = paths(find(["noise"], "content"))
+    with Image.open(path) as picture:
+        values = np.asarray(picture).astype(float)
+    assert values.shape == (512, 512, 3)
+    assert abs(values.mean() - 127.5) < 1
+    assert abs(values.std() - 255 / 12**0.5) < 1
+    for neighbours in (values[1:], values[:, 1:], values[..., 1:]):
+        own = values[tuple(slice(0, side) for side in neighbours.shape)]
+        assert abs(np.corrcoef(own.ravel(), neighbours.ravel())[0, 1]) < 0.01
+    assert outputs(["noise"], ["styles/wave.jpg"]) == ["noise_stylized_wave.png"]
+    with pytest.raises(InputError, match="no style noise; give a file, a folder or a pattern"):
+        find(["noise"], "style")
+    (tree / "noise").mkdir()
+    (tree / "noise" / "own.png").touch()
+    assert paths(find(["noise"], "content")) == ["noise/own.png"]
 
 
 def test_a_folder_is_searched_for_pictures_and_for_videos_where_they_are_wanted(tree: Path) -> None:

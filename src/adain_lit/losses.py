@@ -88,7 +88,7 @@ class PerceptualLoss(nn.Module):
         self.style_layers = tuple(style_layers)
         self.content_layer = content_layer
         self.reduction = reduction
-        self.statistic = STATISTICS[statistic]
+        self.statistic = statistic
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -107,9 +107,8 @@ class PerceptualLoss(nn.Module):
             ``loss``, ``content_loss``, ``style_loss`` (not yet times lambda) and ``style_loss/<layer>``, each (N,).
         """
         content = content_loss(stylized[self.content_layer], target)
-        per_layer = {
-            name: self.statistic(stylized[name], style[name], reduction=self.reduction) for name in self.style_layers
-        }
+        compare = STATISTICS[self.statistic]
+        per_layer = {name: compare(stylized[name], style[name], reduction=self.reduction) for name in self.style_layers}
         total_style = torch.stack(list(per_layer.values())).sum(0)
         losses = {
             "loss": content + self.style_weight * total_style,

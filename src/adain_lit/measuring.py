@@ -13,7 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.functional import adaptive_instance_norm
-from adain_lit.losses import PerceptualLoss
+from adain_lit.losses import PerceptualLoss, content_loss
 from adain_lit.nets import LossNetwork, VGGEncoder
 
 Method = Callable[[Tensor, Tensor], Tensor]
@@ -50,8 +50,9 @@ def measure(
 
     Returns:
         For each method and each value, one number for each pair: ``loss`` (Eq. 11), ``content_loss``, ``style_loss``,
-        ``style_loss/<layer>``, ``ssim`` (structural similarity to the content, 1 is equal) and, where asked for,
-        ``lpips`` (perceptual distance to the content, 0 is equal).
+        ``style_loss/<layer>``, ``content_distance`` (the content loss against f(c) itself, as Gatys et al. have it),
+        ``ssim`` (structural similarity to the content, 1 is equal) and, where asked for, ``lpips`` (perceptual distance
+        to the content, 0 is equal).
     """
     device = device or next(phi.parameters()).device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in methods}
@@ -62,7 +63,9 @@ def measure(
         target = adaptive_instance_norm(content_features, style_features[criterion.content_layer])
         for name, method in methods.items():
             stylized = method(content, style)
-            losses = criterion(phi(stylized, criterion.layers), target, style_features)
+            features = phi(stylized, criterion.layers)
+            losses = criterion(features, target, style_features)
+            losses["content_distance"] = content_loss(features[criterion.content_layer], content_features)
             losses["ssim"] = similarity(stylized.float(), content)
             if lpips is not None:
                 losses["lpips"] = lpips(stylized.float(), content)

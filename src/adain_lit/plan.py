@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain_lit.data.demo import DEMO, demo_paintings, demo_photographs
+from adain_lit.data.demo import DEMO, NOISE, demo_paintings, demo_photographs, noise_picture
 from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
 
@@ -49,7 +49,8 @@ class Job:
 def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]:
     """The files that a person named: files, folders (searched below) and patterns that no shell expanded.
 
-    ``demo``, where no such file is, stands for the demo's held-out photographs, and as a style for its paintings.
+    ``demo``, where no such file is, stands for the demo's held-out photographs, and as a style for its paintings;
+    ``noise``, as a content, for a picture of white noise.
 
     Raises:
         InputError: if a name stands for nothing, or a folder holds no picture.
@@ -62,6 +63,8 @@ def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]
         folders = [match for match in matches if match.is_dir()]
         if not matches and name == DEMO:
             files = [Found(file, None) for file in (demo_paintings if what == "style" else demo_photographs)(True)]
+        if not matches and name == NOISE and what == "content":
+            files = [Found(noise_picture(), None)]
         if not files and not folders:
             raise InputError(f"no {what} {name}; give a file, a folder or a pattern")
         found += files or [file for folder in folders for file in _below(folder, video=video)]

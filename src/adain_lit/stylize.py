@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Several styles are mixed, unless --every-pair, --grid or --mask says otherwise.",
     )
     add = command.add_argument
-    add("content", nargs="+", metavar="CONTENT", help="pictures, videos, folders or patterns")
+    add("content", nargs="+", metavar="CONTENT", help="pictures, videos, folders or patterns; noise makes a texture")
     add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more pictures, folders or patterns")
     add("--output", "-o", type=Path, metavar="PATH", help="file, or folder; the folder of the command by default")
     add("--format", metavar="EXT", help="jpg, png, webp or tiff; the content's by default")

@@ -6,6 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from adain_lit.data.paintings import MANNERS, render_painting
@@ -14,6 +16,8 @@ from adain_lit.images import write_image
 
 DEMO = "demo"
 """In place of a folder: the pictures of this module."""
+NOISE = "noise"
+"""In place of a content: white noise, of which a style makes a texture (Sec. 8)."""
 
 TRAIN_PHOTOGRAPHS = (
     "astronaut.png",
@@ -52,6 +56,15 @@ def demo_paintings(held_out: bool) -> list[Path]:
     wanted = [(manner, seed, folder / f"{manner}-{seed}.png") for seed in seeds for manner in MANNERS]
     _render((manner, seed, path) for manner, seed, path in wanted if not path.is_file())
     return sorted(path for _, _, path in wanted)
+
+
+def noise_picture() -> Path:
+    """White noise of 512 x 512 pixels, every value of every channel drawn alike, made once into the cache folder."""
+    path = cache_folder() / "noise-1" / "noise.png"
+    if not path.is_file():
+        values = np.random.Generator(np.random.Philox(0)).integers(256, size=(512, 512, 3), dtype=np.uint8)
+        write_image(Image.fromarray(values), path)
+    return path
 
 
 def cache_folder() -> Path:
