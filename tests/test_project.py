@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from adain_lit import app, evaluate, export, prepare, stylize, train
+from adain_lit import app, evaluate, export, prepare, report, stylize, train
 from adain_lit.config import conf_dir, register_resolvers
 from commands import TINY, run_here
 from conftest import small
@@ -94,6 +95,17 @@ def test_every_evaluation_command_of_readme_runs(
     monkeypatch.chdir(tmp_path)
     run = str(checkpoint.parents[1])
     assert run_here(evaluate.main, [text.replace("RUN", run) for text in arguments], monkeypatch) == 0
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.report"), ids=" ".join)
+def test_every_report_command_of_readme_runs(
+    arguments: list[str], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("RUN", "OTHER_RUN"):
+        copytree(checkpoint.parents[1], name, ignore=ignore_patterns("checkpoints"))
+    assert run_here(report.main, arguments, monkeypatch) == 0
+    assert (tmp_path / "outputs" / "report" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/data.md"])

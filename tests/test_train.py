@@ -18,10 +18,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from adain_lit import train
-from adain_lit.images import to_tensor
+from adain_lit.images import read_image, to_tensor
+from adain_lit.runs.offline import offline_runs
+from adain_lit.runs.run import find_runs, read_run
 from adain_lit.tasks import StyleTransferModule
 from commands import run, run_here, tiny
-from wandb_records import offline_runs
 
 LOSSES = ("loss", "content_loss", "style_loss", *(f"style_loss/relu{i}_1" for i in (1, 2, 3, 4)))
 
@@ -128,6 +129,19 @@ def test_wandb_run_holds_the_same_curves_on_the_axis_of_steps(finished: Path) ->
         assert path.stat().st_size > 0
 
 
+def test_wandb_run_and_folder_are_read_as_the_same_run(finished: Path) -> None:
+    """So that `adain_lit.report` shows the same of either."""
+    (own,), (offline,) = find_runs(finished), find_runs(finished / "wandb")
+    assert own == (finished,)
+    from_folder, from_wandb = read_run(own), read_run(offline)
+    assert from_wandb.rows == from_folder.rows
+    assert (from_wandb.name, from_wandb.settings) == (from_folder.name, from_folder.settings)
+    assert from_wandb.grid_step == from_folder.grid_step == 8
+    assert from_folder.grid is not None
+    assert from_wandb.grid is not None
+    assert read_image(from_wandb.grid).tobytes() == read_image(from_folder.grid).tobytes()
+
+
 def test_tensorboard_holds_the_same_curves(finished: Path) -> None:
     events = EventAccumulator(str(finished / "tensorboard"))
     events.Reload()
@@ -197,6 +211,8 @@ def test_resumed_run_goes_on_under_the_same_wandb_id(
     assert first.run_id == second.run_id
     steps = [[row["trainer/global_step"] for row in r.history if "train/loss" in row] for r in (first, second)]
     assert steps == [[1, 2], [3, 4]]
+    (source,) = find_runs(next(tmp_path.glob("outputs/*/*/wandb")))
+    assert list(read_run(source).rows) == [1, 2, 3, 4]
 
 
 class KillChildren(Callback):

@@ -13,10 +13,10 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from adain_lit.images import write_atomically
+from adain_lit.runs.rows import Row, read_rows
 
 log = logging.getLogger(__name__)
 
-Row = dict[str, str]
 AnyLogger = Logger | FabricLogger
 _reported: set[int] = set()
 
@@ -116,19 +116,6 @@ def attempt(logger: AnyLogger, action: Callable[[], object]) -> None:
         if id(logger) not in _reported:
             _reported.add(id(logger))
             log.warning("%s fails (%s: %s); going on without it", type(logger).__name__, type(error).__name__, error)
-
-
-def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """Columns and rows of a ``metrics.csv``; a row that a killed run left half-written is dropped."""
-    if not path.is_file():
-        return ["step"], []
-    text = path.read_text("utf-8")
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    reader = csv.DictReader(lines)
-    rows = [{name: value for name, value in row.items() if value} for row in reader]
-    return list(reader.fieldnames or ["step"]), rows
 
 
 def last_validation(path: Path) -> dict[str, float]:

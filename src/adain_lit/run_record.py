@@ -6,19 +6,16 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from adain_lit.images import write_atomically
-from adain_lit.metrics_file import Row, read_rows
+from adain_lit.runs.curves import draw_curves
+from adain_lit.runs.rows import read_rows, values_by_step
 
 PACKAGES = ("adain_lit", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "wandb", "numpy", "pillow")
-CURVES = {"content_loss": "content loss $L_c$ (Eq. 12)", "style_loss": "style loss $L_s$ (Eq. 13)"}
 
 
 def environment() -> dict[str, Any]:
@@ -49,38 +46,8 @@ def plot_curves(metrics: Path, picture: Path, *, title: str = "") -> None:
         picture: the PNG to write.
         title: name of the run.
     """
-    _, rows = read_rows(metrics)
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    if title:
-        figure.suptitle(title)
-    logged = {name for row in rows for name in row}
-    curves = CURVES if "train/content_loss" in logged else {"loss": "loss"}
-    for axes, (name, label) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-        _draw(axes, rows, name)
-        axes.set(xlabel="optimiser step", ylabel=label, yscale="log")
-        axes.grid(alpha=0.3, which="both")
-        axes.legend()
-    write_atomically(picture, lambda temporary: figure.savefig(temporary, dpi=120))
-
-
-def _draw(axes: Axes, rows: Sequence[Row], name: str) -> None:
-    steps, values = _column(rows, f"train/{name}")
-    axes.plot(steps, values, color="#0072B2", alpha=0.35, linewidth=0.8, label="training batches")
-    smooth = _smooth(values)
-    axes.plot(steps, smooth, color="#0072B2", label="training, running mean")
-    steps, values = _column(rows, f"val/{name}")
-    axes.plot(steps, values, color="#D55E00", marker="o", markersize=4, label="held-out pairs")
-
-
-def _column(rows: Sequence[Row], name: str) -> tuple[list[int], list[float]]:
-    found = [(int(row["step"]), float(row[name])) for row in rows if name in row]
-    return [step for step, _ in found], [value for _, value in found]
-
-
-def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
-    """Mean over a window of the last `share` of all values, at least 3."""
-    window = max(3, int(len(values) * share))
-    return [sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i + 1 - window) : i + 1])]
+    figure = draw_curves({title or metrics.parent.name: values_by_step(read_rows(metrics)[1])})
+    write_atomically(picture, figure.savefig)
 
 
 def _commit() -> str | None:

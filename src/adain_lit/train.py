@@ -19,8 +19,9 @@ from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objec
 from adain_lit.config import MAY_CHANGE, instantiate, last_checkpoint, run_command, unresolved
 from adain_lit.errors import InputError
 from adain_lit.jobs import recording
-from adain_lit.metrics_file import MetricsFile, attempt, last_validation, read_rows
+from adain_lit.metrics_file import MetricsFile, attempt, last_validation
 from adain_lit.run_record import environment, plot_curves, write_json
+from adain_lit.runs.rows import read_rows
 from adain_lit.state_files import read_checkpoint
 from adain_lit.tasks import StyleTransferModule
 

@@ -19,6 +19,7 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch, SkippedFile, collate
 from adain_lit.images import to_image, write_image
 from adain_lit.metrics_file import attempt, log_everywhere
+from adain_lit.runs.sheet import GRID_COLUMNS, GRID_GAP
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ class PictureGrid(Callback):
         stylized = pl_module(content, style)
         style = F.interpolate(style, size=content.shape[2:], mode="area")
         rows = torch.stack((content, style, stylized.float()), dim=1).flatten(0, 1)  # (3 pairs, 3, H, W)
-        grid = make_grid(rows, nrow=3, padding=4, pad_value=1.0)
+        grid = make_grid(rows, nrow=len(GRID_COLUMNS), padding=GRID_GAP, pad_value=1.0)
         picture = to_image(grid)
         step = trainer.global_step
         write_image(picture, self.folder / f"step_{step:06d}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                show = partial(logger.log_image, "val/pictures", [picture], step, caption=["content, style, stylised"])
+                show = partial(logger.log_image, "val/pictures", [picture], step, caption=[", ".join(GRID_COLUMNS)])
                 attempt(logger, show)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("val/pictures", grid.cpu().clamp(0, 1), step)

@@ -1,11 +1,11 @@
-"""Read the files that W&B writes for offline runs, so that tests can look at what was really logged.
+"""The files that W&B writes for offline runs.
 
 A ``run-<id>.wandb`` file opens with seven bytes (``:W&B``, a magic number, a version) and then is a log in blocks of
 32 KiB, the opening bytes counted in. Each chunk has a CRC-32 of its type and data, a length and a type; a record, one
 protobuf message, is split over chunks where it does not fit its block; fewer than seven bytes at the end of a block are
 padding. W&B writes full blocks at once and the rest some 15 s later: a run killed early has only the opening bytes.
 
-A record cut off at the end of the file is left out; all else that does not fit is a ValueError, but for damage to the
+A record cut off at the end of the file is left out; all else that does not fit is an error, but for damage to the
 length of the very last chunk, which looks like a cut.
 """
 
@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
+from wandb.proto import wandb_internal_pb2
+
+from adain_lit.errors import InputError
+
+pb: Any = wandb_internal_pb2  # whose types are made when it is loaded
 
 FILE_HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
 BLOCK_SIZE = 32 * 1024
@@ -27,27 +31,41 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """What one offline run recorded."""
+    """What one offline run recorded.
 
-    run_id: str  # from the file's name where the run was killed before its first record reached the disk
+    Attributes:
+        run_id: from the file's name where the run was killed before its first record reached the disk.
+        project: project.
+        name: display name.
+        group: group.
+        tags: tags.
+        config: the last value of each key, without W&B's own ``_wandb``.
+        history: the logged rows; nested keys are joined with dots: ``{"a": {"b": 1}}`` is ``{"a.b": 1}``.
+        metrics: name or pattern of each ``define_metric``, and its step metric.
+        exit_code: None if the run was never finished.
+    """
+
+    run_id: str
     project: str
     name: str
     group: str
     tags: tuple[str, ...]
-    job_type: str
-    config: dict[str, Any]  # the last value of each key, without W&B's own ``_wandb``
-    history: list[dict[str, Any]]  # nested keys joined with dots: ``{"a": {"b": 1}}`` is ``{"a.b": 1}``
-    metrics: dict[str, str | None]  # name or pattern of each ``define_metric``: its step metric
-    exit_code: int | None  # None if the run was never finished
-    resumed: bool  # it was started with ``resume=``: offline, W&B cannot tell whether there was a run to resume
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    metrics: dict[str, str | None]
+    exit_code: int | None
 
 
 def read_offline_run(path: Path) -> OfflineRun:
-    """Read a ``.wandb`` file, or the one in an ``offline-run-*`` folder."""
+    """Read a ``.wandb`` file, or the one in an ``offline-run-*`` folder.
+
+    Raises:
+        InputError: if there is none, or if it is damaged elsewhere than at its end.
+    """
     if path.is_dir():
         files = sorted(path.glob("*.wandb"))
         if len(files) != 1:
-            raise ValueError(f"{path}: expected one .wandb file, found {len(files)}")
+            raise InputError(f"{path} holds {len(files)} .wandb files; an offline run has one")
         path = files[0]
     run = pb.RunRecord(run_id=path.stem.removeprefix("run-"))
     config: dict[str, Any] = {}
@@ -70,8 +88,8 @@ def read_offline_run(path: Path) -> OfflineRun:
             case "exit":
                 exit_code = record.exit.exit_code
     config.pop("_wandb", None)
-    names = (run.run_id, run.project, run.display_name, run.run_group, tuple(run.tags), run.job_type)
-    return OfflineRun(*names, config, history, metrics, exit_code, resumed=run.resume or run.resumed)
+    names = (run.run_id, run.project, run.display_name, run.run_group, tuple(run.tags))
+    return OfflineRun(*names, config, history, metrics, exit_code)
 
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
@@ -84,7 +102,7 @@ def _records(path: Path) -> Iterator[bytes]:
     parts: list[bytes] = []
     for kind, data in _chunks(path):
         if (kind in (MIDDLE, LAST)) != bool(parts):
-            raise ValueError(f"{path}: chunk of type {kind} out of order")
+            raise InputError(f"{path} is damaged: chunk of type {kind} out of order; leave that run out")
         parts.append(data)
         if kind in (FULL, LAST):
             yield b"".join(parts)
@@ -95,7 +113,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Type and data of each whole chunk, up to where the file is cut off."""
     content = path.read_bytes()
     if not content.startswith(FILE_HEADER[: len(content)]):
-        raise ValueError(f"{path}: not a W&B run file")
+        raise InputError(f"{path} is no W&B run file; give one that wandb wrote offline")
     offset = len(FILE_HEADER)
     while offset + CHUNK_HEADER.size <= len(content):
         room = BLOCK_SIZE - offset % BLOCK_SIZE
@@ -109,7 +127,7 @@ def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
             cut_off = len(content) - offset < size <= room
             if cut_off and not any(_chunk_at(content, later) for later in range(offset + 1, len(content))):
                 return
-            raise ValueError(f"{path}: damaged at byte {offset}")
+            raise InputError(f"{path} is damaged at byte {offset}; leave that run out")
 
 
 def _chunk_at(content: bytes, offset: int) -> tuple[int, bytes] | None:
@@ -123,7 +141,7 @@ def _chunk_at(content: bytes, offset: int) -> tuple[int, bytes] | None:
     return (kind, data) if fits and zlib.crc32(bytes([kind]) + data) == checksum else None
 
 
-def _value(item: pb.HistoryItem) -> Any:
+def _value(item: Any) -> Any:
     """The value of a history item: JSON, or a field of its type."""
     kind = item.WhichOneof("value")
     if kind in (None, "json"):
@@ -131,7 +149,7 @@ def _value(item: pb.HistoryItem) -> Any:
     return None if kind == "none" else getattr(item, kind)
 
 
-def _update_config(config: dict[str, Any], change: pb.ConfigRecord) -> None:
+def _update_config(config: dict[str, Any], change: Any) -> None:
     """Apply a record's updates and removals."""
     for item in (*change.update, *change.remove):
         *outer, last = item.nested_key or [item.key]

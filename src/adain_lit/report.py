@@ -1,0 +1,127 @@
+"""``python -m adain_lit.report``: runs of training beside each other."""
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from adain_lit.errors import InputError
+from adain_lit.images import read_image, write_atomically
+from adain_lit.plan import require_writable
+from adain_lit.runs.comparison import common_settings, differing_measures, labels
+from adain_lit.runs.curves import draw_curves
+from adain_lit.runs.page import report_page
+from adain_lit.runs.run import Run, Source, find_runs, read_run
+from adain_lit.runs.sheet import contact_sheet
+from adain_lit.runs.table import as_text, rows_of
+
+PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_pictures.png"
+"""What is written; no run and no sweep has files of these names."""
+
+
+def main() -> None:
+    """Command line entry point."""
+    arguments = parser().parse_args()
+    try:
+        failed = report(arguments)
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"adain_lit.report: error: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    for line in failed:
+        sys.stderr.write(f"adain_lit.report: left out: {line}\n")
+    sys.exit(1 if failed else 0)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="adain_lit.report",
+        description="Compare runs of training: their curves over each other, a table, and their last pictures side by "
+        "side, as PNG and as one HTML page that needs no other file.",
+    )
+    add = command.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, of sweeps, or of W&B's offline runs")
+    add("--output", "-o", type=Path, default=Path("outputs/report"), metavar="FOLDER", help="default outputs/report")
+    add("--labels", nargs="+", metavar="LABEL", help="one for each run, in their order; their names by default")
+    add("--title", default="Runs beside each other", help="of the page")
+    return command
+
+
+def report(arguments: argparse.Namespace) -> list[str]:
+    """Do what the command line says; a line for each run that could not be shown.
+
+    Raises:
+        InputError: if not one can be, if labels do not fit, or if the output folder cannot be written.
+    """
+    require_writable(arguments.output)
+    read, failed = _read(arguments.runs)
+    runs = dict(zip(labels(read, arguments.labels), read, strict=True))
+    rows = rows_of(runs)
+    pictures = {CURVES: _png(draw_curves({label: run.rows for label, run in runs.items()}).savefig)}
+    sheet = _sheet(runs, failed)
+    if sheet is not None:
+        pictures[SHEET] = _png(partial(sheet.save, format="png"))
+    measures = ", ".join(differing_measures(read))
+    notes = [f"The losses of these runs are not measured alike: they differ in {measures}."] if measures else []
+    page = report_page(
+        arguments.title,
+        rows=rows,
+        folders={label: str(run.folder) for label, run in runs.items()},
+        curves=pictures[CURVES],
+        sheet=pictures.get(SHEET),
+        common=common_settings(read),
+        notes=[*notes, *(f"Left out: {line}" for line in failed)],
+    )
+    files = pictures | {PAGE: page.encode()}
+    for name, content in files.items():
+        write_atomically(arguments.output / name, partial(Path.write_bytes, data=content))
+    lines = [as_text(rows), *notes, f"written to {arguments.output}: {', '.join(files)}"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return failed
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs that can be read, each once, and a line for each that cannot."""
+    sources: dict[Path, Source] = {}
+    runs, failed = [], []
+    for path in paths:
+        try:
+            sources |= {source[0].resolve(): source for source in find_runs(path)}
+        except InputError as error:
+            failed.append(str(error))
+    for source in sources.values():
+        try:
+            runs.append(read_run(source))
+        except InputError as error:
+            failed.append(str(error))
+    if not runs:
+        raise InputError("; ".join(failed))
+    return runs, failed
+
+
+def _sheet(runs: Mapping[str, Run], failed: list[str]) -> Image.Image | None:
+    """The contact sheet of the runs that made pictures; one whose picture cannot be read is added to `failed`."""
+    grids, captions = [], []
+    for label, run in runs.items():
+        if run.grid is None:
+            continue
+        try:
+            grids.append(read_image(run.grid))
+            captions.append(f"{label}, step {run.grid_step}")
+        except InputError as error:
+            failed.append(str(error))
+    return contact_sheet(grids, captions) if grids else None
+
+
+def _png(save: Callable[[io.BytesIO], object]) -> bytes:
+    file = io.BytesIO()
+    save(file)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runs of training as they lie on the disk: finding and reading them, and showing several beside each other."""
