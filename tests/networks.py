@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from torch import nn

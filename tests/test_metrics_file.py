@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
-from adain_lit.metrics_file import MetricsFile, log_everywhere, read_rows
+from adain_lit.metrics_file import MetricsFile, log_everywhere
+from adain_lit.runs.rows import read_rows
 
 
 def rows(path: Path) -> list[dict[str, str]]:

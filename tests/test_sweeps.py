@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from adain_lit import train
+from adain_lit.runs.offline import offline_runs
 from commands import hindrance, run, run_here, start, tiny, wait_until
-from wandb_records import offline_runs
 
 SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
 
