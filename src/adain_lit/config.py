@@ -22,7 +22,7 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from hydra.types import RunMode
 from hydra.utils import get_object
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from adain_lit.errors import InputError
@@ -212,9 +212,10 @@ def job_folder(name: str, swept: Mapping[str, str]) -> str:
     return readable if readable == text and len(text) <= 120 else f"{readable[:113]}_{_digest(text)}"
 
 
-def unresolved(overrides: ListConfig) -> list[str]:
+def unresolved(overrides: Any) -> list[str]:
     """Overrides as they were given: what they refer to may not be known yet, and may differ from job to job."""
-    return list(map(str, OmegaConf.to_container(overrides, resolve=False)))
+    given: Any = OmegaConf.to_container(overrides, resolve=False)
+    return list(map(str, given))
 
 
 def of_the_training(overrides: Iterable[str]) -> set[str]:

@@ -199,7 +199,7 @@ def _write_beside(axes: Axes, points: Sequence[tuple[float, float]], labels: Map
     for i, text in labels.items():
         for distance, angle in itertools.product((10, 18, 28), range(30, 390, 60)):
             dx, dy = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
-            where = {"ha": "left" if dx > 0 else "right", "va": "center"}
+            where: Any = {"ha": "left" if dx > 0 else "right", "va": "center"}
             label = axes.annotate(text, points[i], (dx, dy), textcoords="offset points", fontsize=8, zorder=4, **where)
             box = label.get_window_extent()
             free = not any(box.overlaps(other) for other in taken if other is not taken[i])

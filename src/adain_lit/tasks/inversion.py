@@ -104,8 +104,8 @@ class InversionModule(StyleTransferModule):
         with torch.no_grad():
             features = net.encoder(images, layers)
             plain = features[net.content_layer]  # (2 N, C, H', W')
-            fused = net.fuse(plain[:count], [plain[count:]])
-        made = net.decode(torch.cat((plain, fused)), images.shape[2:])  # (3 N, 3, H, W)
+            (fused,) = net.fuse((plain[:count],), [(plain[count:],)])
+        made = net.decode((torch.cat((plain, fused)),), images.shape[2:])  # (3 N, 3, H, W)
         found = net.encoder(made, layers)
         of_fused = {layer: x[2 * count :] for layer, x in found.items()}
         losses: dict[str, Tensor] = self.criterion(of_fused, fused, {name: x[count:] for name, x in features.items()})

@@ -34,8 +34,8 @@ class OneStyle(nn.Module):
         self.net = load_network(network).requires_grad_(False)
         with torch.no_grad():
             features = self.net.encode(read_styles([style], 256) / 255)
-        self.register_buffer("features", features, persistent=False)
-        self.features: Tensor
+        for layer, x in zip(self.net.fused_layers, features, strict=True):
+            self.register_buffer(layer, x, persistent=False)
         self.eval()
 
     def train(self, mode: bool = True) -> "OneStyle":
@@ -45,7 +45,7 @@ class OneStyle(nn.Module):
     @torch.no_grad()
     def forward(self, photographs: Tensor) -> Tensor:
         """Stylise."""
-        style = self.features.expand(len(photographs), -1, -1, -1)
+        style = tuple(self.get_buffer(layer).expand(len(photographs), -1, -1, -1) for layer in self.net.fused_layers)
         fused = self.net.fuse(self.net.encode(photographs), [style])
         return self.net.decode(fused, photographs.shape[2:]).clamp(0, 1)
 

@@ -71,7 +71,7 @@ class OptunaSweeper(grid.GridSweeper):
         for job in jobs:
             job.is_done()  # says so where its folder holds something else
         attempted: list[Job] = []
-        at_a_time: int = self.n_jobs or getattr(self.launcher, "slots", 1)
+        at_a_time: int = self.n_jobs or getattr(self.launcher, "slots", None) or 1
         with reporting(jobs, attempted, self.folder):
             left = [trial for trial in study.trials if not trial.state.is_finished()]
             done = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
