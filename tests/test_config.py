@@ -12,7 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from adain_lit import evaluate, train
+from adain_lit import evaluate, processes, train
 from adain_lit.callbacks import Checkpoints, PictureGrid
 from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder, sweep_folder
 from adain_lit.data.datamodule import PairedDataModule
@@ -25,6 +25,7 @@ from adain_lit.network_files import load_network
 from adain_lit.tasks import DistillationModule, FixedStyleModule, InversionModule, StyleTransferModule
 from commands import run_here, tiny
 from networks import write_fixed_styles
+from ranks import free_port, slurm_environment, torchrun_environment
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
 FOLDERS = ["data.content_dir=photographs", "data.style_dir=paintings"]
@@ -72,7 +73,7 @@ def test_every_experiment_composes_and_instantiates(experiment: str, scale: str,
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
 def test_every_file_is_used_by_a_composition_that_builds_its_object(
-    path: Path, tmp_path: Path, paintings: Path
+    path: Path, tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by walking the tree, so that no file can be forgotten."""
     relative = path.relative_to(conf_dir())
@@ -97,6 +98,9 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         overrides += ["model.teacher=compact", "~model.unit_mean_images", "+model.unit_mean_images=0"]
     if (group, name) == ("model", "fixed_style"):
         overrides.append(f"model.styles={paintings}")
+    if name == "multinode":
+        for key, value in torchrun_environment(0, 2, 29500).items():
+            monkeypatch.setenv(key, value)
     cfg = composed(*overrides, output=str(tmp_path))
     if group in ("logger", "callbacks"):
         for key, node in cfg[group].items():
@@ -184,6 +188,8 @@ MISTAKES = [
     ("data.content_dir=/nowhere", "no folder /nowhere; give a folder of pictures"),
     ("data.crop=512", "data.crop is 512, more than data.resize 40"),
     ("data.batch_size=0", "data.batch_size is 0; it must be at least 1"),
+    ("trainer.devices=3", "data.batch_size is 2, which 3 processes cannot share equally; give data.batch_size=3, or"),
+    ("trainer.num_nodes=2", "1 devices on each of 2 machines, but torchrun or srun has started 1 processes"),
     ("trainer.accelerator=abacus", "trainer: You selected an invalid accelerator name: `accelerator='abacus'`"),
     ("resume=last", "resume=last: no run with a checkpoint"),
     ("resume=/nowhere", "resume=/nowhere: no /nowhere/checkpoints/last.ckpt"),
@@ -298,6 +304,45 @@ def test_sweep_folder_is_found_again_by_the_same_training_only() -> None:
         assert sweep_folder(None, [*command, other]) != name
     assert sweep_folder("mine", command) == "mine"
     assert sweep_folder(None, ["experiment=sweep_optuna"]).startswith("sweep_optuna_")
+
+
+def test_run_folder_is_that_of_the_first_process_of_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes whose clocks disagree."""
+    processes._store.cache_clear()
+    port = free_port()
+    chosen = []
+    for rank, now in ((0, "earlier"), (1, "later")):
+        for key, value in torchrun_environment(rank, 2, port).items():
+            monkeypatch.setenv(key, value)
+        chosen.append(run_folder(None, str(tmp_path), "a", now))
+    assert chosen == [str(tmp_path / "a" / "earlier")] * 2
+    processes._store.cache_clear()
+
+
+def test_run_under_slurm_is_named_after_the_job_and_found_when_it_is_queued_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in slurm_environment(1, 2).items():
+        monkeypatch.setenv(key, value)
+    assert run_folder(None, str(tmp_path), "a", "now") == str(tmp_path / "a" / "slurm_4242_0")
+    assert (processes.rank(), processes.world_size(), processes.nodes()) == (1, 2, 1)
+    assert not processes.queued_again()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert processes.queued_again()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert run_folder(None, str(tmp_path), "a", "now") == str(tmp_path / "a" / "slurm_17_3_0")
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(InputError, match="srun starts 2 processes; give --ntasks-per-node"):
+        run_folder(None, str(tmp_path), "a", "now")
+
+
+def test_multinode_without_torchrun_or_srun_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(train.main, ["trainer=multinode"], monkeypatch) == 2
+    assert "start the command with one of them" in capfd.readouterr().err
 
 
 def test_trainer_file_takes_further_arguments_of_lightning() -> None:

@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from adain_lit import evaluate, train
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import read_styles
+from adain_lit.measuring import in_order
 from adain_lit.methods import load_fixed_styles
 from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
@@ -21,6 +22,7 @@ from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
 from commands import run_here, tiny
 from networks import small_network, write_fixed_styles
+from ranks import torchrun_environment
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +270,30 @@ def test_other_pictures_can_be_given(
     result = json.loads((tmp_path / "here.json").read_text())
     assert result["size"] == 48
     assert "content_loss" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
+def test_what_processes_measured_is_put_together_in_the_order_of_one(
+    world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: values that are the numbers themselves; seven processes are more than there are batches."""
+    parts = []
+    for rank in range(world_size):
+        for key, value in torchrun_environment(rank, world_size, 29500).items():
+            monkeypatch.setenv(key, value)
+        own = evaluate._own_batches(9, 2)
+        assert all(len(batch) == 2 for batch in own if batch != [8])  # those of one process
+        numbers = [number for batch in own for number in batch]
+        parts.append((own, {"method": {"value": torch.tensor(numbers)} if numbers else {}}))
+    assert in_order(parts)["method"]["value"].tolist() == list(range(9))
+
+
+def test_number_of_devices_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(evaluate.main, ["ckpt_path=compact", "devices=0"], monkeypatch) == 2
+    assert "devices is 0; give the number of processes, at least 1" in capfd.readouterr().err
 
 
 def test_file_that_is_no_checkpoint_is_refused_in_one_line(

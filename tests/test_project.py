@@ -20,6 +20,7 @@ from adain_lit import app, evaluate, export, prepare, report, stylize, train
 from adain_lit.config import conf_dir, register_resolvers
 from commands import TINY, run_here
 from conftest import small
+from test_config import composed
 from test_video import moving, write_film
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +149,18 @@ def test_every_export_command_of_readme_runs(
     run = str(checkpoint.parents[1])
     assert run_here(export.main, [text.replace("RUN", run) for text in arguments], monkeypatch) == 0
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def scaling_commands() -> list[tuple[str, str]]:
+    """Module and arguments of every command of docs/scaling.md, whatever starts it."""
+    joined = "\n".join(code_blocks((ROOT / "docs" / "scaling.md").read_text("utf-8"), "bash")).replace("\\\n", " ")
+    return re.findall(r"-m adain_lit\.(\w+)([^#\n]*)", joined)
+
+
+@pytest.mark.parametrize(("module", "arguments"), scaling_commands())
+def test_commands_on_several_devices_compose(module: str, arguments: str, tmp_path: Path) -> None:
+    cfg = composed(*shlex.split(arguments), command=module, output=str(tmp_path))
+    assert module == "evaluate" or cfg.trainer.strategy
 
 
 def test_app_commands_of_readme_parse() -> None:

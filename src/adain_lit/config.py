@@ -7,7 +7,6 @@ import inspect
 import logging
 import os
 import re
-import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from adain_lit import processes
 from adain_lit.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -46,11 +46,14 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run `task` with the configuration that the command line composes.
 
     Mistakes of a person end in one line on the standard error and exit status 2; HYDRA_FULL_ERROR=1 shows where they
-    come from. In a multirun the other jobs go on, and the status is 2 in the end.
+    come from. In a multirun the other jobs go on, and the status is 2 in the end. A process that lost the connection
+    to another ends with one line, too.
     """
 
     @functools.wraps(task)
     def job(cfg: DictConfig) -> Any:
+        processes.number_the_log()
+        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"  # for processes that the task starts
         try:
             return task(cfg)
         except Exception as error:
@@ -60,7 +63,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
                 raise
             if full or line is None:
                 raise
-            _leave(config_name, line)
+            _leave(config_name, line, error)
+        finally:
+            os.environ["HYDRA_FULL_ERROR"] = "1"
 
     register_resolvers()
     full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
@@ -71,14 +76,14 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         line = one_line(error)
         if full or line is None:
             raise
-        _leave(config_name, line)
+        _leave(config_name, line, error)
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
 
 
-def _leave(command: str, line: str) -> NoReturn:
-    sys.stderr.write(f"adain_lit.{command}: error: {line}\n")
-    sys.exit(2)
+def _leave(command: str, line: str, error: BaseException) -> NoReturn:
+    lost = any(processes.connection_lost(cause) for cause in _causes(error))
+    processes.leave(f"adain_lit.{command}: error: {line}", lost=lost)
 
 
 def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
@@ -121,6 +126,9 @@ def one_line(error: BaseException) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, InputError):
             return str(cause)
+        if processes.connection_lost(cause):
+            reason = " ".join(str(cause).split())
+            return f"rank {processes.rank()} lost the connection to another process: {reason:.200}"
     if isinstance(error, MissingConfigException) and error.options is not None:
         name = str(error.missing_cfg_file)
         group, _, option = name.rpartition("/")
@@ -151,22 +159,31 @@ def register_resolvers() -> None:
         ("sweep_folder", lambda name, overrides: sweep_folder(name, unresolved(overrides))),
         ("coco_folder", coco_folder),
         ("wandb_offline", wandb_offline),
+        ("hydra_subfolder", hydra_subfolder),
+        ("nodes", processes.nodes),
+        ("processes_per_node", processes.processes_per_node),
     ):
         OmegaConf.register_new_resolver(name, function, replace=True, use_cache=True)
 
 
 def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
-    """Folder of a run: a new one, or the one that is gone on with.
+    """Folder of a run, the same in all of its processes: a new one, or the one that is gone on with.
 
     Args:
-        resume: None; ``last`` for the newest run of that name; or the folder of a run.
+        resume: None; ``last`` for the run of that name which was trained last; or the folder of a run.
         root: folder of all runs.
         name: name of the run.
-        now: date and time, for a new folder.
+        now: date and time, for a new folder; a run under SLURM is named after its job.
 
     Raises:
         InputError: if there is nothing to go on with.
     """
+    return processes.agree_on_folder(lambda: _run_folder(resume, root, name, now))
+
+
+def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
+    if resume is None and (step := processes.slurm_step()):
+        return str(Path(root, name, step))
     if resume is None:
         folder, count = Path(root, name, now), 1
         while folder.exists():
@@ -177,10 +194,11 @@ def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
         if not last_checkpoint(Path(resume)).is_file():
             raise InputError(f"resume={resume}: no {last_checkpoint(Path(resume))}; give last or the folder of a run")
         return resume
-    runs = sorted(path.parents[1] for path in Path(root, name).glob("*/checkpoints/last.ckpt"))
+    checkpoints = Path(root, name).glob("*/checkpoints/last.ckpt")
+    runs = sorted((path.stat().st_mtime, str(path.parents[1])) for path in checkpoints)
     if not runs:
         raise InputError(f"resume=last: no run with a checkpoint in {Path(root, name)}; start one without resume")
-    return str(runs[-1])
+    return runs[-1][1]
 
 
 def last_checkpoint(run: Path) -> Path:
@@ -237,6 +255,11 @@ def coco_folder(root: str, split: str) -> str:
     """Folder of COCO's ``train`` or ``val`` pictures below `root`: of 2014, the paper's, or of 2017."""
     candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
     return str(next((path for path in candidates if path.is_dir()), candidates[0]))
+
+
+def hydra_subfolder() -> str | None:
+    """Where Hydra keeps the configuration in a run folder; None in all processes but the first."""
+    return None if processes.rank() else ".hydra"
 
 
 def wandb_offline() -> bool:

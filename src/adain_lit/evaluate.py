@@ -10,12 +10,23 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from adain_lit import processes
 from adain_lit.config import instantiate, run_command
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.errors import InputError
+from adain_lit.launch import launch
 from adain_lit.losses import PerceptualLoss
-from adain_lit.measuring import REFERENCES, Method, measure, perceptual_distance, reconstruction, summarise, table
+from adain_lit.measuring import (
+    REFERENCES,
+    Method,
+    in_order,
+    measure,
+    perceptual_distance,
+    reconstruction,
+    summarise,
+    table,
+)
 from adain_lit.methods import FixedStyles, load_method, style_pictures
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.reference_curves import verdict
@@ -31,12 +42,25 @@ def main() -> None:
     run_command(evaluate, "evaluate")
 
 
-@torch.no_grad()
 def evaluate(cfg: DictConfig) -> None:
-    """Measure the network that `cfg` names and the methods beside it, print a table and write JSON."""
+    """Measure the network that `cfg` names and the methods beside it, print a table and write JSON.
+
+    In several processes if so asked.
+    """
+    if not isinstance(cfg.devices, int) or cfg.devices < 1:
+        raise InputError(f"devices is {cfg.devices}; give the number of processes, at least 1")
+    if cfg.devices > 1 and processes.world_size() == 1:
+        launch(cfg.devices, Path(HydraConfig.get().runtime.output_dir))
+        return
+    with processes.connected():
+        _evaluate(cfg)
+
+
+@torch.no_grad()
+def _evaluate(cfg: DictConfig) -> None:
     checkpoint = _checkpoint(cfg.ckpt_path)
     settings: dict[str, Any] = dict(checkpoint.get("hyper_parameters", {}))
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else cfg.device)
+    device = _device(cfg.device)
     net = load_method(cfg.ckpt_path, encoder=cfg.encoder).to(device)
     data = _data(cfg, checkpoint)
     criterion = _criterion(settings)
@@ -51,13 +75,18 @@ def evaluate(cfg: DictConfig) -> None:
         methods[str(name)] = _method(node, str(name), phi, criterion, device)
     pairs, files = _pairs(cfg, data, methods)
     methods |= REFERENCES
-    batches = DataLoader(pairs, batch_size=cfg.batch_size, collate_fn=collate)
     lpips = perceptual_distance(device) if cfg.lpips else None
-    bar = tqdm(batches, desc="measuring", unit="batch")
-    values = measure(methods, bar, phi, criterion, device=device, lpips=lpips)
+    own = _own_batches(len(pairs), cfg.batch_size)
+    batches = DataLoader(pairs, batch_sampler=own, collate_fn=collate)
+    bar = tqdm(batches, desc="measuring", unit="batch", disable=processes.rank() > 0)
+    values = in_order(processes.gather((own, measure(methods, bar, phi, criterion, device=device, lpips=lpips))))
+    own = _own_batches(len(pairs.contents), cfg.batch_size)
     of_any_style = {name: method for name, method in methods.items() if not isinstance(method, FixedStyles)}
-    for name, similarities in reconstruction(of_any_style, pairs.contents.to(device) / 255).items():
-        values[name]["reconstruction"] = similarities
+    similarities = reconstruction(of_any_style, (pairs.contents[numbers].to(device) / 255 for numbers in own))
+    for name, rows in in_order(processes.gather((own, similarities))).items():
+        values[name] |= rows
+    if processes.rank():
+        return
     results = summarise(values)
     words = verdict(results, step=checkpoint.get("global_step"), settings=settings)
     output = Path(cfg.output)
@@ -89,6 +118,19 @@ def evaluate(cfg: DictConfig) -> None:
     log.info("mean +- standard deviation over the pairs\n%s", table(results, title))
     log.info("%s", words)
     log.info("written to %s (log and configuration in %s)", output, HydraConfig.get().runtime.output_dir)
+
+
+def _device(name: str) -> torch.device:
+    """The device that was asked for; of several GPUs that of this process."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", processes.local_rank() % torch.cuda.device_count())
+    return torch.device("cpu" if name == "auto" else name)
+
+
+def _own_batches(count: int, batch_size: int) -> list[list[int]]:
+    """Numbers of the pictures that this process measures: whole batches, since some methods work on one as a whole."""
+    batches = [[*range(i, min(i + batch_size, count))] for i in range(0, count, batch_size)]
+    return batches[processes.rank() :: processes.world_size()]
 
 
 def _checkpoint(source: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Measuring methods of style transfer on the same pairs of pictures."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from rich.box import SIMPLE
@@ -19,6 +19,9 @@ from adain_lit.nets import LossNetwork, VGGEncoder
 Method = Callable[[Tensor, Tensor], Tensor]
 """Stylises: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
 
+Values = dict[str, dict[str, Tensor]]
+"""For each method and each value, one number for each pair."""
+
 REFERENCES: dict[str, Method] = {
     "content image": lambda content, style: content,
     "style image": lambda content, style: style,
@@ -35,7 +38,7 @@ def measure(
     *,
     device: torch.device | None = None,
     lpips: Method | None = None,
-) -> dict[str, dict[str, Tensor]]:
+) -> Values:
     """Losses and similarity of methods on the same pairs.
 
     The content target is AdaIN's (Eq. 12) for every method, whatever it was trained on, so that rows compare.
@@ -75,21 +78,33 @@ def measure(
 
 
 @torch.no_grad()
-def reconstruction(methods: Mapping[str, Method], contents: Tensor, *, batch_size: int = 8) -> dict[str, Tensor]:
+def reconstruction(methods: Mapping[str, Method], batches: Iterable[Tensor]) -> Values:
     """How well each method gives a picture back that is its own style, which for AdaIN is alpha 0.
 
     Args:
         methods: by name.
-        contents: (N, 3, H, W), RGB in [0, 1].
-        batch_size: how many at a time.
+        batches: pictures, each (N, 3, H, W), RGB in [0, 1].
 
     Returns:
-        For each method the structural similarity of method(c, c) to c, (N,).
+        For each method ``reconstruction``, the structural similarity of method(c, c) to c for each picture c.
     """
-    batches = contents.split(batch_size)  # type: ignore[no-untyped-call]
+    parts: dict[str, list[Tensor]] = {name: [] for name in methods}
+    for batch in batches:
+        for name, method in methods.items():
+            parts[name].append(similarity(method(batch, batch).float(), batch).cpu())
+    return {name: {"reconstruction": torch.cat(values)} if values else {} for name, values in parts.items()}
+
+
+def in_order(parts: Sequence[tuple[Sequence[Sequence[int]], Values]]) -> Values:
+    """Put together what several processes have measured, in the order of one.
+
+    Args:
+        parts: for each process, the numbers of the pairs in each of its batches, and the values of these pairs.
+    """
+    order = torch.tensor([number for batches, _ in parts for batch in batches for number in batch]).argsort()
     return {
-        name: torch.cat([similarity(method(batch, batch).float(), batch).cpu() for batch in batches])
-        for name, method in methods.items()
+        name: {key: torch.cat([part[name][key] for _, part in parts if part[name]])[order] for key in rows}
+        for name, rows in parts[0][1].items()
     }
 
 
@@ -122,7 +137,7 @@ def similarity(image: Tensor, reference: Tensor) -> Tensor:
     return windows[..., 5:-5, 5:-5].flatten(1).mean(1)
 
 
-def summarise(values: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, dict[str, float]]]:
+def summarise(values: Values) -> dict[str, dict[str, dict[str, float]]]:
     """Mean and (population) standard deviation over the pairs."""
     return {
         name: {key: {"mean": float(x.mean()), "std": float(x.std(correction=0))} for key, x in rows.items()}

@@ -15,10 +15,13 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
+from adain_lit import processes
 from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objective_value
 from adain_lit.config import MAY_CHANGE, instantiate, last_checkpoint, run_command, unresolved
+from adain_lit.data.pairs import share
 from adain_lit.errors import InputError
 from adain_lit.jobs import recording
+from adain_lit.launch import launch
 from adain_lit.metrics_file import MetricsFile, attempt, last_validation
 from adain_lit.run_record import environment, plot_curves, write_json
 from adain_lit.runs.rows import read_rows
@@ -30,7 +33,8 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Command line entry point."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
     run_command(train, "train")
 
@@ -62,8 +66,6 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
     data.prepare_data()
     data.setup("fit")  # now, so that a missing folder ends the run before anything is written
     module = instantiate(cfg.model, "model")
-    if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random":
-        log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
     if checkpoint:
         _require_same(checkpoint, module, data)
         _carry_over_log(checkpoint, run)
@@ -72,20 +74,28 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
     status = 1
     try:
         trainer = _trainer(cfg, list(callbacks.values()), loggers)
-        OmegaConf.save(cfg, run / "config.yaml", resolve=True)
-        write_json(environment(), run / "environment.json")
+        share(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
+        if trainer.world_size > processes.world_size() and _starts_processes(trainer):
+            launch(trainer.world_size, run)
+            return float("nan")
+        if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random" and trainer.is_global_zero:
+            log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
+        if trainer.is_global_zero:
+            OmegaConf.save(cfg, run / "config.yaml", resolve=True)
+            write_json(environment(), run / "environment.json")
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         for logger in loggers:
             logger.log_hyperparams(settings)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         finally:
-            if (run / "metrics.csv").is_file():
+            if trainer.is_global_zero and (run / "metrics.csv").is_file():
                 plot_curves(run / "metrics.csv", run / "curves.png", title=cfg.name)
         status = 0
     finally:
         _close_wandb(loggers, status)
-    _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
+    if trainer.is_global_zero:
+        _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
     return list(callbacks.values())
 
 
@@ -93,22 +103,36 @@ def _trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.
     """Build the trainer.
 
     Raises:
-        InputError: for a multirun whose strategy starts processes of its own, each of which would run the sweep again.
+        InputError: for a multirun whose strategy starts processes of its own, each of which would run the sweep again;
+            and where torchrun or srun has started another number of processes than the trainer is to use.
     """
     trainer: L.Trainer = instantiate(
         cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
-    if _is_multirun() and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+    if _is_multirun() and _starts_processes(trainer):
         raise InputError(
             f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
             "give each run one device (trainer.devices=1) and run them side by side (launcher=local_gpus), or train "
             "one run on several devices, without -m (torchrun)"
         )
+    started = processes.world_size()
+    if started != trainer.world_size and (started > 1 or trainer.num_nodes > 1):
+        raise InputError(
+            f"the trainer is to use {trainer.num_devices} devices on each of {trainer.num_nodes} machines, but "
+            f"torchrun or srun has started {started} processes; trainer=multinode takes the numbers from them"
+        )
     return trainer
+
+
+def _starts_processes(trainer: L.Trainer) -> bool:
+    """Whether the strategy is one that runs the command again for every further device."""
+    return isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
 
 
 def _checkpoint(cfg: DictConfig, run: Path) -> Path | None:
     """The checkpoint to go on from."""
+    if processes.queued_again() and last_checkpoint(run).is_file():
+        return last_checkpoint(run)
     if cfg.resume is not None and cfg.ckpt_path is not None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:

@@ -19,6 +19,7 @@ from adain_lit.data.folders import find_images
 from adain_lit.data.pairs import (
     CONTENT,
     STYLE,
+    HeldOutBatches,
     HeldOutPairs,
     PairBatch,
     PairDataset,
@@ -296,11 +297,35 @@ def test_batches_can_be_iterated_again_from_their_beginning() -> None:
     assert next(iter(batches)) == next(iter(batches)) == [6, 7, 8]
 
 
-@pytest.mark.parametrize(("batch_size", "world_size"), [(8, 3), (1, 2)])
-def test_a_batch_that_the_processes_cannot_share_is_refused(batch_size: int, world_size: int) -> None:
-    message = f"^data.batch_size is {batch_size}, which {world_size} processes cannot share equally; give a multiple of"
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "fits"),
+    [
+        (8, 3, "data.batch_size=6 or 9, or as many processes as one of 1, 2, 4, 8"),
+        (1, 2, "data.batch_size=2, or as many processes as one of 1"),
+    ],
+)
+def test_a_batch_that_the_processes_cannot_share_is_refused(batch_size: int, world_size: int, fits: str) -> None:
+    message = f"^data.batch_size is {batch_size}, which {world_size} processes cannot share equally; give {fits}$"
     with pytest.raises(InputError, match=message):
         StepBatches(0, batch_size, rank=0, world_size=world_size)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("pairs", [1, 2, 5, 8, 9])
+@pytest.mark.parametrize("batch_size", [1, 4, 8])
+def test_processes_share_held_out_pairs_and_each_has_as_many_batches(
+    pairs: int, batch_size: int, world_size: int
+) -> None:
+    """Oracle: every pair once; who has fewer is given the last one as a stand-in, under a number that says so."""
+    shares = [HeldOutBatches(pairs, batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1
+    assert len({tuple(len(batch) for batch in share) for share in shares}) == 1
+    assert all(len(batch) <= max(1, batch_size // world_size) for share in shares for batch in share)
+    numbers = [number for share in shares for batch in share for number in batch]
+    assert sorted(number for number in numbers if number >= 0) == list(range(pairs))
+    assert set(numbers) - set(range(pairs)) <= {-1}
+    data = HeldOutPairs(numbered(pairs), numbered(1))
+    assert (int(data[-1].content[0, 0, 0]), int(data[-1].number)) == (pairs - 1, -1)
 
 
 def numbered(count: int) -> Tensor:

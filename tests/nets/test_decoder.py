@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.nets.batch_norm import GlobalBatchNorm2d
 from adain_lit.nets.decoder import Decoder
 from adain_lit.nets.vgg import VGGEncoder
 
 TINY = (4, 6, 8, 10, 12)
 LASTS = {"relu1_1": 1, "relu2_2": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}
-NORM_TYPES = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+NORM_TYPES = {"batch": GlobalBatchNorm2d, "instance": nn.InstanceNorm2d}
 
 
 @pytest.mark.parametrize("inputs", [1, 2])

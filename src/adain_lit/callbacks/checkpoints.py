@@ -11,7 +11,9 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from torch import distributed
 
+from adain_lit import processes
 from adain_lit.errors import InputError
 from adain_lit.images import write_atomically
 from adain_lit.metrics_file import attempt
@@ -31,11 +33,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt``, ``best.ckpt`` and ``step_*.ckpt``, and saves on SIGINT and SIGTERM.
+    """Keeps ``last.ckpt``, ``best.ckpt`` and ``step_*.ckpt``, and saves on SIGINT, SIGTERM and SIGUSR1.
 
     A step's checkpoint is written after its log, and after its validation where one is due, so that a run which
-    resumes from it writes the same log as one that was never broken off. A signal ends the run with exit status
-    128 + its number once the step in progress is complete; the second one ends it at once.
+    resumes from it writes the same log as one that was never broken off. A signal to one process of the run ends all
+    of them with exit status 128 + its number once the step in progress is complete; the second one ends it at once.
+    After SIGUSR1 a job of SLURM is queued again.
 
     Args:
         folder: where the files go.
@@ -71,9 +74,14 @@ class Checkpoints(Checkpoint):
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over SIGINT and SIGTERM."""
+        """Take over the signals."""
         self._signal = None
-        self._handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {number: signal.signal(number, self._note) for number in processes.SIGNALS}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take SIGTERM over again: Lightning's handler has come before, which calls other processes amid a step."""
+        for number in processes.SIGNALS:
+            signal.signal(number, self._note)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -92,10 +100,11 @@ class Checkpoints(Checkpoint):
             trainer.should_stop = True  # makes the trainer validate now, whatever its interval
         if self._validates_now(trainer):
             return
-        if step % self.every_n_steps == 0 or self._signal is not None:
+        number = self._agreed_signal(trainer)
+        if step % self.every_n_steps == 0 or number:
             self._save(trainer, "last.ckpt")
         self._keep(trainer)
-        self._leave_on_signal(trainer)
+        self._leave_on_signal(trainer, number)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the best and the last."""
@@ -110,7 +119,7 @@ class Checkpoints(Checkpoint):
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
         self._keep(trainer)
-        self._leave_on_signal(trainer)
+        self._leave_on_signal(trainer, self._agreed_signal(trainer))
 
     def _keep(self, trainer: L.Trainer) -> None:
         if self.keep_every_n_steps and trainer.global_step % self.keep_every_n_steps == 0:
@@ -140,14 +149,27 @@ class Checkpoints(Checkpoint):
         now = time.monotonic()
         if self._signal is None:
             self._signal, self._signalled = number, now
-            log.warning("%s: leaving after this step; once more leaves now", signal.Signals(number).name)
+            if processes.rank() == 0:
+                log.warning("%s: leaving after this step; once more leaves now", signal.Signals(number).name)
         elif now - self._signalled > SECOND_SIGNAL_AFTER:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _leave_on_signal(self, trainer: L.Trainer) -> None:
-        if self._signal is None:
+    def _agreed_signal(self, trainer: L.Trainer) -> int:
+        """The number of a signal that any process has received, the same in all of them; 0 for none."""
+        number = self._signal or (signal.SIGTERM if processes.abandoned() else 0)
+        if trainer.world_size == 1:
+            return number
+        greatest = torch.tensor(number, device=trainer.strategy.root_device)
+        distributed.all_reduce(greatest, op=distributed.ReduceOp.MAX)
+        return int(greatest)
+
+    def _leave_on_signal(self, trainer: L.Trainer, number: int) -> None:
+        if not number:
             return
-        name = signal.Signals(self._signal).name
-        log.warning("stopped by %s after step %d; resume=last goes on from there", name, trainer.global_step)
-        raise SystemExit(128 + self._signal)
+        if trainer.is_global_zero:
+            name = signal.Signals(number).name
+            log.warning("stopped by %s after step %d; resume=last goes on from there", name, trainer.global_step)
+            if number == signal.SIGUSR1:
+                processes.queue_again()
+        raise SystemExit(128 + number)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
+from adain_lit import processes
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch, SkippedFile, collate
 from adain_lit.images import to_image, write_image
@@ -46,7 +47,8 @@ class PictureGrid(Callback):
             return
         count = min(self.pairs, len(data.val_set))
         batch = collate([data.val_set[i] for i in range(count)])
-        content, style = (x.to(pl_module.device).float() / 255 for x in (batch.content, batch.style))
+        dtype: Any = pl_module.dtype
+        content, style = (x.to(pl_module.device, dtype) / 255 for x in (batch.content, batch.style))
         if (seen := getattr(pl_module, "seen", None)) is not None:
             content, style, *_ = seen(batch._replace(content=content, style=style))
         stylized = pl_module(content, style)
@@ -67,6 +69,8 @@ class PictureGrid(Callback):
 class SkippedFiles(Callback):
     """Lists every unreadable file once, with the reason, in a file of the run folder; `count` says how many.
 
+    What other processes find, the first one hears with every checkpoint.
+
     Args:
         path: the list, a line for each file: path, tab, reason.
     """
@@ -74,6 +78,7 @@ class SkippedFiles(Callback):
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._known: set[str] = set()
+        self._unheard: list[SkippedFile] = []
 
     @property
     def count(self) -> int:
@@ -82,6 +87,8 @@ class SkippedFiles(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Go on with the list of the run that is resumed, and take what was found before the first batch."""
+        if not trainer.is_global_zero:
+            return
         if self.path.is_file():
             self._known = {line.split("\t")[0] for line in self.path.read_text("utf-8").splitlines()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +100,17 @@ class SkippedFiles(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: PairBatch, batch_idx: int
     ) -> None:
         """Take what the loader found on the way to this batch."""
-        self._add(batch.skipped)
+        if trainer.is_global_zero:
+            self._add(batch.skipped)
+        else:
+            self._unheard += batch.skipped
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Tell the first process what the others found."""
+        heard = processes.gather(self._unheard)
+        self._unheard = []
+        if trainer.is_global_zero:
+            self._add([skipped for found in heard for skipped in found])
 
     def _add(self, skipped: list[SkippedFile]) -> None:
         new = {path: reason for path, reason in skipped if path not in self._known}

@@ -14,6 +14,7 @@ from adain_lit.data.lists import find_pictures
 from adain_lit.data.pairs import (
     CONTENT,
     STYLE,
+    HeldOutBatches,
     HeldOutPairs,
     PairBatch,
     PairDataset,
@@ -43,10 +44,10 @@ class PairedDataModule(L.LightningDataModule):
         resize: shorter side before cropping, in pixels, the aspect kept; None keeps each picture's size.
         crop: side of the random crop, in pixels, at most `resize`.
         flip: mirror half of the crops; the paper does not.
-        batch_size: pairs per optimiser step.
+        batch_size: pairs per optimiser step, in all processes together.
         seed: seed of the samples, 0 or more.
         val_pairs: number of fixed validation pairs.
-        num_workers: processes that read pictures; 0 reads in the training process.
+        num_workers: processes that read pictures for each training process; 0 reads in that process.
         cache: how many decoded pictures of each side a worker keeps in memory; worth it for small folders.
         max_pixels: larger pictures are skipped.
 
@@ -149,11 +150,8 @@ class PairedDataModule(L.LightningDataModule):
         """Endless batches that begin where the run stands."""
         if self.train_set is None:
             raise RuntimeError("setup has not run; call setup('fit') first")
-        first, rank, world_size = 0, 0, 1
-        if self.trainer is not None:
-            first = self.trainer.global_step * self.trainer.accumulate_grad_batches
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        batches = StepBatches(first, self.hparams["batch_size"], rank=rank, world_size=world_size)
+        first = 0 if self.trainer is None else self.trainer.global_step * self.trainer.accumulate_grad_batches
+        batches = StepBatches(first, self.hparams["batch_size"], **self._place())
         workers = self.hparams["num_workers"]
         return DataLoader(
             self.train_set,
@@ -166,8 +164,15 @@ class PairedDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
-        """The fixed held-out pairs, in order, from memory."""
-        return DataLoader(self.val_set, batch_size=self.hparams["batch_size"], collate_fn=collate)
+        """The fixed held-out pairs, in order, from memory; of several processes each has its share."""
+        batches = HeldOutBatches(len(self.val_set), self.hparams["batch_size"], **self._place())
+        return DataLoader(self.val_set, batch_sampler=batches, collate_fn=collate)
+
+    def _place(self) -> dict[str, int]:
+        """Which process this is, and of how many."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def photographs(self, count: int) -> list[Tensor]:
         """Training crops 0 to `count` of the photographs, each (1, 3, H, W) in [0, 1]."""
@@ -181,8 +186,9 @@ class PairedDataModule(L.LightningDataModule):
         return found
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Bytes to RGB in [0, 1], on the device."""
-        return batch._replace(content=batch.content.float() / 255, style=batch.style.float() / 255)
+        """Bytes to RGB in [0, 1], on the device and in the precision of the network."""
+        dtype = torch.float32 if self.trainer is None else self.trainer.lightning_module.dtype
+        return batch._replace(content=batch.content.to(dtype) / 255, style=batch.style.to(dtype) / 255)
 
     def _sources(self, side: int) -> tuple[list[Path], list[Path]]:
         """Training and held-out files of one side."""

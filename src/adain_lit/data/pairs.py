@@ -35,7 +35,7 @@ class PairBatch(NamedTuple):
     Attributes:
         content: (N, 3, H, W), ``uint8`` from the loader, float in [0, 1] after the transfer to the device.
         style: the same for the paintings.
-        number: the number of each sample, (N,).
+        number: the number of each sample, (N,); -1 for a stand-in, see `HeldOutBatches`.
         skipped: files that were found unreadable on the way.
     """
 
@@ -162,6 +162,23 @@ class HeldOutPairs(Dataset[PairBatch]):
         return PairBatch(self.contents[content], self.styles[style], torch.tensor(index), [])
 
 
+def share(batch_size: int, world_size: int) -> int:
+    """Pairs of a batch for each of `world_size` processes.
+
+    Raises:
+        InputError: if they cannot share it equally.
+    """
+    if batch_size % world_size:
+        below = batch_size // world_size * world_size
+        sizes = " or ".join(str(size) for size in (below, below + world_size) if size)
+        counts = ", ".join(str(count) for count in range(1, batch_size + 1) if batch_size % count == 0)
+        raise InputError(
+            f"data.batch_size is {batch_size}, which {world_size} processes cannot share equally; "
+            f"give data.batch_size={sizes}, or as many processes as one of {counts}"
+        )
+    return batch_size // world_size
+
+
 class StepBatches(Sampler[list[int]]):
     """Endless batches of sample numbers that depend on nothing but the number of the batch.
 
@@ -176,21 +193,41 @@ class StepBatches(Sampler[list[int]]):
     """
 
     def __init__(self, first: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
-        if batch_size % world_size:
-            raise InputError(
-                f"data.batch_size is {batch_size}, which {world_size} processes cannot share equally; "
-                f"give a multiple of {world_size}"
-            )
         self.first = first
         self.batch_size = batch_size
         self.rank = rank
-        self.world_size = world_size
+        self.share = share(batch_size, world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        share = self.batch_size // self.world_size
         for step in count(self.first):
-            begin = step * self.batch_size + self.rank * share
-            yield list(range(begin, begin + share))
+            begin = step * self.batch_size + self.rank * self.share
+            yield list(range(begin, begin + self.share))
+
+
+class HeldOutBatches(Sampler[list[int]]):
+    """The numbers of held-out pairs that one of several processes takes, in as many batches as every other.
+
+    Where the pairs do not go round, some processes are given a stand-in: the last pair, under the number -1. It counts
+    for nothing, and keeps the processes from waiting for one that has no batch.
+
+    Args:
+        pairs: how many there are.
+        batch_size: pairs in a batch of all processes.
+        rank: number of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, pairs: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        own = [*range(rank, pairs, world_size)]
+        own += [-1] * (math.ceil(pairs / world_size) - len(own))
+        size = max(1, batch_size // world_size)
+        self.batches = [own[i : i + size] for i in range(0, len(own), size)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
 
 
 def collate(samples: Sequence[PairBatch]) -> PairBatch:
@@ -206,8 +243,8 @@ def ignore_signals(worker: int) -> None:
 
     The training process decides what a signal means; it needs its workers until the step in progress is complete.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def read_held_out(

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.nets.batch_norm import GlobalBatchNorm2d
 from adain_lit.nets.vgg import block_of, conv_names, named_widths
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
-    "batch": lambda channels: nn.BatchNorm2d(channels),
+    "batch": lambda channels: GlobalBatchNorm2d(channels),
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
 }
 """Normalisation after every convolution but the last: the paper's decoder has none; batch and instance are the

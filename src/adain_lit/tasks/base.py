@@ -12,6 +12,7 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.metrics_file import log_everywhere
+from adain_lit.nets import LossNetwork
 
 
 class LossModule(L.LightningModule):
@@ -37,6 +38,22 @@ class LossModule(L.LightningModule):
         """Losses by name, each (N,); ``loss`` is the one to minimise."""
         raise NotImplementedError
 
+    def setup(self, stage: str) -> None:
+        """Take on the trainer's precision before a checkpoint's scale is folded into a network, not after."""
+        self.trainer.precision_plugin.convert_module(self)
+
+    def on_train_start(self) -> None:
+        """Take over the first process's networks: each has scaled its own, and devices may differ in the last bits."""
+        if self.trainer.world_size == 1:
+            return
+        for tensor in self.state_dict().values():
+            shared = tensor.contiguous()
+            torch.distributed.broadcast(shared, src=0)
+            tensor.copy_(shared)
+        for module in self.modules():
+            if isinstance(module, LossNetwork):
+                module.means = self.trainer.strategy.broadcast(module.means)
+
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """One batch of pairs; the losses are kept for the log."""
         losses = {name: value.mean() for name, value in self.batch_losses(batch).items()}
@@ -49,6 +66,9 @@ class LossModule(L.LightningModule):
         if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         trained = [p for group in optimizer.param_groups for p in group["params"]]
+        shares = torch.stack(list(self.train_losses.values()))
+        whole = self.trainer.strategy.reduce(shares, reduce_op="mean")  # every process has as many pairs
+        self.train_losses = dict(zip(self.train_losses, whole, strict=True))
         values = self.train_losses | {
             "grad_norm": nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]),
             "lr": torch.tensor(optimizer.param_groups[0]["lr"]),
@@ -56,11 +76,12 @@ class LossModule(L.LightningModule):
         self.write_log({f"train/{name}": value for name, value in values.items()}, step)
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """Collect the losses of held-out pairs."""
+        """Collect the losses of held-out pairs; stand-ins count for nothing."""
+        counts = batch.number >= 0
         for name, value in self.batch_losses(batch).items():
             metric = self.val_losses[name]
             assert isinstance(metric, MeanMetric)
-            metric.update(value)
+            metric.update(value, counts.repeat(len(value) // len(counts)))
 
     def on_validation_epoch_end(self) -> None:
         """Average over all held-out pairs, in all processes, and log."""
@@ -89,7 +110,8 @@ class LossModule(L.LightningModule):
                 "scaling a network to unit mean activations needs the photographs of a PairedDataModule; train with "
                 "one, or set unit_mean_images to 0"
             )
-        return (crop.to(self.device) for crop in data.photographs(count))
+        dtype: Any = self.dtype
+        return (crop.to(self.device, dtype) for crop in data.photographs(count))
 
     def leave_frozen_out(self, checkpoint: dict[str, Any]) -> None:
         """Take the frozen networks out of a checkpoint."""
