@@ -9,12 +9,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit import evaluate, processes, train
 from adain_lit.callbacks import Checkpoints, PictureGrid
-from adain_lit.config import conf_dir, instantiate, job_folder, register_resolvers, run_folder, sweep_folder
+from adain_lit.config import conf_dir, instantiate, register_resolvers, run_folder
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.errors import InputError
 from adain_lit.gatys import Gatys
@@ -22,6 +23,7 @@ from adain_lit.losses import PerceptualLoss
 from adain_lit.methods import load_fixed_styles
 from adain_lit.nets import VGGEncoder
 from adain_lit.network_files import load_network
+from adain_lit.overrides import job_folder, sweep_folder
 from adain_lit.tasks import DistillationModule, FixedStyleModule, InversionModule, StyleTransferModule
 from commands import run_here, tiny
 from networks import write_fixed_styles
@@ -107,6 +109,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
             assert instantiate(node, f"{group}.{key}") is not None
     elif group == "launcher":
         assert isinstance(hydra_instantiate(cfg.hydra.launcher), Launcher)
+    elif group == "sweeper":
+        assert isinstance(hydra_instantiate(cfg.hydra.sweeper), Sweeper)
     elif group not in ("scale", "experiment"):
         assert instantiate(cfg[group], group) is not None
 

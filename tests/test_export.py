@@ -211,7 +211,10 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
         (["text.txt", "made/net.onnx"], "cannot read weights from text.txt: "),
         (["compact", "text.txt/net.safetensors"], "cannot write to the folder text.txt: "),
         (["compact", "text.txt", "--parts"], "cannot write to the folder text.txt: "),
-        ([swap, "made/net.onnx"], "fusion style_swap cannot become a graph; give a name that ends in .safetensors"),
+        (
+            [swap, "made/net.onnx"],
+            "fusion style_swap cannot be exported as a graph; give a name that ends",
+        ),
         (["compact", "net.safetensors", "--card", "anonymous"], "--card got 'anonymous'; give KEY=VALUE"),
     ):
         assert refused(arguments, monkeypatch, capfd).startswith(start)

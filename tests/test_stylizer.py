@@ -207,11 +207,11 @@ def test_style_swap_takes_every_control_and_refuses_what_is_smaller_than_a_patch
     """Oracle: the network's own parts; three cells of relu3_1 are 12 pixels."""
     net = small_network(fusion="style_swap", last="relu3_1")
     stylizer = Stylizer(net, device="cpu")
-    content, style = (net.encode(to_tensor(image)[None] / 255) for image in (CONTENT, STYLE))
+    content, style = (net.encode(to_tensor(image)[None] / 255)[0] for image in (CONTENT, STYLE))
     fused = 0.4 * content + 0.6 * style_swap(content, style)
     fused[..., 10:] = content[..., 10:]
     made = tensor(stylizer, CONTENT, STYLE, alpha=0.6, masks=[grey(lambda y, x: x < 40)])
-    assert difference(made, net.decode(fused, (72, 96))[0].clamp(0, 1)) < 1e-4
+    assert difference(made, net.decode((fused,), (72, 96))[0].clamp(0, 1)) < 1e-4
     assert stylizer(CONTENT.resize((9, 20)), STYLE.resize((9, 9)), style_size=None).size == (9, 20)
     with pytest.raises(InputError, match="patches of 3x3 cells need as many at least; give larger pictures"):
         stylizer(CONTENT.resize((8, 20)), STYLE)

@@ -2,21 +2,18 @@
 
 import difflib
 import functools
-import hashlib
 import inspect
 import logging
 import os
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from hydra.types import RunMode
 from hydra.utils import get_object
@@ -26,13 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from adain_lit import processes
 from adain_lit.errors import InputError
+from adain_lit.overrides import sweep_folder, unresolved
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {"num_workers", "cache", "compile", "channels_last", "val_pairs", "max_pixels"}
-"""Arguments that a resumed run may give other values: they change no weight beyond rounding."""
-NOT_OF_THE_TRAINING = {"launcher", "logger", "callbacks", "sweep", "output_root", "group", "tags"}
-"""Groups and keys of the configuration that change none either."""
 
 
 def conf_dir() -> Path:
@@ -206,51 +199,6 @@ def last_checkpoint(run: Path) -> Path:
     return run / "checkpoints" / "last.ckpt"
 
 
-def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
-    """Name of a sweep's folder, which the same command finds again.
-
-    Args:
-        name: the one that was given; None: it says what is swept, and has a checksum of all settings.
-        overrides: of the command.
-    """
-    if name is not None:
-        return name
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    fixed = [str(o.value()) for o in parsed if o.key_or_group == "experiment" and not o.is_sweep_override()]
-    swept = [o.get_key_element().lstrip("+").rpartition(".")[2] for o in parsed if o.is_sweep_override()]
-    settings = " ".join(sorted(of_the_training(overrides)))
-    return f"{'-'.join(fixed + swept) or 'sweep'}_{_digest(settings)}"
-
-
-def job_folder(name: str, swept: Mapping[str, str]) -> str:
-    """Name of a job's folder in a sweep: the run's name, and the settings that differ from job to job."""
-    parts = [f"{key}={value}" for key, value in swept.items() if (key, value) != ("experiment", name)]
-    text = "_".join([name, *parts])
-    readable = re.sub(r"[^\w.=+-]", "_", text)
-    return readable if readable == text and len(text) <= 120 else f"{readable[:113]}_{_digest(text)}"
-
-
-def unresolved(overrides: Any) -> list[str]:
-    """Overrides as they were given: what they refer to may not be known yet, and may differ from job to job."""
-    given: Any = OmegaConf.to_container(overrides, resolve=False)
-    return list(map(str, given))
-
-
-def of_the_training(overrides: Iterable[str]) -> set[str]:
-    """The overrides without those that change no weight: where files go, who logs, how it is made faster."""
-
-    def matters(override: str) -> bool:
-        key = override.lstrip("+~").split("=")[0]
-        return key.split(".")[0] not in NOT_OF_THE_TRAINING and key.rpartition(".")[2] not in MAY_CHANGE
-
-    return {override for override in overrides if matters(override)}
-
-
-def quoted(text: str) -> str:
-    """A text as a value of an override, whatever is in it."""
-    return QuotedString(text, Quote.single).with_quotes()
-
-
 def coco_folder(root: str, split: str) -> str:
     """Folder of COCO's ``train`` or ``val`` pictures below `root`: of 2014, the paper's, or of 2017."""
     candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
@@ -275,10 +223,6 @@ def _known_keys() -> list[str]:
         for name in ("train", "evaluate"):
             keys += _flatten(hydra.compose(name))
     return keys
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def _flatten(node: DictConfig, prefix: str = "") -> Iterator[str]:

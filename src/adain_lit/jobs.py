@@ -10,8 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from adain_lit.config import of_the_training, one_line, quoted
+from adain_lit.config import one_line
 from adain_lit.errors import InputError
+from adain_lit.overrides import of_the_training, quoted
 from adain_lit.run_record import write_json
 
 DONE = ("finished", "pruned")

@@ -17,12 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from adain_lit import processes
 from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objective_value
-from adain_lit.config import MAY_CHANGE, instantiate, last_checkpoint, run_command, unresolved
+from adain_lit.config import instantiate, last_checkpoint, run_command
 from adain_lit.data.pairs import share
 from adain_lit.errors import InputError
 from adain_lit.jobs import recording
 from adain_lit.launch import launch
 from adain_lit.metrics_file import MetricsFile, attempt, last_validation
+from adain_lit.overrides import MAY_CHANGE, unresolved
 from adain_lit.run_record import environment, plot_curves, write_json
 from adain_lit.runs.rows import read_rows
 from adain_lit.state_files import read_checkpoint
@@ -77,7 +78,7 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
         share(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
         if trainer.world_size > processes.world_size() and _starts_processes(trainer):
             launch(trainer.world_size, run)
-            return float("nan")
+            return []
         if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random" and trainer.is_global_zero:
             log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
         if trainer.is_global_zero:

@@ -342,7 +342,7 @@ def test_every_setting_reaches_both_sides(flip: bool, photographs: Path, paintin
 def test_setup_reads_nothing_a_second_time(photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = ready(photographs, paintings)
     train_set, val_set = data.train_set, data.val_set
-    monkeypatch.setattr(datamodule_module, "find_images", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(datamodule_module, "find_pictures", lambda _: pytest.fail("read again"))
     data.setup("fit")
     data.setup("validate")
     assert (data.train_set, data.val_set) == (train_set, val_set)

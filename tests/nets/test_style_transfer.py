@@ -389,7 +389,7 @@ def test_content_or_style_below_9_pixels_is_refused(content: tuple[int, int], st
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^unknown fusion 'add'; known are adain, concat$"):
+    with pytest.raises(InputError, match=r"^unknown fusion 'add'; known are adain, concat, wct, histogram, st"):
         StyleTransferNet(VGGEncoder(TINY), fusion="add")
     with pytest.raises(InputError, match=r"^unknown decoder norm 'layer'"):
         StyleTransferNet(VGGEncoder(TINY), norm="layer")

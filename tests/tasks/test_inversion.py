@@ -49,10 +49,10 @@ def test_losses_equal_formulas_written_out(pair: tuple[Tensor, Tensor]) -> None:
     net, (content, style) = module.net, pair
     with torch.no_grad():
         losses = module.losses(content, style)
-        features = [net.encode(x) for x in pair]
+        features = [net.encode(x)[0] for x in pair]
         swapped = style_swap(*features)
-        made = [net.decode(x, (40, 40)) for x in (*features, swapped)]
-        again = [((net.encode(x) - y) ** 2).mean((1, 2, 3)) for x, y in zip(made, (*features, swapped), strict=True)]
+        made = [net.decode((x,), (40, 40)) for x in (*features, swapped)]
+        again = [((net.encode(x)[0] - y) ** 2).mean((1, 2, 3)) for x, y in zip(made, (*features, swapped), strict=True)]
     assert (swapped - features[0]).abs().max() > 0.1
     expected = {
         "content_loss": again[2],
@@ -82,8 +82,8 @@ def test_trained_network_stylises_by_swapping(trained: Path, pair: tuple[Tensor,
     module = InversionModule.load_from_checkpoint(path, weights_only=True).eval()
     assert (net.fusion_name, net.content_layer, net.norm) == ("style_swap", "relu3_1", "batch")
     with torch.no_grad():
-        swapped = style_swap(*(net.encode(x) for x in pair))
-        expected = module.net.decode(swapped, (40, 40)).clamp(0, 1)
+        swapped = style_swap(*(net.encode(x)[0] for x in pair))
+        expected = module.net.decode((swapped,), (40, 40)).clamp(0, 1)
         torch.testing.assert_close(net(*pair), expected)
 
 

@@ -75,8 +75,8 @@ class GridSweeper(upstream.BasicSweeper):
         Raises:
             HydraException: if they do not compose.
         """
-        from adain_lit.config import job_folder
         from adain_lit.jobs import Job
+        from adain_lit.overrides import job_folder
 
         assert self.hydra_context is not None
         assert self.config is not None

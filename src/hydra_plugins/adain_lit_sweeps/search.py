@@ -129,7 +129,7 @@ class OptunaSweeper(grid.GridSweeper):
 
     def pruning(self, trial: int, study: str) -> list[str]:
         """The settings that tell a job which trial it is."""
-        from adain_lit.config import quoted
+        from adain_lit.overrides import quoted
 
         values = {
             "_target_": "adain_lit.callbacks.Pruning",
