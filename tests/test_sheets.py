@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.sheets import GAP, fit, interpolation, table, trade_off
+from adain_lit.sheets import GAP, fit, gallery, interpolation, table, trade_off
 from adain_lit.stylizer import Stylizer
 from conftest import small
 from networks import small_network
@@ -39,6 +39,31 @@ def test_pictures_lie_in_rows_and_columns_in_the_middle_of_squares_on_white() ->
     expected[6 + 10 : 6 + 30, 52:92] = (255, 0, 0)
     expected[52:92, 6 + 10 : 6 + 30] = (0, 0, 255)
     assert np.array_equal(np.asarray(sheet), expected)
+
+
+def test_gallery_has_pictures_of_one_width_in_rows_each_with_its_caption_below() -> None:
+    """Oracle: where each colour lies, and where there is ink."""
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
+    pictures = [Image.new("RGB", (60 * k, 40 * k), colour) for k, colour in enumerate(colours, 1)]
+    captions = [
+        "one",
+        "two lines\nof text",
+        "a caption that is much too long for the width of a picture",
+        "four",
+        "five",
+    ]
+    sheet = np.asarray(gallery(pictures, captions, width=300))
+    corners, ink = [], (sheet < 128).all(-1)
+    for colour in colours:
+        y, x = np.nonzero((sheet == colour).all(-1))
+        corners.append((int(y.min()), int(x.min())))
+        assert (np.ptp(x) + 1, np.ptp(y) + 1) == (300, 200)
+        cell = ink[y.max() + 1 : y.max() + 1 + 3 * GAP, x.min() : x.max() + 1]
+        assert cell.any()
+        ink[y.max() + 1 : y.max() + 120, x.min() : x.max() + 1] = False
+    assert corners == sorted(corners)
+    assert len({y for y, _ in corners}) == 2
+    assert not ink.any()
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,6 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
     assert set(statuses(sweep).values()) == {"finished"}
     for name, step in steps.items():
         whole = (sweep / name / "metrics.csv").read_text().splitlines()
-        assert whole[1 : step + 1] == rows[name][1:]
+        assert [row.rstrip(",") for row in whole[1 : step + 1]] == rows[name][1:]  # the validation added columns
         first, second = offline_runs(sweep / name)
         assert first.run_id == second.run_id
