@@ -17,6 +17,7 @@ def test_styles_are_a_file_several_a_folder_or_the_demo_s(paintings: Path, monke
     files = sorted(paintings.iterdir())
     assert style_files(str(files[2])) == [files[2]]
     assert style_files([str(files[3]), str(files[0])]) == [files[3], files[0]]
+    assert style_files([str(files[3]), str(files[0])], 1) == [files[3], files[0]]  # whoever names files means them
     assert style_files(str(paintings)) == files
     assert style_files(str(paintings), 2) == files[:2]
     monkeypatch.setattr(fixed_styles, "demo_paintings", lambda held_out: [Path("/held" if held_out else "/trained")])

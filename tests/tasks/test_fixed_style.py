@@ -41,7 +41,7 @@ def content() -> Tensor:
 
 def module_for(files: list[Path], **settings: Any) -> FixedStyleModule:
     torch.manual_seed(2)
-    return FixedStyleModule(styles=[str(path) for path in files], style_count=None, **SMALL | settings).eval()
+    return FixedStyleModule(styles=[str(path) for path in files], **SMALL | settings).eval()
 
 
 def batch_of(content: Tensor, *numbers: int) -> PairBatch:
@@ -81,7 +81,7 @@ def test_gradient_reaches_every_weight_of_the_network_and_none_of_the_encoder(
 def settings_of(files: list[Path], *more: str) -> list[str]:
     styles = ",".join(map(str, files))
     network = ["transformer_width=4", "model.blocks=1", "model.encoder=random", "model.encoder_widths=compact"]
-    return [f"model.styles=[{styles}]", f"model.style_count={len(files)}", *network, *more]
+    return [f"model.styles=[{styles}]", *network, *more]
 
 
 @pytest.fixture(scope="module")

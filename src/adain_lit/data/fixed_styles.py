@@ -17,7 +17,7 @@ def style_files(source: str | Sequence[str], count: int | None = None) -> list[P
 
     Args:
         source: a picture, several, a folder, a picture list, or ``demo``: its paintings, the held-out ones first.
-        count: how many, the first ones; None: all.
+        count: how many of a folder, a list or the demo, the first ones; None: all. Files that are named are all taken.
 
     Raises:
         InputError: if there are fewer, or none.
@@ -28,6 +28,7 @@ def style_files(source: str | Sequence[str], count: int | None = None) -> list[P
         files = find_pictures(source)[0]
     else:
         files = [Path(name).expanduser() for name in ([source] if isinstance(source, str) else source)]
+        count = None
     if not files or (count is not None and not 1 <= count <= len(files)):
         raise InputError(f"{count} styles are asked for and {source} holds {len(files)}; give at least 1, and no more")
     return [path.absolute() for path in files[:count]]
