@@ -21,9 +21,10 @@ from adain_lit.errors import InputError
 from adain_lit.gatys import Gatys
 from adain_lit.losses import PerceptualLoss
 from adain_lit.methods import load_fixed_styles
-from adain_lit.nets import VGGEncoder
+from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.network_files import load_network
 from adain_lit.overrides import job_folder, sweep_folder
+from adain_lit.plain_adain import PlainAdaIN
 from adain_lit.tasks import DistillationModule, FixedStyleModule, InversionModule, StyleTransferModule
 from commands import run_here, tiny
 from networks import write_fixed_styles
@@ -80,7 +81,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
     """Found by walking the tree, so that no file can be forgotten."""
     relative = path.relative_to(conf_dir())
     if len(relative.parts) == 1:
-        cfg = composed("ckpt_path=x", command=path.stem, output=str(tmp_path))
+        needed = [] if path.stem == "benchmark" else ["ckpt_path=x"]
+        cfg = composed(*needed, command=path.stem, output=str(tmp_path))
         assert cfg.hydra.help.template
         return
     group, name = relative.parts[0], path.stem
@@ -147,10 +149,13 @@ def test_model_file_states_the_defaults_of_the_class(name: str, target: Any) -> 
 @pytest.mark.parametrize(
     ("name", "target"),
     [
+        ("compact", load_network),
         ("gatys", Gatys),
         ("network", load_network),
         ("style_swap", load_network),
         ("fixed_style", load_fixed_styles),
+        ("plain", PlainAdaIN),
+        ("vgg19", StyleTransferNet),
     ],
 )
 def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) -> None:

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from adain_lit import app, evaluate, export, prepare, report, stylize, train
+from adain_lit import app, benchmark, evaluate, export, prepare, report, stylize, train
 from adain_lit.config import conf_dir, register_resolvers
 from commands import TINY, run_here
 from conftest import small
@@ -107,6 +107,16 @@ def test_every_report_command_of_readme_runs(
         copytree(checkpoint.parents[1], name, ignore=ignore_patterns("checkpoints"))
     assert run_here(report.main, arguments, monkeypatch) == 0
     assert (tmp_path / "outputs" / "report" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("arguments", commands(README, "adain_lit.benchmark"), ids=" ".join)
+def test_every_benchmark_command_of_readme_runs(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command itself, at one small size and without the processes that measure memory."""
+    monkeypatch.chdir(tmp_path)
+    tiny = ["sizes=[32]", "images=1", "warmup=0", "memory=false"]
+    assert run_here(benchmark.main, [*arguments, *tiny], monkeypatch) == 0
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/data.md"])

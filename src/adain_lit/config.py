@@ -122,10 +122,11 @@ def one_line(error: BaseException) -> str | None:
         if processes.connection_lost(cause):
             reason = " ".join(str(cause).split())
             return f"rank {processes.rank()} lost the connection to another process: {reason:.200}"
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException):
         name = str(error.missing_cfg_file)
         group, _, option = name.rpartition("/")
-        return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options)}"
+        own = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))  # Hydra tells none for NAME=[A,B]
+        return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options or own)}"
     text = " ".join(str(error).split())
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         where = re.search(r"full_key: (\S+)", text)
@@ -220,7 +221,7 @@ def _known_keys() -> list[str]:
     register_resolvers()
     keys: list[str] = []
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        for name in ("train", "evaluate"):
+        for name in ("train", "evaluate", "benchmark"):
             keys += _flatten(hydra.compose(name))
     return keys
 

@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from adain_lit import processes
 from adain_lit.config import instantiate, run_command
+from adain_lit.configured_methods import build_method
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import HeldOutPairs, collate
+from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
 from adain_lit.launch import launch
 from adain_lit.losses import PerceptualLoss
@@ -72,7 +74,7 @@ def _evaluate(cfg: DictConfig) -> None:
     for name, source in cfg.compare.items():
         methods[str(name)] = load_method(source).to(device)
     for name, node in (cfg.get("method") or {}).items():
-        methods[str(name)] = _method(node, str(name), phi, criterion, device)
+        methods[str(name)] = build_method(node, str(name), losses=lambda: (phi, criterion), device=device)
     pairs, files = _pairs(cfg, data, methods)
     methods |= REFERENCES
     lpips = perceptual_distance(device) if cfg.lpips else None
@@ -124,7 +126,7 @@ def _device(name: str) -> torch.device:
     """The device that was asked for; of several GPUs that of this process."""
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", processes.local_rank() % torch.cuda.device_count())
-    return torch.device("cpu" if name == "auto" else name)
+    return choose_device("cpu" if name == "auto" else name)
 
 
 def _own_batches(count: int, batch_size: int) -> list[list[int]]:
@@ -211,13 +213,6 @@ def _phi(
 def _asked(cfg: DictConfig) -> Any:
     """The weights to measure with that the command line names: a string, a list of them, or None."""
     return OmegaConf.to_container(cfg.loss_encoder) if OmegaConf.is_list(cfg.loss_encoder) else cfg.loss_encoder
-
-
-def _method(node: DictConfig, name: str, phi: Any, criterion: PerceptualLoss, device: torch.device) -> Method:
-    """A method to compare with; those that optimise are handed the loss that all are measured by."""
-    needs = {"phi": phi, "criterion": criterion} if node["_target_"].startswith("adain_lit.gatys.") else {}
-    method: Method = instantiate(node, f"method.{name}", **needs)
-    return method.to(device) if isinstance(method, torch.nn.Module) else method
 
 
 if __name__ == "__main__":

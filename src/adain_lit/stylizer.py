@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain_lit.color import keep_color, match_color, unit
+from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
 from adain_lit.functional import channel_stats
 from adain_lit.images import resized_size, to_image, to_tensor
@@ -79,11 +80,8 @@ class Stylizer:
         self, net: StyleTransferNet, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
     ) -> None:
         self.dtype = dtype or torch.float32
-        try:
-            self.device = torch.device(device or _best_device())
-            self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
-        except (RuntimeError, AssertionError) as error:  # torch's for an unknown device, and for one that is not there
-            raise InputError(f"cannot use device {device}: {str(error).splitlines()[0]}; give cpu, or none") from error
+        self.device = choose_device(device)
+        self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def encode_style(self, style: Picture, *, size: int | None = 512) -> Style:
@@ -292,9 +290,3 @@ class Stylizer:
             return tile
         large = image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2
         return AUTO_TILE if large and self.net.tileable else 0
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

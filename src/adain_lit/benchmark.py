@@ -1,0 +1,251 @@
+"""``python -m adain_lit.benchmark``: the time and the memory that methods take, beside each other (Table 1)."""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from copy import copy
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from adain_lit.config import run_command
+from adain_lit.configured_methods import EncodesStyle, Losses, build_method
+from adain_lit.devices import choose_device
+from adain_lit.errors import InputError
+from adain_lit.gatys import Gatys
+from adain_lit.losses import PerceptualLoss
+from adain_lit.measuring import Method
+from adain_lit.nets import StyleTransferNet
+from adain_lit.run_record import cpu_name, environment, write_json
+from adain_lit.speed_table import TABLE_1, published, speed_table
+from adain_lit.timing import Action, peak_memory, spread, time_interleaved
+from adain_lit.weights import load_encoder
+
+log = logging.getLogger(__name__)
+
+DTYPES = ("float32", "bfloat16", "float16")
+LEAST = {"images": 1, "warmup": 0, "iterations": 1, "max_seconds": 1, "threads": 1}
+"""Least values of settings that are whole numbers."""
+LEAST_SIZE = 32
+VARIABLES = ("MALLOC_", "MKL_", "OMP_", "CUDA_", "TORCH")
+"""Beginnings of the names of environment variables that change times."""
+
+
+class Case(NamedTuple):
+    """What is timed: a method at a side in pixels, with the style encoded before (False) or in that time (True)."""
+
+    method: str
+    size: int
+    style_encoding: bool
+
+
+def main() -> None:
+    """Command line entry point."""
+    run_command(benchmark, "benchmark")
+
+
+@torch.no_grad()
+def benchmark(cfg: DictConfig) -> None:
+    """Time the methods that `cfg` names, print a table and write JSON."""
+    _check(cfg)
+    device = _device(cfg)
+    try:
+        seconds = _time(cfg, device)
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"{device} has not enough memory; give fewer methods, or smaller sizes") from error
+    except RuntimeError as error:  # whatever the many stages of a compiler raise
+        if not cfg.compile:
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(f"compile=true failed ({reason}); leave it out, or see to the compiler") from error
+    cases = _results(cfg, seconds, _memory(cfg) if cfg.memory else {})
+    output = Path(cfg.output)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    write_json(
+        {
+            "settings": settings | {"device": str(device)},
+            "cases": cases,
+            "paper": {"hardware": "Pascal Titan X", "images": 100, "seconds": TABLE_1},
+            "environment": environment() | {"variables": variables},
+        },
+        output,
+    )
+    log.info("seconds for one picture, median (quartiles), on %s", _hardware(device))
+    log.info("\n%s", speed_table(cases, reference=cfg.reference))
+    log.info("written to %s (log and configuration in %s)", output, HydraConfig.get().runtime.output_dir)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Hold the values against what they can be, before anything is built."""
+    for name, least in LEAST.items():
+        value = cfg[name]
+        if (name, value) != ("threads", None) and not (isinstance(value, int) and value >= least):
+            raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    sizes = cfg.sizes if OmegaConf.is_list(cfg.sizes) else ()
+    if not sizes or not all(isinstance(size, int) and size >= LEAST_SIZE for size in sizes):
+        raise InputError(f"sizes is {cfg.sizes}; give sides of at least {LEAST_SIZE} pixels, as in sizes=[256,512]")
+    if not cfg.get("method"):
+        raise InputError("no method to time; give method=[plain,compact] or others of conf/method")
+    if cfg.reference not in cfg.method:
+        known = ", ".join(map(str, cfg.method))
+        raise InputError(f"the reference {cfg.reference!r} is none of the methods ({known}); give reference=NAME")
+    if cfg.dtype not in DTYPES:
+        raise InputError(f"unknown dtype {cfg.dtype!r}; known are {', '.join(DTYPES)}")
+
+
+def _device(cfg: DictConfig) -> torch.device:
+    """The device that was asked for; with it goes the number of threads."""
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    return choose_device(None if cfg.device == "auto" else cfg.device)
+
+
+def _time(cfg: DictConfig, device: torch.device) -> dict[Case, list[float]]:
+    """Seconds for one picture, of each case in turns."""
+    actions: dict[Case, Action] = {}
+    for name in map(str, cfg.method):
+        method = _build(cfg, name, device)
+        for size in cfg.sizes:
+            pictures = _pictures(cfg, method, name, size, device)
+            for style_encoding, action in _actions(cfg, method, *pictures).items():
+                actions[Case(name, size, style_encoding)] = action
+    limits = {"images": cfg.images, "max_seconds": cfg.max_seconds, "warmup": cfg.warmup}
+    with tqdm(total=cfg.images * len(actions), desc="timing", unit="image") as bar:
+        return time_interleaved(actions, **limits, device=device, tick=bar.update)
+
+
+def _build(cfg: DictConfig, name: str, device: torch.device) -> Method:
+    """A method as it is used: our networks in channels-last memory, as the `Stylizer` has them; others as they come."""
+
+    def losses() -> Losses:
+        encoder = load_encoder(cfg.loss_encoder, widths=cfg.loss_encoder_widths).requires_grad_(False)
+        return encoder.to(device), PerceptualLoss()
+
+    method = build_method(cfg.method[name], name, losses=losses, device=device)
+    if not isinstance(method, nn.Module):
+        return method
+    method.eval().to(_dtype(cfg, name)).to(memory_format=_layout(method))
+    if cfg.compile and name != cfg.reference:
+        parts = (method.encoder, method.decoder) if isinstance(method, StyleTransferNet) else (method,)
+        for part in parts:
+            part.compile()
+    return method
+
+
+def _actions(cfg: DictConfig, method: Method, content: Tensor, style: Tensor) -> dict[bool, Action]:
+    """What is timed of a method: with style encoding, and where it can be done before, without."""
+    if isinstance(method, Gatys):
+        part = copy(method)
+        part.iterations, part.progress = min(cfg.iterations, method.iterations), False
+
+        def optimise() -> float:
+            part(content, style)
+            return len(part.history["content_loss"]) / method.iterations if part.iterations < method.iterations else 1.0
+
+        return {True: optimise}
+
+    def whole() -> float:
+        method(content, style)
+        return 1.0
+
+    if not isinstance(method, EncodesStyle):
+        return {True: whole}
+    encoded = method.encode(style)
+
+    def prepared() -> float:
+        method.decode(method.fuse(method.encode(content), [encoded]), content.shape[2:]).clamp(0, 1)
+        return 1.0
+
+    return {False: prepared, True: whole}
+
+
+def _pictures(cfg: DictConfig, method: Method, name: str, size: int, device: torch.device) -> list[Tensor]:
+    """Content and style, noise (1, 3, size, size), in the type and the layout that the method works in."""
+    generator = torch.Generator().manual_seed(cfg.seed)
+    pictures = [torch.rand(1, 3, size, size, generator=generator) for _ in range(2)]
+    dtype = _dtype(cfg, name) if isinstance(method, nn.Module) else torch.float32
+    return [picture.to(device, dtype, memory_format=_layout(method)) for picture in pictures]
+
+
+def _dtype(cfg: DictConfig, name: str) -> torch.dtype:
+    """Type of a network's numbers: the reference stays as it is."""
+    dtype: torch.dtype = getattr(torch, DTYPES[0] if name == cfg.reference else cfg.dtype)
+    return dtype
+
+
+def _layout(method: Method) -> torch.memory_format:
+    """Layout of pictures and weights in memory: that of the `Stylizer` for its networks, else PyTorch's own."""
+    return torch.channels_last if isinstance(method, StyleTransferNet) else torch.contiguous_format
+
+
+def _memory(cfg: DictConfig) -> dict[tuple[str, int], dict[str, float] | None]:
+    """Peak memory by method and size, each measured in a process of its own; None where that was killed."""
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    found: dict[tuple[str, int], dict[str, float] | None] = {}
+    for name, size in tqdm(list(product(map(str, cfg.method), cfg.sizes)), desc="memory", unit="case"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            try:
+                found[name, size] = process.submit(_memory_of, settings, name, size).result()
+            except BrokenProcessPool:
+                log.warning("%s at %d px was killed, as happens where memory ends; its memory is not known", name, size)
+                found[name, size] = None
+    return found
+
+
+@torch.no_grad()
+def _memory_of(settings: dict[str, Any], name: str, size: int) -> dict[str, float]:
+    """Memory that building a method and one picture take, in MiB; to be called in a fresh process."""
+    cfg = OmegaConf.create(settings)
+    device = _device(cfg)
+
+    def action() -> None:
+        method = _build(cfg, name, device)
+        _actions(cfg, method, *_pictures(cfg, method, name, size, device))[True]()
+
+    return peak_memory(action, device)
+
+
+def _results(
+    cfg: DictConfig,
+    seconds: Mapping[Case, list[float]],
+    memory: Mapping[tuple[str, int], dict[str, float] | None],
+) -> list[dict[str, Any]]:
+    """What the JSON holds of each case; the ratio is the reference's median over that of the case."""
+    cases = []
+    for case, times in seconds.items():
+        own = spread(times)
+        compared = seconds.get(case._replace(method=cfg.reference))
+        total = cfg.method[case.method].get("iterations")
+        cases.append(
+            case._asdict()
+            | own
+            | {
+                "ratio": spread(compared)["median"] / own["median"] if compared else None,
+                "extrapolated": None if total is None or total <= cfg.iterations else [cfg.iterations, total],
+                "seconds": times,
+                "memory": memory.get((case.method, case.size)),
+                "paper": published(case.method, case.size, style_encoding=case.style_encoding),
+            }
+        )
+    return cases
+
+
+def _hardware(device: torch.device) -> str:
+    """Name of what does the work."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+if __name__ == "__main__":
+    main()

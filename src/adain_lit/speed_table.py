@@ -1,0 +1,74 @@
+"""Table 1 of the paper, and ours beside it."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+TABLE_1: dict[str, dict[str, list[float | None]]] = {
+    "Gatys et al.": {"256": [14.17, 14.19], "512": [46.75, 46.79]},
+    "Chen and Schmidt": {"256": [0.171, 0.407], "512": [3.214, 4.144]},
+    "Ulyanov et al.": {"256": [0.011, None], "512": [0.038, None]},
+    "Dumoulin et al.": {"256": [0.011, None], "512": [0.038, None]},
+    "Huang and Belongie": {"256": [0.018, 0.027], "512": [0.065, 0.098]},
+}
+"""Seconds for one picture without and with style encoding, by side in pixels: mean of 100 images, Pascal Titan X."""
+
+IN_TABLE_1 = {
+    "gatys": "Gatys et al.",
+    "style_swap": "Chen and Schmidt",
+    "ulyanov": "Ulyanov et al.",
+    "dumoulin": "Dumoulin et al.",
+    "plain": "Huang and Belongie",
+    "vgg19": "Huang and Belongie",
+}
+"""Rows of the table by our names of the methods."""
+
+
+def published(method: str, size: int, *, style_encoding: bool) -> float | None:
+    """Seconds of Table 1; None where it has none."""
+    seconds = TABLE_1.get(IN_TABLE_1.get(method, ""), {}).get(str(size))
+    return seconds[style_encoding] if seconds else None
+
+
+def speed_table(cases: Sequence[Mapping[str, Any]], *, reference: str) -> str:
+    """Medians, quartiles, ratios and the paper's seconds for people: a row for each method and size."""
+    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    sheet.add_column("method")
+    for head in ("px", "s, style encoded before", f"x {reference}", "s, with style encoding", f"x {reference}"):
+        sheet.add_column(head, justify="right")
+    sheet.add_column("MiB", justify="right")
+    sheet.add_column("paper, Titan X", justify="right")
+    for method, size in dict.fromkeys((case["method"], case["size"]) for case in cases):
+        of_row = {case["style_encoding"]: case for case in cases if (case["method"], case["size"]) == (method, size)}
+        times = [text for encoding in (False, True) for text in _times(of_row.get(encoding))]
+        sheet.add_row(method, str(size), *times, _memory(of_row[True]), _paper(method, size))
+    text = io.StringIO()
+    Console(file=text, width=140, markup=False).print(sheet)
+    notes = [f"x {reference}: so many times as fast; MiB: what building the method and one picture take"]
+    marked = dict.fromkeys((case["method"], *case["extrapolated"]) for case in cases if case["extrapolated"])
+    notes += [f"* {method}: extrapolated from {part} iterations to {total}" for method, part, total in marked]
+    return "\n".join([*(line.rstrip() for line in text.getvalue().splitlines()), *notes])
+
+
+def _times(case: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Seconds with their quartiles, and the ratio."""
+    if case is None:
+        return "-", "-"
+    lower, upper = case["quartiles"]
+    mark = "*" if case["extrapolated"] else ""
+    ratio = "" if case["ratio"] is None else f"{case['ratio']:.3g}"
+    return f"{case['median']:.3g}{mark} ({lower:.3g} to {upper:.3g})", ratio
+
+
+def _memory(case: Mapping[str, Any]) -> str:
+    memory = case["memory"]
+    return "-" if memory is None else f"{memory['peak'] - memory['before']:.0f}"
+
+
+def _paper(method: str, size: int) -> str:
+    without, whole = (published(method, size, style_encoding=encoding) for encoding in (False, True))
+    return "" if without is None else f"{without:g} ({'N/A' if whole is None else f'{whole:g}'})"
