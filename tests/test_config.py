@@ -109,10 +109,8 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
     if group in ("logger", "callbacks"):
         for key, node in cfg[group].items():
             assert instantiate(node, f"{group}.{key}") is not None
-    elif group == "launcher":
-        assert isinstance(hydra_instantiate(cfg.hydra.launcher), Launcher)
-    elif group == "sweeper":
-        assert isinstance(hydra_instantiate(cfg.hydra.sweeper), Sweeper)
+    elif group in ("launcher", "sweeper"):
+        assert isinstance(hydra_instantiate(cfg.hydra[group]), Launcher if group == "launcher" else Sweeper)
     elif group not in ("scale", "experiment"):
         assert instantiate(cfg[group], group) is not None
 
@@ -297,6 +295,7 @@ def test_resume_last_takes_the_newest_run_that_has_a_checkpoint(tmp_path: Path) 
 def test_job_folder_names_what_was_swept() -> None:
     assert job_folder("ablation_indec", {"experiment": "ablation_indec", "seed": "1"}) == "ablation_indec_seed=1"
     assert job_folder("mine", {"experiment": "ablation_indec"}) == "mine_experiment=ablation_indec"
+    assert job_folder("a", {"seed": "1", "data.crop": "64"}) == job_folder("a", {"data.crop": "64", "seed": "1"})
     paths = [job_folder("a", {"data.style_dir": path}) for path in ("/b/c", "/b_c", "/" + 300 * "d")]
     assert paths[0].startswith("a_data.style_dir=_b_c_")
     assert len(set(paths)) == 3

@@ -78,7 +78,7 @@ def test_search_prunes_and_goes_on_where_it_was_interrupted(
     monkeypatch.chdir(tmp_path)
     hinder = tmp_path / "hinder"
     hinder.mkdir()
-    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "hydra/sweeper=adain_optuna", "sweep=search"]
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "sweeper=optuna", "sweep=search"]
     arguments += ["model.style_weight=1,1000", "trainer.max_steps=6", "trainer.val_check_interval=2"]
     arguments += ["hydra.sweeper.n_trials=4", "+hydra.sweeper.pruner.upper=3000"]
     arguments += [

@@ -33,7 +33,7 @@ def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
 
 def job_folder(name: str, swept: Mapping[str, str]) -> str:
     """Name of a job's folder in a sweep: the run's name, and the settings that differ from job to job."""
-    parts = [f"{key}={value}" for key, value in swept.items() if (key, value) != ("experiment", name)]
+    parts = [f"{key}={value}" for key, value in sorted(swept.items()) if (key, value) != ("experiment", name)]
     text = "_".join([name, *parts])
     readable = re.sub(r"[^\w.=+-]", "_", text)
     return readable if readable == text and len(text) <= 120 else f"{readable[:113]}_{_digest(text)}"

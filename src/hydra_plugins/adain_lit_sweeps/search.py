@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.utils import instantiate
+from omegaconf import MISSING
 
 from adain_lit.errors import InputError
 from hydra_plugins.adain_lit_sweeps import grid
@@ -167,17 +168,17 @@ def distribution(override: Override) -> "BaseDistribution":
 
 @dataclass
 class OptunaConf:
-    """Settings of `OptunaSweeper`."""
+    """Settings of `OptunaSweeper`; conf/sweeper/optuna.yaml gives them."""
 
     _target_: str = "hydra_plugins.adain_lit_sweeps.search.OptunaSweeper"
     _recursive_: bool = False
-    n_trials: int = 20
-    n_jobs: int | None = None
-    seed: int = 0
-    sampler: Any = field(default_factory=lambda: {"_target_": "optuna.samplers.TPESampler", "constant_liar": True})
-    pruner: Any = field(default_factory=lambda: {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5})
-    storage: str | None = None
-    params: dict[str, str] | None = None
+    n_trials: int = MISSING
+    n_jobs: int | None = MISSING
+    seed: int = MISSING
+    sampler: Any = MISSING
+    pruner: Any = MISSING
+    storage: str | None = MISSING
+    params: dict[str, str] | None = MISSING
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="adain_optuna", node=OptunaConf, provider="adain_lit")
