@@ -101,7 +101,7 @@ def test_two_processes_train_the_network_of_one(folders: list[str], tmp_path: Pa
 def test_two_and_four_processes_train_the_networks_of_one(
     settings: tuple[str, ...], weights: float, losses: float, folders: list[str], tmp_path: Path
 ) -> None:
-    """Oracle: one process; in float32 Adam amplifies rounding, so there the losses are compared, at the paper's rate."""
+    """Oracle: one process; in float32 Adam amplifies rounding, so there losses are compared, at the paper's rate."""
     steps = ["trainer.max_steps=20", "trainer.val_check_interval=10"]
     runs = train_systems(SYSTEMS, (1, 2, 4), [*folders, *steps, *settings], tmp_path)
     for system in SYSTEMS:
