@@ -11,6 +11,7 @@ import torch
 from adain_lit import train
 from adain_lit.runs.offline import offline_runs
 from commands import hindrance, run, run_here, start, tiny, wait_until
+from hydra_plugins.adain_lit_sweeps.launcher import Interruption
 
 SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
 
@@ -85,6 +86,24 @@ def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
     assert run_here(train.main, arguments, monkeypatch) == 0
     assert statuses(sweep) == dict.fromkeys(names, "finished")
     assert {name for name, when in written(sweep).items() if when != before[name]} == {names[1], names[2]}
+
+
+def test_signals_that_come_together_count_as_one_and_do_not_end_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    now = 100.0
+    monkeypatch.setattr("hydra_plugins.adain_lit_sweeps.launcher.time.monotonic", lambda: now)
+    with Interruption() as interruption:
+        assert (interruption.number, interruption.times) == (None, 0)
+        for later, number, times in (
+            (0.0, signal.SIGTERM, 1),
+            (0.5, signal.SIGINT, 1),
+            (3.0, signal.SIGINT, 2),
+            (0, signal.SIGHUP, 2),
+        ):
+            now += later
+            signal.raise_signal(number)
+            assert (interruption.number, interruption.times) == (signal.SIGTERM, times)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def test_half_done_job_goes_on_from_its_last_checkpoint(
