@@ -268,6 +268,15 @@ def test_own_file_gives_the_network_that_was_written(
     assert not loaded.training
 
 
+def test_own_file_remembers_the_widths_of_the_decoder(tmp_path: Path) -> None:
+    """Oracle: the network before."""
+    net = small_network(skip_layers=SKIP_LAYERS, decoder_widths=(5, 7, 9, 11))
+    save_network(net, tmp_path / "own.safetensors", card={}, half=False)
+    loaded = load_network(tmp_path / "own.safetensors")
+    assert loaded.decoder_widths == (5, 7, 9, 11)
+    assert torch.equal(picture(loaded), picture(net))
+
+
 def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
     """Oracle: the message names the file and what is missing."""
     path = tmp_path / "own.safetensors"

@@ -1,5 +1,8 @@
 """Where networks run."""
 
+import ctypes
+import sys
+
 import torch
 
 from adain_lit.errors import InputError
@@ -23,6 +26,24 @@ def synchronize(device: torch.device) -> None:
     """Wait until a device has done all that it was given."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep what it frees, where its C library is glibc.
+
+    glibc hands large blocks back to the kernel and asks for them again, page by page, for every activation of every
+    step of a training. Only for programs whose steps are alike; others would hold on to their peak.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        for parameter, value in _GLIBC_KEEPS:
+            mallopt(parameter, value)
+
+
+_GLIBC_KEEPS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**28))
+"""M_MMAP_MAX: no block has pages of its own; M_TRIM_THRESHOLD: none go back; M_TOP_PAD: bytes asked for at once."""
 
 
 def _best_device() -> str:

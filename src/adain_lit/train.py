@@ -19,6 +19,7 @@ from adain_lit import processes
 from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objective_value
 from adain_lit.config import instantiate, last_checkpoint, run_command
 from adain_lit.data.pairs import share
+from adain_lit.devices import keep_freed_memory
 from adain_lit.errors import InputError
 from adain_lit.jobs import recording
 from adain_lit.launch import launch
@@ -37,6 +38,7 @@ def main() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
+    keep_freed_memory()
     run_command(train, "train")
 
 

@@ -166,3 +166,25 @@ def test_unknown_layer_is_refused() -> None:
 def test_skip_layers_that_have_no_place_of_their_own_are_refused(skip_layers: list[str], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         Decoder(TINY, "relu4_1", skip_layers=skip_layers)
+
+
+def test_decoder_of_widths_of_its_own_still_takes_the_encoder_s_features() -> None:
+    """Oracle: channels counted by hand; widths 4 6 8 10 of the encoder, 5 7 9 11 of the decoder."""
+    own = (5, 7, 9, 11)
+    decoder = Decoder(TINY, "relu4_1", skip_layers=["relu3_1", "relu1_1"], decoder_widths=own)
+    convs = {name: (conv.in_channels, conv.out_channels) for name, conv in decoder.named_children()}  # type: ignore[union-attr]
+    assert convs["conv4_1"] == (10, 9)
+    assert convs["conv3_4"] == (9 + 8, 9)
+    assert convs["conv3_1"] == (9, 7)
+    assert convs["conv2_2"] == (7, 7)
+    assert convs["conv2_1"] == (7, 5)
+    assert convs["conv1_2"] == (5 + 4, 5)
+    assert convs["conv1_1"] == (5, 3)
+    image = decoder(torch.rand(1, 10, 3, 2), torch.rand(1, 8, 6, 4), torch.rand(1, 4, 24, 16))
+    assert image.shape == (1, 3, 24, 16)
+
+
+@pytest.mark.parametrize("own", [(5, 7, 9), (5, 0, 9, 11), ()])
+def test_decoder_widths_that_do_not_do_are_refused(own: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"decoder_widths are \[.*\]; a decoder from relu4_1 needs 4 numbers"):
+        Decoder(TINY, "relu4_1", decoder_widths=own)

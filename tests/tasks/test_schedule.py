@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from adain_lit.errors import InputError
-from adain_lit.tasks.schedule import adam
+from adain_lit.tasks.schedule import adam, by_fan_in
 
 
 def rates(count: int, *, group: int = 0, parameters: Any = None, **settings: Any) -> list[float]:
@@ -63,3 +63,25 @@ def test_unusable_settings_are_refused() -> None:
         with pytest.raises(InputError) as caught:
             rates(1, lr=0.1, **settings)
         assert str(caught.value).startswith(message)
+
+
+def test_wide_convolutions_learn_more_slowly_in_proportion() -> None:
+    """Oracle: 0.1 * 36 / (9 C_in), by hand; a layer of 36 values, biases and linear layers keep the rate."""
+    layers = nn.ModuleList([nn.Conv2d(4, 2, 3), nn.Conv2d(8, 2, 3), nn.Conv2d(16, 2, 3), nn.Linear(500, 2)])
+    groups = by_fan_in(layers.parameters(), lr=0.1, widest=36)
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    weights = [rate[id(layer.weight)] for layer in layers]
+    assert weights == pytest.approx([0.1, 0.05, 0.025, 0.1])
+    assert all(rate[id(layer.bias)] == 0.1 for layer in layers)
+    assert len(rate) == 8
+    assert rates(1, group=2, parameters=groups, lr=0.1) == pytest.approx([0.025])
+
+
+def test_without_a_widest_all_learn_alike() -> None:
+    groups = by_fan_in(nn.Conv2d(16, 2, 3).parameters(), lr=0.1, widest=None)
+    assert [(len(group["params"]), group["lr"]) for group in groups] == [(2, 0.1)]
+
+
+def test_a_widest_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^lr_fan_in is 0; it must be 1 or more, or null$"):
+        by_fan_in(nn.Linear(2, 2).parameters(), lr=0.1, widest=0)

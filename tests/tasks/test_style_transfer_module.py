@@ -255,6 +255,30 @@ def test_training_begins_with_the_decoder_of_another_network(tmp_path: Path, fil
             module_with(files, decoder=str(tmp_path / "begun.safetensors"), **settings)
 
 
+def test_skip_layers_are_handed_over_from_a_step_on(
+    files: list[str], pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the loss with the decoder's weights for the skip layers at 0; validation always has them."""
+    module = module_with(files, skip_layers=SKIP_LAYERS, skips_from=2, identity_weight=1.0)
+    deaf = module_with(files, skip_layers=SKIP_LAYERS, identity_weight=1.0)
+    for name in deaf.net.decoder.skips:
+        conv = deaf.net.decoder.get_submodule(name)
+        width = module.net.encoder.channels(deaf.net.decoder.skips[name])
+        with torch.no_grad():
+            conv.weight[:, -width:] = 0
+
+    def loss(module: StyleTransferModule, step: int) -> Tensor:
+        monkeypatch.setattr(StyleTransferModule, "global_step", step)
+        with torch.no_grad():
+            return module.losses(*pair)["loss"]
+
+    whole = loss(module, 0)  # not in training
+    module.train()
+    assert torch.equal(loss(module, 2), whole)
+    torch.testing.assert_close(loss(module, 1), loss(deaf, 1))
+    assert not torch.allclose(loss(module, 1), whole, rtol=1e-3)
+
+
 def test_checkpoint_keeps_the_means_of_the_loss_network_and_not_its_weights(
     trained: Path, files: list[str], pair: tuple[Tensor, Tensor]
 ) -> None:

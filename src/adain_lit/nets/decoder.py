@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from adain_lit.errors import InputError
 from adain_lit.nets.batch_norm import GlobalBatchNorm2d
+from adain_lit.nets.reflect_conv import ReflectConv2d
 from adain_lit.nets.vgg import block_of, conv_names, named_widths
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -31,6 +32,7 @@ class Decoder(nn.Module):
         inputs: input channels for each channel of the encoder (2 for concatenated features).
         skip_layers: layers of lower blocks whose fused features come in beside the up-sampled ones, where their block
             begins; ``relu{block}_1`` at most once for each block. The paper has none.
+        decoder_widths: channels of the decoder's own blocks, from block 1 to that of `last`; None: the encoder's.
 
     Shape:
         - input: (N, inputs * C, H, W), and for each skip layer, the deepest first, (N, inputs * C', H', W')
@@ -46,6 +48,7 @@ class Decoder(nn.Module):
         norm: str = "none",
         inputs: int = 1,
         skip_layers: Sequence[str] = (),
+        decoder_widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
@@ -56,13 +59,19 @@ class Decoder(nn.Module):
         self.skips = {self._entrance(layer): layer for layer in skip_layers}
         if len(self.skips) < len(skip_layers):
             raise InputError(f"skip_layers {list(skip_layers)} name a block twice; give one layer for each")
+        own = widths if decoder_widths is None else tuple(decoder_widths)
+        if len(own) < block_of(last) or min(own) < 1:
+            raise InputError(
+                f"decoder_widths are {list(own)}; a decoder from {last} needs {block_of(last)} numbers of channels, "
+                "from block 1 on, each 1 or more"
+            )
         for i, name in enumerate(self.names):
-            width = widths[block_of(name) - 1]
-            channels = width if i else width * inputs
+            block = block_of(name) - 1
+            channels = own[block] if i else widths[block] * inputs
             if name in self.skips:
-                channels += width * inputs
-            target = widths[block_of(self.names[i + 1]) - 1] if i + 1 < len(names) else 3
-            self.add_module(name, nn.Conv2d(channels, target, 3, padding=1, padding_mode="reflect"))
+                channels += widths[block] * inputs
+            target = own[block_of(self.names[i + 1]) - 1] if i + 1 < len(names) else 3
+            self.add_module(name, ReflectConv2d(channels, target))
             if norm != "none" and target != 3:
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
         self._initialise()

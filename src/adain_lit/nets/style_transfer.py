@@ -29,6 +29,7 @@ class StyleTransferNet(nn.Module):
         content_layer: the layer to fuse, ``relu4_1`` in the paper; None is the encoder's deepest.
         skip_layers: layers of lower blocks that are fused too, each with the style's statistics of that layer, and
             handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
+        decoder_widths: channels of the decoder's blocks; None: those of the encoder, as in the paper.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class StyleTransferNet(nn.Module):
         norm: str = "none",
         content_layer: str | None = None,
         skip_layers: Sequence[str] = (),
+        decoder_widths: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.fusion_name = fusion
@@ -47,12 +49,14 @@ class StyleTransferNet(nn.Module):
         self.content_layer = content_layer or encoder.last
         self.encoder = encoder.requires_grad_(False)
         self.skip_layers = tuple(sorted(skip_layers, key=lambda layer: -len(conv_names(layer))))
+        self.decoder_widths = None if decoder_widths is None else tuple(decoder_widths)
         self.decoder = Decoder(
             encoder.widths,
             self.content_layer,
             norm=norm,
             inputs=self.fusion.channels,
             skip_layers=self.skip_layers,
+            decoder_widths=self.decoder_widths,
         )
 
     @property

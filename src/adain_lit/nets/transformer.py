@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from adain_lit.errors import InputError
 from adain_lit.functional import conditional_instance_norm
+from adain_lit.nets.reflect_conv import ReflectConv2d
 
 NORMS = ("batch", "instance", "conditional")
 
@@ -58,7 +59,7 @@ class NormalizedConv(nn.Module):
     ) -> None:
         super().__init__()
         self.enlarge = enlarge
-        self.conv = nn.Conv2d(channels, width, size, stride, size // 2, padding_mode="reflect")
+        self.conv = ReflectConv2d(channels, width, size, stride)
         self.norm: nn.Module
         if norm == "conditional":
             self.norm = ConditionalInstanceNorm(width, styles)
@@ -125,7 +126,7 @@ class TransformerNet(nn.Module):
         self.down = nn.ModuleList([conv(3, width, 9), conv(width, half, stride=2), conv(half, quarter, stride=2)])
         self.residual = nn.ModuleList(Residual(conv(quarter, quarter), conv(quarter, quarter)) for _ in range(blocks))
         self.up = nn.ModuleList([conv(quarter, half, enlarge=2), conv(half, width, enlarge=2)])
-        self.last = nn.Conv2d(width, 3, 9, padding=4, padding_mode="reflect")
+        self.last = ReflectConv2d(width, 3, 9)
 
     min_size = 5
     """Least height and width in pixels, for the reflection at 9x9 filters."""

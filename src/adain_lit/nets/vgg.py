@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.nets.reflect_conv import ReflectConv2d
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
 """VGG-19 (Simonyan & Zisserman 2015, Table 1, column E)."""
@@ -69,7 +70,7 @@ class VGGEncoder(nn.Module):
         channels = 3
         for name in self.conv_names:
             width = self.widths[block_of(name) - 1]
-            self.add_module(name, nn.Conv2d(channels, width, 3, padding=1, padding_mode="reflect"))
+            self.add_module(name, ReflectConv2d(channels, width))
             channels = width
 
     @property

@@ -1,13 +1,39 @@
 """The learning rate over the steps."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from adain_lit.errors import InputError
 
 SCHEDULES = ("inverse", "cosine")
+
+
+def by_fan_in(parameters: Iterable[nn.Parameter], *, lr: float, widest: int | None) -> list[dict[str, Any]]:
+    """Groups of parameters for `adam`, in which wide convolutions learn more slowly.
+
+    Adam moves every weight by about its rate, and a sum over n values by n times that. So with one rate for all, what
+    is right for narrow layers overruns the wide ones in their first steps.
+
+    Args:
+        parameters: what is trained.
+        lr: learning rate of convolutions that sum over up to `widest` values, and of all that is no convolution.
+        widest: those of n > `widest` values learn at lr * `widest` / n; None: all at `lr`.
+
+    Raises:
+        InputError: if `widest` is below 1.
+    """
+    if widest is not None and widest < 1:
+        raise InputError(f"lr_fan_in is {widest}; it must be 1 or more, or null")
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        inputs = parameter[0].numel() if parameter.ndim == 4 else 1
+        share = 1.0 if widest is None else min(1.0, widest / inputs)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": group, "lr": lr * share} for share, group in sorted(groups.items(), reverse=True)]
 
 
 def adam(

@@ -10,10 +10,11 @@ from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
 from adain_lit.nets import WIDTHS, LossNetwork, StyleTransferNet, VGGEncoder
+from adain_lit.nets.style_transfer import Features
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest, mean_activations, normalize_activations
 from adain_lit.network_files import load_network
 from adain_lit.tasks.base import LossModule
-from adain_lit.tasks.schedule import adam
+from adain_lit.tasks.schedule import adam, by_fan_in
 from adain_lit.weights import checksum, load_encoder, load_loss_network, require_checksum
 
 LEAST_ACTIVATION_VGG19, LEAST_ACTIVATION = 0.01, 0.1
@@ -44,6 +45,9 @@ class StyleTransferModule(LossModule):
         content_layer: the layer that is fused and that the content loss compares.
         skip_layers: further layers to fuse, whose features the decoder gets beside the up-sampled ones, see
             `StyleTransferNet`; the paper has none.
+        skips_from: step from which training hands the skip layers to the decoder; before, they are 0, so that it has to
+            learn to use the deepest layer, which it otherwise ignores.
+        decoder_widths: channels of the decoder's blocks; None: the encoder's, as in the paper.
         train_encoder: train the encoder with the decoder, on the losses of `loss_encoder`; the paper's is fixed. Its
             weights are in the checkpoints then.
         style_layers: layers of the style loss.
@@ -57,6 +61,8 @@ class StyleTransferModule(LossModule):
         lr_decay: of ``inverse``: the rate at step t is lr / (1 + lr_decay t), as in the authors' code.
         lr_steps: of ``cosine``: the step at which the rate reaches 0.
         lr_warmup: steps over which the rate rises first.
+        lr_fan_in: convolutions that sum over more values than this learn more slowly, see
+            `adain_lit.tasks.schedule.by_fan_in`; None: all alike, as in the paper.
         channels_last: keep images and weights in channels-last memory, which convolutions prefer.
         compile: compile encoder and decoder with ``torch.compile``.
     """
@@ -75,6 +81,8 @@ class StyleTransferModule(LossModule):
         loss_unit_mean_images: int = 64,
         content_layer: str = "relu4_1",
         skip_layers: Sequence[str] = (),
+        skips_from: int = 0,
+        decoder_widths: Sequence[int] | None = None,
         train_encoder: bool = False,
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
@@ -86,6 +94,7 @@ class StyleTransferModule(LossModule):
         lr_decay: float = 5e-5,
         lr_steps: int | None = None,
         lr_warmup: int = 0,
+        lr_fan_in: int | None = None,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
@@ -93,6 +102,7 @@ class StyleTransferModule(LossModule):
         style_layers = list(style_layers)
         loss_encoder = loss_encoder if loss_encoder is None or isinstance(loss_encoder, str) else list(loss_encoder)
         skip_layers = list(skip_layers)
+        decoder_widths = None if decoder_widths is None else list(decoder_widths)
         if not 0 <= identity_weight < float("inf"):
             raise InputError(f"identity_weight is {identity_weight}; it must be 0 or more")
         if train_encoder and loss_encoder is None:
@@ -113,7 +123,14 @@ class StyleTransferModule(LossModule):
         self.loss_network: LossNetwork | None = None
         if loss_encoder is not None:
             self.loss_network = load_loss_network(loss_encoder, layers=self.criterion.layers)
-        self.net = StyleTransferNet(vgg, fusion=fusion, norm=norm, content_layer=content_layer, skip_layers=skip_layers)
+        self.net = StyleTransferNet(
+            vgg,
+            fusion=fusion,
+            norm=norm,
+            content_layer=content_layer,
+            skip_layers=skip_layers,
+            decoder_widths=decoder_widths,
+        )
         self.net.encoder.requires_grad_(train_encoder)
         if decoder is not None:
             self._begin_with(decoder)
@@ -182,15 +199,21 @@ class StyleTransferModule(LossModule):
                 target = phi(content, (net.content_layer,))[net.content_layer]
                 if is_fused:
                     target = net.fusion.fuse(target, style_features[net.content_layer])
-        stylized = net.decode(fused, content.shape[2:])  # (N, 3, H, W)
+        stylized = net.decode(self._handed_over(fused), content.shape[2:])  # (N, 3, H, W)
         losses: dict[str, Tensor] = self.criterion(phi(stylized, layers), target, style_features)
         weight = self.hparams["identity_weight"]
         if weight:
-            same = net.decode(net.fuse(features, [features]), content.shape[2:])
+            same = net.decode(self._handed_over(net.fuse(features, [features])), content.shape[2:])
             error = same.float() - content.float()
             losses["identity_loss"] = error.abs().flatten(1).mean(1)
             losses["loss"] = losses["loss"] + weight * losses["identity_loss"]
         return losses
+
+    def _handed_over(self, fused: Features) -> Features:
+        """What the decoder is given of the fused features: 0 for the skip layers in the first steps."""
+        if not self.training or self.global_step >= self.hparams["skips_from"]:
+            return fused
+        return (fused[0], *(torch.zeros_like(skip) for skip in fused[1:]))
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Losses of a batch of pairs."""
@@ -200,7 +223,7 @@ class StyleTransferModule(LossModule):
         """Adam (Sec. 6.2) on the decoder, and on the encoder where it is trained."""
         h: Any = self.hparams
         return adam(
-            [p for p in self.net.parameters() if p.requires_grad],
+            by_fan_in((p for p in self.net.parameters() if p.requires_grad), lr=h.lr, widest=h.lr_fan_in),
             lr=h.lr,
             schedule=h.lr_schedule,
             decay=h.lr_decay,
