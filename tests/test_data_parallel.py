@@ -63,9 +63,12 @@ def assert_same_training(one: Path, several: Path, *, weights: float, losses: fl
 
 
 def assert_same_weights(one: Path, several: Path, tolerance: float) -> None:
-    found = weights_of(several)
-    for name, value in weights_of(one).items():
-        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=tolerance), name
+    """A bias that the normalisation behind it cancels has rounding for a gradient, which Adam divides by its own size."""
+    expected, found = weights_of(one), weights_of(several)
+    for name, value in expected.items():
+        cancelled = name.endswith(".bias") and name.replace("conv", "norm") in expected and "conv" in name
+        atol = max(tolerance, 1e-6) if cancelled else tolerance
+        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=atol), name
 
 
 def train_systems(

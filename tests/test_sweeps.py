@@ -1,8 +1,10 @@
 """Sweeps: what is missing is done and nothing else, in slots, whatever becomes of single jobs, until a signal comes."""
 
 import csv
+import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,40 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
         assert [row.rstrip(",") for row in whole[1 : step + 1]] == rows[name][1:]  # the validation added columns
         first, second = offline_runs(sweep / name)
         assert first.run_id == second.run_id
+
+
+@pytest.mark.slow
+def test_killed_job_has_a_wandb_run_that_is_closed_as_failed(
+    hinder: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hinder / "enc_adain_dec_seed=0").write_text("die")
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,", "logger=wandb"]
+    assert run_here(train.main, arguments, monkeypatch) == 2
+    records = offline_runs(only_sweep(tmp_path))
+    assert len({record.run_id for record in records}) == 1
+    assert records[-1].exit_code == 1
+    assert records[-1].group == only_sweep(tmp_path).name
+
+
+@pytest.mark.slow
+def test_jobs_save_and_end_when_the_command_that_started_them_is_killed(
+    hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
+) -> None:
+    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1)]
+    for name in names:
+        (hinder / name).write_text("slow")
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,1"]
+    arguments += ["trainer.max_steps=100", "trainer.val_check_interval=100"]
+    process = start("adain_lit.train", arguments, tmp_path)
+    wait_until(lambda: len(under_way(tmp_path)) == 2, process)
+    process.kill()
+    process.communicate()
+    sweep = only_sweep(tmp_path)
+    deadline = time.monotonic() + 120
+    while any(json.loads((sweep / name / "job.json").read_text())["status"] == "running" for name in names):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    for name in names:
+        assert json.loads((sweep / name / "job.json").read_text())["status"] == "interrupted"
+        step = torch.load(sweep / name / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        assert 2 < step < 100
