@@ -63,7 +63,7 @@ def assert_same_training(one: Path, several: Path, *, weights: float, losses: fl
 
 
 def assert_same_weights(one: Path, several: Path, tolerance: float) -> None:
-    """A bias that the normalisation behind it cancels has rounding for a gradient, which Adam divides by its own size."""
+    """Biases that a normalisation cancels have rounding for a gradient, which Adam divides by its own size."""
     expected, found = weights_of(one), weights_of(several)
     for name, value in expected.items():
         cancelled = name.endswith(".bias") and name.replace("conv", "norm") in expected and "conv" in name

@@ -226,7 +226,7 @@ def test_killed_job_has_a_wandb_run_that_is_closed_as_failed(
     hinder: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (hinder / "enc_adain_dec_seed=0").write_text("die")
-    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,", "logger=wandb"]
+    arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=choice(0)", "logger=wandb"]
     assert run_here(train.main, arguments, monkeypatch) == 2
     records = offline_runs(only_sweep(tmp_path))
     assert len({record.run_id for record in records}) == 1
