@@ -11,7 +11,9 @@ import csv
 import datetime
 import json
 import os
+import re
 import shutil
+import site
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,8 @@ RESULTS = Path(__file__).with_name("results.json")
 TAIL = 1500
 """Characters of a failed step's output that are kept."""
 
+TESTS = ("tests/test_data_parallel.py", "tests/test_devices.py")
+"""Where the tests marked ``gpu`` are; the other files need packages that are not wanted here."""
 FULL_WIDTH = (
     "data=demo",
     "model.encoder=random",  # of VGG-19's width; its weights change no time
@@ -83,7 +87,7 @@ def steps(*, rehearsal: bool) -> list[Step]:
     tiny = TINY if rehearsal else ()
     accelerator = "cpu" if rehearsal else "gpu"
     device = ("device=cpu", "images=2", "sizes=[64]", "max_seconds=5") if rehearsal else ("device=cuda", "images=50")
-    tests = ("tests/test_launch.py",) if rehearsal else ("-m", "gpu")
+    tests = ("tests/test_devices.py",) if rehearsal else ("-m", "gpu", *TESTS)
     junit = WORK / "tests.xml"
     planned = [
         Step("versions", ("-c", VERSIONS), 60, lambda: json.loads((WORK / "versions.json").read_text("utf-8"))),
@@ -114,7 +118,7 @@ open({str(WORK / "versions.json")!r}, "w").write(json.dumps(found))
 
 
 def _training(name: str, settings: Sequence[str], accelerator: str, *, steps: int, seconds: float = 90) -> Step:
-    folder = WORK / name.replace(", ", "_").replace(" ", "_")
+    folder = WORK / re.sub(r"\W+", "_", name)
     common = (f"trainer.max_steps={steps}", "trainer.log_every_n_steps=10", f"trainer.accelerator={accelerator}")
     command = ("-m", "adain_lit.train", *FULL_WIDTH, *common, *settings, f"hydra.run.dir={folder}")
     return Step(name, command, seconds, lambda: trained(folder / "metrics.csv"))
@@ -149,8 +153,19 @@ def outcomes(junit: Path) -> dict[str, str]:
     return found
 
 
+def environment(folder: Path) -> str:
+    """A virtual environment on top of this Python's packages, torch and pip among them; the name of its Python.
+
+    ``--system-site-packages`` would not do: where this Python is a virtual environment's, it passes over that.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "beneath.pth").write_text("\n".join(site.getsitepackages()) + "\n", "utf-8")
+    return str(folder / "bin" / "python")
+
+
 def install(wheels: Path | None) -> tuple[str, ...]:
-    """The command that installs the project, and pytest, into the environment that `main` made."""
+    """The command that installs the project, and pytest, and of what they need what is missing."""
     if wheels is None:
         return ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT), "pytest")
     return ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels), "adain_lit", "pytest")
@@ -174,12 +189,12 @@ def carry_out(step: Step, python: str, deadline: float) -> dict[str, Any]:
     if left < 10:
         return record | {"status": "not reached, time was up"}
     begun = time.monotonic()
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "WANDB_MODE": "offline"}
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "WANDB_MODE": "offline"}
     try:
         done = subprocess.run(
             [python, *step.command],
             cwd=ROOT,
-            env=environment,
+            env=variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -224,8 +239,7 @@ def main() -> None:
     output = WORK / "rehearsal.json" if arguments.rehearse else RESULTS
     python, planned = sys.executable, steps(rehearsal=arguments.rehearse)
     if not arguments.rehearse:
-        subprocess.run([python, "-m", "venv", "--system-site-packages", str(WORK / "venv")], check=True)
-        python = str(WORK / "venv" / "bin" / "python")
+        python = environment(WORK / "venv")
         planned.insert(0, Step("install", install(arguments.wheels), 240))
     for step in planned:
         record = carry_out(step, python, deadline)

@@ -18,8 +18,6 @@ from adain_lit.metrics_file import attempt
 
 def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
     """Choose id and group: a run that is gone on with keeps its id, the jobs of a sweep are one group."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
-    os.environ.setdefault("WANDB_SILENT", "true")
     saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
     if cfg.wandb_id is None and saved is not None and saved.is_file():
         cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
@@ -30,6 +28,8 @@ def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
 
 def chosen_loggers(cfg: DictConfig) -> list[Logger]:
     """The loggers that a configuration names. W&B begins its run when something is logged, not now."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
+    os.environ.setdefault("WANDB_SILENT", "true")
     chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
     loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
     for logger in loggers:
