@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import pytest
+from hydra.experimental.callback import Callback as HydraCallback
 from lightning.pytorch.callbacks import Callback
 
 TINY = (
@@ -107,8 +108,8 @@ class SignalAt(Callback):
 class Hindrance(Callback):
     """Hinders the runs of a sweep as long as a file of a run's name lies in a folder.
 
-    What is in the file says how: ``fail`` after the first step, ``die`` then by SIGKILL, ``interrupt`` in step 4, or
-    ``slow``, half a second for each step.
+    What is in the file says how: ``fail`` after the first step, ``die`` then by SIGKILL, ``interrupt`` in step 4,
+    ``slow``, half a second for each step, or ``vanish``, see `Vanish`.
 
     Args:
         folder: with the files; in it each run also notes its GPU and process.
@@ -132,9 +133,23 @@ class Hindrance(Callback):
             time.sleep(0.5)
 
 
+class Vanish(HydraCallback):
+    """Kills a job's process before its training begins, if `Hindrance`'s file for it says ``vanish``."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_job_start(self, config: Any, **kwargs: Any) -> None:
+        file = self.folder / Path(config.hydra.runtime.output_dir).name
+        if file.is_file() and file.read_text() == "vanish":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def hindrance(folder: Path) -> list[str]:
     """Overrides that add `Hindrance` to a run."""
     return [
+        "+hydra.callbacks.vanish._target_=commands.Vanish",
+        f"+hydra.callbacks.vanish.folder={folder}",
         "+callbacks.hindrance._target_=commands.Hindrance",
         f"+callbacks.hindrance.folder={folder}",
         "+callbacks.hindrance.run=${hydra:runtime.output_dir}",

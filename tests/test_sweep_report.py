@@ -21,10 +21,10 @@ COLOURS = {"1": "red", "10": "lime", "100": "blue"}
 def trained(folder: Path, weight: str, seed: str, *, name: str = "enc_adain_dec", model: str = "fusion: adain") -> Job:
     """A job and the folder of its run, which validated twice."""
     swept = {"model.style_weight": weight, "seed": seed}
-    job = Job(name, folder / f"{name}_{weight}_{seed}", tuple(f"{k}={v}" for k, v in swept.items()), swept)
+    job = Job(name, folder / f"{name}_{weight}_{seed}", tuple(f"{k}={v}" for k, v in swept.items()), swept, {})
     (job.folder / "grids").mkdir(parents=True)
     (job.folder / "config.yaml").write_text(f"model:\n  {model}\n")
-    with recording(job.folder, job.overrides) as record:
+    with recording(job.folder) as record:
         log = MetricsFile(job.folder / "metrics.csv")
         content, style = (value + 0.01 * int(seed) for value in LOSSES[weight])
         for step, factor in ((5, 2.0), (10, 1.0)):
@@ -42,15 +42,16 @@ def trained(folder: Path, weight: str, seed: str, *, name: str = "enc_adain_dec"
 
 def failed(folder: Path) -> Job:
     """A job that failed before it logged anything."""
-    job = Job("enc_adain_dec", folder / "enc_adain_dec_1_9", ("seed=9",), {"model.style_weight": "1", "seed": "9"})
+    swept = {"model.style_weight": "1", "seed": "9"}
+    job = Job("enc_adain_dec", folder / "enc_adain_dec_1_9", ("seed=9",), swept, {})
     job.folder.mkdir()
-    with pytest.raises(RuntimeError), recording(job.folder, job.overrides):
+    with pytest.raises(RuntimeError), recording(job.folder):
         raise RuntimeError("made to fail")
     return job
 
 
 def test_csv_has_a_row_for_every_job_with_its_last_validation(tmp_path: Path) -> None:
-    jobs = [trained(tmp_path, "1", "0"), failed(tmp_path), Job("x", tmp_path / "x", (), {"seed": "2"})]
+    jobs = [trained(tmp_path, "1", "0"), failed(tmp_path), Job("x", tmp_path / "x", (), {"seed": "2"}, {})]
     assert write_report(jobs, tmp_path) == ["sweep.csv", "pareto.png", "contact_sheet.png"]
     with (tmp_path / "sweep.csv").open(newline="") as file:
         first, second, third = csv.DictReader(file)

@@ -174,30 +174,31 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Two experiments by glob and two values of lambda; the runs with lambda 3 fail after their first step."""
+    """Two experiments by glob; the runs with lambda 3 fail after their first step, those with no number before it."""
     monkeypatch.chdir(tmp_path)
     arguments = [
         "-m",
         *tiny(photographs, paintings),
         "logger=wandb",
         "experiment=glob(ablation_?ndec)",
-        "model.style_weight=1,3",
+        "model.style_weight=1,3,many",
         "+callbacks.fail._target_=test_train.FailIf",
         "+callbacks.fail.style_weight=${model.style_weight}",
         "+callbacks.fail.fatal=3",
     ]
     assert run_here(train.main, arguments, monkeypatch) == 2
-    assert "2 of 4 jobs failed: RuntimeError: made to fail" in capfd.readouterr().err
+    assert "4 of 6 jobs failed" in capfd.readouterr().err
     (sweep,) = (tmp_path / "outputs" / "multirun").iterdir()
     systems = ("ablation_bndec", "ablation_indec")
-    names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3)]
+    names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3, "many")]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
     assert "Traceback" in (sweep / names[1] / "train.log").read_text()
     records = offline_runs(sweep)
-    assert [record.name for record in records] == [system for system in systems for _ in (1, 3)]
-    assert [record.exit_code for record in records] == [0, 1, 0, 1]
+    assert [record.name for record in records] == [system for system in systems for _ in (1, 3, "many")]
+    assert [record.exit_code for record in records] == [0, 1, 1] * 2
+    assert [record.config["model"]["style_weight"] for record in records] == [1, 3, "many"] * 2
     assert {record.group for record in records} == {sweep.name}
-    assert len({record.run_id for record in records}) == 4
+    assert len({record.run_id for record in records}) == 6
 
 
 def test_resumed_run_goes_on_under_the_same_wandb_id(

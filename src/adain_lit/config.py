@@ -51,7 +51,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             return task(cfg)
         except Exception as error:
             line = one_line(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if is_multirun():
                 log.error("this job failed: %s", line or "", exc_info=full or line is None)
                 raise
             if full or line is None:
@@ -193,6 +193,11 @@ def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
     if not runs:
         raise InputError(f"resume=last: no run with a checkpoint in {Path(root, name)}; start one without resume")
     return runs[-1][1]
+
+
+def is_multirun() -> bool:
+    """Whether this run is a job of a sweep."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def last_checkpoint(run: Path) -> Path:

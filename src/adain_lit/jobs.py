@@ -3,17 +3,20 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
 
-from adain_lit.config import one_line
+from adain_lit.config import last_checkpoint, one_line
 from adain_lit.errors import InputError
 from adain_lit.overrides import of_the_training, quoted
 from adain_lit.run_record import write_json
+from adain_lit.wandb_runs import write_failed
 
 DONE = ("finished", "pruned")
 
@@ -27,7 +30,6 @@ class Record:
     """
 
     status: str
-    overrides: list[str]
     seconds: float = 0.0
     objective: float | None = None
     error: str | None = None
@@ -42,12 +44,14 @@ class Job:
         folder: of the run.
         overrides: all that the command sets for it, ``KEY=VALUE`` each.
         swept: those of them that differ from job to job.
+        settings: what makes the training what it is, see `of_the_training`.
     """
 
     name: str
     folder: Path
     overrides: tuple[str, ...]
     swept: Mapping[str, str]
+    settings: Mapping[str, Any]
 
     @property
     def record(self) -> Record | None:
@@ -80,15 +84,44 @@ class Job:
         record = self.record
         if record is None:
             return False
-        found, asked = of_the_training(record.overrides), of_the_training(self.overrides)
-        if found != asked:
-            differences = " and ".join(sorted(found ^ asked))
-            raise InputError(
-                f"{self.folder} holds a training with other settings (not the same: {differences}); "
-                "give another sweep=NAME, or remove that folder"
-            )
+        if record.status in DONE or last_checkpoint(self.folder).is_file():
+            self._require_same_settings()
         with only_process(self.folder):
             return record.status in DONE
+
+    def _require_same_settings(self) -> None:
+        """Refuse a folder whose training had other settings, given or default ones that have changed since."""
+        found = of_the_training(self._config())
+        keys = sorted(key for key in found.keys() | self.settings if found.get(key) != self.settings.get(key))
+        if not keys:
+            return
+        shown = [f"{key}={found.get(key)}, now {self.settings.get(key)}" for key in keys[:3]]
+        more = f"; and {len(keys) - 3} more" if len(keys) > 3 else ""
+        raise InputError(
+            f"{self.folder} holds a training with other settings ({'; '.join(shown)}{more}); "
+            "give another sweep=NAME, or remove that folder"
+        )
+
+    def conclude(self, before: Record | None, error: BaseException) -> None:
+        """Say in its folder that it failed, where its process could not: it died, or never came to the training.
+
+        Args:
+            before: the record when the process was started.
+            error: what the launcher knows.
+        """
+        record = self.record
+        if record is not None and record != before and record.status != "running":
+            return  # its process has said it
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(InputError), only_process(self.folder):  # unless another process is at work there
+            _write(Record("failed", record.seconds if record else 0.0, error=described(error)), self.folder)
+            if record is not None and record.status == "running" and (self.folder / "config.yaml").is_file():
+                write_failed(self._config())  # into its W&B run, which it has left open
+
+    def _config(self) -> DictConfig:
+        config = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
 
 
 def read_record(folder: Path) -> Record | None:
@@ -98,12 +131,11 @@ def read_record(folder: Path) -> Record | None:
 
 
 @contextmanager
-def recording(folder: Path, overrides: Iterable[str]) -> Iterator[Record]:
+def recording(folder: Path) -> Iterator[Record]:
     """Keep the record of a job while it runs and say in it how it ended.
 
     Args:
         folder: of the run.
-        overrides: all that the command sets for it.
 
     Yields:
         The record, which takes the objective and may be given the status ``pruned``.
@@ -112,7 +144,7 @@ def recording(folder: Path, overrides: Iterable[str]) -> Iterator[Record]:
         InputError: if another process is at work in the folder.
     """
     before = read_record(folder)
-    record = Record("running", list(overrides), before.seconds if before else 0.0)
+    record = Record("running", before.seconds if before else 0.0)
     with only_process(folder):
         begun = time.monotonic()
         _write(record, folder)
@@ -121,7 +153,7 @@ def recording(folder: Path, overrides: Iterable[str]) -> Iterator[Record]:
             record.status = "finished" if record.status == "running" else record.status
         except Exception as error:
             record.status = "failed"
-            record.error = one_line(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            record.error = described(error)
             raise
         except BaseException:  # a signal, in one way or another
             record.status = "interrupted"
@@ -129,6 +161,11 @@ def recording(folder: Path, overrides: Iterable[str]) -> Iterator[Record]:
         finally:
             record.seconds += time.monotonic() - begun
             _write(record, folder)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    return one_line(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 @contextmanager

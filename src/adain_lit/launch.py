@@ -12,7 +12,7 @@ from types import FrameType
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from adain_lit.processes import FOLDER, LAUNCHED, LOST, MISTAKE, SIGNALS
+from adain_lit.processes import FOLDER, LAUNCHER, LOST, MISTAKE, SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ def launch(count: int, folder: Path) -> None:
         "GROUP_WORLD_SIZE": 1,
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": store.port,
-        "TORCHELASTIC_RUN_ID": f"{LAUNCHED}{os.getpid()}",
+        "TORCHELASTIC_RUN_ID": "adain_lit",
         "TORCHELASTIC_USE_AGENT_STORE": True,
+        LAUNCHER: os.getpid(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // count)),
     }
     children = []
@@ -75,16 +76,15 @@ def supervise(children: Sequence["subprocess.Popen[bytes]"]) -> int:
 
     before = {number: signal.signal(number, hand_on) for number in SIGNALS}
     try:
-        failed: dict[int, int] = {}
-        while not failed and any(child.poll() is None for child in children):
+        while not any(ended := _ended(children)) and len(ended) < len(children):
             time.sleep(0.1)
-            failed = {rank: child.returncode for rank, child in enumerate(children) if child.poll()}
-        if not failed:
+        if not any(ended):
             return 0
-        rank = min(failed, key=lambda rank: (failed[rank] == LOST, failed[rank]))  # a lost connection has a cause
-        status = failed[rank]
+        rank, status = _first_cause(children)
         signalled = status - 128 in SIGNALS
         _await_end(children, float("inf") if signalled else 0.0 if status == MISTAKE else GRACE)
+        if status == LOST:
+            rank, status = _first_cause(children)  # what it lost has ended, too
     finally:
         for child in children:
             child.kill()
@@ -96,18 +96,29 @@ def supervise(children: Sequence["subprocess.Popen[bytes]"]) -> int:
             rank + 1,
             len(children),
             rank,
-            _how(status),
+            how_it_ended(status),
         )
     return 128 - status if status < 0 else status
 
 
+def _ended(children: Sequence["subprocess.Popen[bytes]"]) -> list[int]:
+    return [status for child in children if (status := child.poll()) is not None]
+
+
+def _first_cause(children: Sequence["subprocess.Popen[bytes]"]) -> tuple[int, int]:
+    """Rank and exit status of the process whose failure made the others fail: one that lost a connection did not."""
+    failed = [(rank, child.returncode) for rank, child in enumerate(children) if child.returncode]
+    return min(failed, key=lambda failure: (failure[1] == LOST, failure[1]))
+
+
 def _await_end(children: Sequence["subprocess.Popen[bytes]"], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+    while len(_ended(children)) < len(children) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def _how(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """The exit status of a process, negative for a signal, in words that follow its name."""
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return "lost the connection to the others" if status == LOST else f"ended with exit status {status}"

@@ -1,17 +1,17 @@
-"""What is set on the command line: which of it makes a training what it is, and the names that folders get from it."""
+"""Which settings make a training what it is, and the names that folders get from those of a command."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 MAY_CHANGE = {"num_workers", "cache", "compile", "channels_last", "val_pairs", "max_pixels"}
 """Arguments that a resumed run may give other values: they change no weight beyond rounding."""
-NOT_OF_THE_TRAINING = {"launcher", "logger", "callbacks", "sweep", "output_root", "group", "tags"}
+NOT_OF_THE_TRAINING = {"launcher", "logger", "callbacks", "sweep", "output_root", "group", "tags", "wandb_id", "hydra"}
 """Groups and keys of the configuration that change none either."""
 
 
@@ -27,7 +27,7 @@ def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = [str(o.value()) for o in parsed if o.key_or_group == "experiment" and not o.is_sweep_override()]
     swept = sorted(o.get_key_element().lstrip("+").rpartition(".")[2] for o in parsed if o.is_sweep_override())
-    settings = " ".join(sorted(of_the_training(overrides)))
+    settings = " ".join(sorted({override for override in overrides if _matters(override.lstrip("+~").split("=")[0])}))
     return f"{'-'.join(fixed + swept) or 'sweep'}_{_digest(settings)}"
 
 
@@ -45,14 +45,24 @@ def unresolved(overrides: Any) -> list[str]:
     return list(map(str, given))
 
 
-def of_the_training(overrides: Iterable[str]) -> set[str]:
-    """The overrides without those that change no weight: where files go, who logs, how it is made faster."""
+def of_the_training(config: DictConfig) -> dict[str, Any]:
+    """The values of a configuration by key, but those that change no weight: where files go, who logs, what is fast."""
+    chosen = [str(key) for key in config if key not in NOT_OF_THE_TRAINING]
+    return {key: value for name in chosen for key, value in _leaves(config[name], name) if _matters(key)}
 
-    def matters(override: str) -> bool:
-        key = override.lstrip("+~").split("=")[0]
-        return key.split(".")[0] not in NOT_OF_THE_TRAINING and key.rpartition(".")[2] not in MAY_CHANGE
 
-    return {override for override in overrides if matters(override)}
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """The values of nested dictionaries, with their keys joined by dots."""
+    if isinstance(value, DictConfig):
+        for name in map(str, value):
+            yield from _leaves(None if OmegaConf.is_missing(value, name) else value[name], f"{key}.{name}")
+    else:
+        yield key, OmegaConf.to_container(value, resolve=True) if isinstance(value, ListConfig) else value
+
+
+def _matters(key: str) -> bool:
+    """Whether a setting changes the weights."""
+    return key.split(".")[0] not in NOT_OF_THE_TRAINING and key.rpartition(".")[2] not in MAY_CHANGE
 
 
 def quoted(text: str) -> str:

@@ -32,8 +32,8 @@ MISTAKE, LOST = 2, 113
 """Exit status of a process that has told a person's mistake, and of one that lost the connection to another."""
 PATIENCE = 5.0
 """Seconds that the other processes of a machine leave to its first to tell of a mistake which all of them make."""
-LAUNCHED = "adain_lit-"
-"""Beginning of the run id of processes that `adain_lit.launch` started; its process id follows."""
+LAUNCHER = "ADAIN_LIT_LAUNCHER"
+"""Variable with the process id of what started this process and must not be outlived: `launch`, or a sweep."""
 FOLDER = "adain_lit/run_folder"
 """Key of the store under which the processes find their run folder."""
 
@@ -185,13 +185,13 @@ def number_the_log() -> None:
 
 
 def launched() -> bool:
-    """Whether `adain_lit.launch` started this process, and will speak of one that dies."""
-    return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(LAUNCHED)
+    """Whether `adain_lit.launch` or a sweep started this process, and will speak of it if it dies."""
+    return LAUNCHER in os.environ
 
 
 def abandoned() -> bool:
     """Whether the process that launched this one is gone."""
-    return launched() and os.environ["TORCHELASTIC_RUN_ID"] != f"{LAUNCHED}{os.getppid()}"
+    return launched() and os.environ[LAUNCHER] != str(os.getppid())
 
 
 def connection_lost(error: BaseException) -> bool:

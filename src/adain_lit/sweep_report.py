@@ -81,7 +81,7 @@ def reason(job: Job) -> str:
     record = job.record
     if record is not None and record.error:
         return record.error
-    return f"its process ended before it was over; see {job.folder.parent / '.submitit'}"
+    return "it was interrupted" if job.status == "interrupted" else "its process and that of the sweep were killed"
 
 
 def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:

@@ -1,30 +1,26 @@
 """``python -m adain_lit.train``: train one network, or many with ``-m``."""
 
 import logging
-import os
-import secrets
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
-from adain_lit import processes
+from adain_lit import processes, wandb_runs
 from adain_lit.callbacks import AtomicCheckpointIO, Pruning, SkippedFiles, objective_value
-from adain_lit.config import instantiate, last_checkpoint, run_command
+from adain_lit.config import instantiate, is_multirun, last_checkpoint, run_command
 from adain_lit.data.pairs import share
 from adain_lit.devices import keep_freed_memory
 from adain_lit.errors import InputError
 from adain_lit.jobs import recording
 from adain_lit.launch import launch
-from adain_lit.metrics_file import MetricsFile, attempt, last_validation
-from adain_lit.overrides import MAY_CHANGE, unresolved
+from adain_lit.metrics_file import MetricsFile, last_validation
+from adain_lit.overrides import MAY_CHANGE
 from adain_lit.run_record import environment, plot_curves, write_json
 from adain_lit.runs.rows import read_rows
 from adain_lit.state_files import read_checkpoint
@@ -49,10 +45,10 @@ def train(cfg: DictConfig) -> float | None:
         In a sweep what it minimises, of the last validation.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
-    if not _is_multirun():
+    if not is_multirun():
         _train(cfg, run)
         return None
-    with recording(run, unresolved(HydraConfig.get().overrides.task)) as job:
+    with recording(run) as job:
         callbacks = _train(cfg, run)
         job.objective = objective_value(cfg.objective, last_validation(run / "metrics.csv"))
         if any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks):
@@ -63,19 +59,18 @@ def train(cfg: DictConfig) -> float | None:
 def _train(cfg: DictConfig, run: Path) -> list[Any]:
     """Train, and leave in the folder `run` what a person looks for; the callbacks."""
     checkpoint = _checkpoint(cfg, run)
-    _name_wandb_run(cfg, checkpoint)
+    wandb_runs.name_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = instantiate(cfg.data, "data")
-    data.prepare_data()
-    data.setup("fit")  # now, so that a missing folder ends the run before anything is written
-    module = instantiate(cfg.model, "model")
-    if checkpoint:
-        _require_same(checkpoint, module, data)
-        _carry_over_log(checkpoint, run)
-    callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()}
-    loggers = _loggers(cfg, run)
-    status = 1
-    try:
+    with wandb_runs.closing(cfg) as loggers:
+        data = instantiate(cfg.data, "data")
+        data.prepare_data()
+        data.setup("fit")  # now, so that a missing folder ends the run before anything is written
+        module = instantiate(cfg.model, "model")
+        if checkpoint:
+            _require_same(checkpoint, module, data)
+            _carry_over_log(checkpoint, run)
+        callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()}
+        loggers += _loggers(cfg, run)
         trainer = _trainer(cfg, list(callbacks.values()), loggers)
         share(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
         if trainer.world_size > processes.world_size() and _starts_processes(trainer):
@@ -94,9 +89,6 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
         finally:
             if trainer.is_global_zero and (run / "metrics.csv").is_file():
                 plot_curves(run / "metrics.csv", run / "curves.png", title=cfg.name)
-        status = 0
-    finally:
-        _close_wandb(loggers, status)
     if trainer.is_global_zero:
         _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
     return list(callbacks.values())
@@ -112,7 +104,7 @@ def _trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.
     trainer: L.Trainer = instantiate(
         cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
-    if _is_multirun() and _starts_processes(trainer):
+    if is_multirun() and _starts_processes(trainer):
         raise InputError(
             f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
             "give each run one device (trainer.devices=1) and run them side by side (launcher=local_gpus), or train "
@@ -139,10 +131,10 @@ def _checkpoint(cfg: DictConfig, run: Path) -> Path | None:
     if cfg.resume is not None and cfg.ckpt_path is not None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:
-        if _is_multirun():
+        if is_multirun():
             raise InputError("resume goes on with one run; leave it out, the same command goes on with a sweep")
         return last_checkpoint(run)
-    if _is_multirun() and last_checkpoint(run).is_file():
+    if is_multirun() and last_checkpoint(run).is_file():
         return last_checkpoint(run)
     if cfg.ckpt_path is None:
         return None
@@ -180,33 +172,10 @@ def _carry_over_log(checkpoint: Path, run: Path) -> None:
 
 def _loggers(cfg: DictConfig, run: Path) -> list[Logger]:
     """The loggers that were chosen, and the CSV file in any case."""
-    chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
-    loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger._wandb_init.pop("anonymous", None)  # Lightning passes it unset, and wandb warns of it all the same
+    loggers = wandb_runs.chosen_loggers(cfg)
     if not any(isinstance(logger, MetricsFile) for logger in loggers):
         loggers.insert(0, MetricsFile(run / "metrics.csv"))
     return loggers
-
-
-def _name_wandb_run(cfg: DictConfig, checkpoint: Path | None) -> None:
-    """Choose W&B's id and group: a resumed run goes on under its own id, a multirun is one group."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
-    os.environ.setdefault("WANDB_SILENT", "true")
-    saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
-    if cfg.wandb_id is None and saved is not None and saved.is_file():
-        cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
-    cfg.wandb_id = cfg.wandb_id or secrets.token_hex(4)
-    if cfg.group is None and _is_multirun():
-        cfg.group = Path(HydraConfig.get().sweep.dir).name
-
-
-def _close_wandb(loggers: list[Logger], exit_code: int) -> None:
-    """End the W&B run of this job, as failed where it failed, so that the next job of a multirun has its own."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger) and logger._experiment is not None:  # else no run was ever begun
-            attempt(logger, partial(logger.experiment.finish, exit_code=exit_code))
 
 
 def _report(run: Path, skipped: list[SkippedFiles]) -> None:
@@ -221,10 +190,6 @@ def _report(run: Path, skipped: list[SkippedFiles]) -> None:
     for callback in skipped:
         if callback.count:
             log.info("  %s         %d unreadable pictures and why", callback.path.name, callback.count)
-
-
-def _is_multirun() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 if __name__ == "__main__":

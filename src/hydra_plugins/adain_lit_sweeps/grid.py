@@ -10,8 +10,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
     from adain_lit.jobs import Job
@@ -76,21 +77,29 @@ class GridSweeper(upstream.BasicSweeper):
             HydraException: if they do not compose.
         """
         from adain_lit.jobs import Job
-        from adain_lit.overrides import job_folder
+        from adain_lit.overrides import job_folder, of_the_training
 
         assert self.hydra_context is not None
         assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(config)  # the name refers to it
-        name = str(config.name)
-        return Job(name, self.folder / (prefix + job_folder(name, swept)), tuple(overrides), dict(swept))
+        folder = self.folder / (prefix + job_folder(str(config.name), swept))
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(folder.absolute())  # settings may refer to it
+        HydraConfig.instance().set_config(config)
+        return Job(str(config.name), folder, tuple(overrides), dict(swept), of_the_training(config))
 
     def launch(self, jobs: Sequence["Job"], *, first: int = 0, own: Sequence[Sequence[str]] = ()) -> None:
         """Run jobs to their ends, numbered from `first`, each with further settings of its `own`."""
         assert self.launcher is not None
-        if jobs:
-            more = own or [()] * len(jobs)
-            self.launcher.launch([[*job.arguments, *extra] for job, extra in zip(jobs, more, strict=True)], first)
+        if not jobs:
+            return
+        before = [job.record for job in jobs]
+        more = own or [()] * len(jobs)
+        arguments = [[*job.arguments, *extra] for job, extra in zip(jobs, more, strict=True)]
+        for job, record, returned in zip(jobs, before, self.launcher.launch(arguments, first), strict=True):
+            if returned.status is JobStatus.FAILED:
+                job.conclude(record, returned._return_value)
 
 
 @dataclass

@@ -18,6 +18,8 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher import submitit_launcher as upstream
 
+from adain_lit.errors import InputError
+
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
@@ -88,20 +90,18 @@ class StartedJob(ABC):
         """Send it SIGINT, on which it saves and leaves."""
 
     @abstractmethod
-    def result(self) -> JobReturn:
-        """What it handed back.
-
-        Raises:
-            Exception: if it ended without handing anything back.
-        """
+    def outcome(self) -> tuple[str, Any]:
+        """``success`` and what it handed back; ``error`` and a traceback, or how its process ended without a word."""
 
     def returned(self) -> JobReturn:
-        """What it handed back, or that it ended without."""
-        try:
-            return self.result()
-        except Exception:  # whatever submitit raises for a process that is gone
-            lost = RuntimeError(f"the job ended before it was over; what it printed last is in {self.output}")
-            return JobReturn(overrides=self.overrides, status=JobStatus.FAILED, _return_value=lost)
+        """What it handed back, or why that is nothing."""
+        outcome, value = self.outcome()
+        if outcome == "success":
+            assert isinstance(value, JobReturn)
+            return value
+        reason = str(value).strip().splitlines()[-1]  # of a traceback the error itself
+        lost = InputError(f"{reason}; what it printed last is in {self.output}")
+        return JobReturn(overrides=self.overrides, status=JobStatus.FAILED, _return_value=lost)
 
 
 class WaitingLauncher(upstream.BaseSubmititLauncher):  # type: ignore[misc]

@@ -71,6 +71,8 @@ class _LocalJob(base.StartedJob):
     def __init__(self, launcher: LocalLauncher, call: base.Call, slot: int, gpu: str | None) -> None:
         from submitit.core.utils import DelayedSubmission, JobPaths
 
+        from adain_lit.processes import LAUNCHER
+
         assert launcher.config is not None
         number = str(call[3])
         super().__init__(call, Path(launcher.config.hydra.sweep.dir, ".submitit", f"{number}.log"))
@@ -82,6 +84,7 @@ class _LocalJob(base.StartedJob):
             "SUBMITIT_EXECUTOR": "local",
             "SUBMITIT_LOCAL_JOB_ID": number,
             "CUDA_VISIBLE_DEVICES": gpu or "",
+            LAUNCHER: str(os.getpid()),
         }
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // launcher.slots)))
         self.output.parent.mkdir(parents=True, exist_ok=True)
@@ -104,14 +107,15 @@ class _LocalJob(base.StartedJob):
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
-    def result(self) -> JobReturn:
+    def outcome(self) -> tuple[str, Any]:
         from submitit.core.utils import pickle_load
 
-        outcome, returned = pickle_load(self.paths.result_pickle)
-        if outcome != "success":
-            raise RuntimeError(returned)
-        assert isinstance(returned, JobReturn)
-        return returned
+        from adain_lit.launch import how_it_ended
+
+        if not self.paths.result_pickle.is_file():
+            return "error", f"its process {how_it_ended(self.process.returncode)}"
+        outcome: tuple[str, Any] = pickle_load(self.paths.result_pickle)
+        return outcome
 
 
 def visible_gpus() -> list[str]:

@@ -84,9 +84,14 @@ class _SlurmJob(base.StartedJob):
         pending = self.job.watcher.get_state(self.job.job_id) == "PENDING"
         subprocess.run(["scancel", *([] if pending else ["--signal=INT"]), self.job.job_id], check=False)
 
-    def result(self) -> JobReturn:
-        returned: JobReturn = self.job.results()[0]
-        return returned
+    def outcome(self) -> tuple[str, Any]:
+        from submitit.core.utils import UncompletedJobError
+
+        try:
+            outcome: tuple[str, Any] = self.job._get_outcome_and_result()
+        except UncompletedJobError:  # whose message is the whole log
+            return "error", f"its process ended without a result, in SLURM's state {self.job.state}"
+        return outcome
 
 
 @dataclass
