@@ -152,6 +152,15 @@ def test_controls_are_those_of_the_stylizer(
     assert not same(here / "out.png", stylizer(content, styles[0], style_size=STYLE_SIZE))
 
 
+def test_dtype_is_that_of_the_network(
+    run: Run, here: Path, content: Path, styles: list[Path], stylizer: Stylizer
+) -> None:
+    assert run(content, "-s", styles[0], "-o", "out.png", "--dtype", "bfloat16") == 0
+    half = adain_lit.load("compact", device="cpu", dtype=torch.bfloat16)
+    assert same(here / "out.png", half(content, styles[0], style_size=STYLE_SIZE))
+    assert not same(here / "out.png", stylizer(content, styles[0], style_size=STYLE_SIZE))
+
+
 def test_crop_takes_the_middle_square(run: Run, here: Path, content: Path, styles: list[Path]) -> None:
     """Oracle: the square cut out by Pillow."""
     read_image(content).crop((12, 0, 84, 72)).save(here / "square.png")
@@ -338,7 +347,7 @@ def test_a_full_disk_ends_the_command_and_leaves_no_half_file(
     assert run(*paths, "-s", styles[0], "-o", "out") == 2
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert [line for line in lines if line.strip() and not line.startswith("stylising: ")] == [
-        "adain_lit.stylize: error: [Errno 28] No space left on device"
+        f"adain_lit.stylize: error: No space left on device: out/{paths[0].stem}_stylized_{styles[0].stem}.jpg"
     ]
     assert files(here) == set()
 

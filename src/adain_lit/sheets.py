@@ -11,9 +11,11 @@ from adain_lit.stylizer import Content, Style, Stylizer
 
 GAP = 6
 """Pixels of white between pictures."""
+SIDE = 256
+"""Longer side in pixels of the pictures of a sheet."""
 
 
-def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = 256) -> Image.Image:
+def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
     """Pictures in rows and columns, each fitted into a square of `side` pixels; None leaves a place white."""
     columns = max(len(row) for row in rows)
     sheet = Image.new("RGB", (columns * (side + GAP) + GAP, len(rows) * (side + GAP) + GAP), "white")
@@ -69,7 +71,7 @@ def fit(picture: Image.Image, side: int) -> Image.Image:
 
 
 def trade_off(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = 256, **controls: Any
+    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
     """The content-style trade-off: alpha from 0 to 1 in `steps` pictures (Fig. 7)."""
     alphas = [i / (steps - 1) for i in range(steps)]
@@ -77,7 +79,7 @@ def trade_off(
 
 
 def interpolation(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = 256, **controls: Any
+    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
     """Four styles in the corners and their mixtures between (Fig. 8)."""
     if len(styles) != 4:

@@ -54,7 +54,12 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace, count: int) -> None:
         self.arguments = arguments
-        self.stylizer: Stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
+        self.stylizer: Stylizer = load(
+            arguments.checkpoint,
+            encoder=arguments.encoder,
+            device=arguments.device,
+            dtype=getattr(torch, arguments.dtype),
+        )
         self.styles: dict[Path, Style] = {}
         self.failed: list[str] = []
         self.controls: dict[str, Any] = {
@@ -62,9 +67,8 @@ class Run:
             "weights": arguments.weights,
             "masks": arguments.mask,
             "preserve_color": arguments.preserve_color,
-            "tile": arguments.tile,
         }
-        self.stylizer.check(count, **self.controls)
+        self.stylizer.check(count, tile=arguments.tile, **self.controls)
         if arguments.mask:
             self.controls["masks"] = [as_image(mask, "mask") for mask in arguments.mask]
 
@@ -91,7 +95,7 @@ class Run:
         """One sheet of all contents x all styles; a line for each that failed."""
         possible = self._encode_styles([Job(output, (path,), output) for path in styles])
         used = [job.styles[0] for job in possible]
-        rows: list[list[Image.Image | None]] = [[None, *(self._shown(self.styles[path]) for path in used)]]
+        rows: list[list[Image.Image | None]] = [[None, *(sheets.fit(as_image(path), sheets.SIDE) for path in used)]]
         for path in tqdm(contents, desc="stylising", unit="row"):
             job = Job(path, tuple(used), output)
             self._guarded([job], lambda job=job: rows.append(self._row(job)))  # type: ignore[misc]
@@ -102,8 +106,8 @@ class Run:
     def _row(self, job: Job) -> list[Image.Image | None]:
         loaded = self._read([job])
         content = self._content([loaded])
-        made = [self.stylizer(content, self.styles[path], **self.controls) for path in job.styles]
-        return [loaded.image, *made]
+        made = (self.stylizer(content, self.styles[path], **self.controls) for path in job.styles)
+        return [sheets.fit(picture, sheets.SIDE) for picture in (loaded.image, *made)]
 
     def _pictures(self, jobs: Sequence[Job], sheet: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]") -> None:
         groups = [list(group) for _, group in groupby(jobs, key=lambda job: job.content)]
@@ -172,6 +176,7 @@ class Run:
             [self.styles[path] for path in job.styles],
             job.output,
             size=self.arguments.size or None,
+            tile=self.arguments.tile,
             smooth=self.arguments.smooth,
             **self.controls,
         )
@@ -179,10 +184,11 @@ class Run:
     def _encode_styles(self, jobs: Sequence[Job]) -> list[Job]:
         """Encode each style once; the jobs all of whose styles could be read."""
         size = self.arguments.style_size or None
+        keep = self.arguments.preserve_color == "coral"
         errors: dict[Path, InputError] = {}
         for path in dict.fromkeys(path for job in jobs for path in job.styles):
             try:
-                self.styles[path] = self.stylizer.encode_style(path, size=size)
+                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_picture=keep)
             except InputError as error:
                 errors[path] = error
         for job in jobs:
@@ -212,15 +218,12 @@ class Run:
         line = " ".join(str(error).split()) or type(error).__name__
         if _lacks_memory(error):
             line = f"{job.content} needs more memory than there is; give --tile 512, or a smaller --size"
-        elif not isinstance(error, InputError):
-            line = f"{job.output}: {line}"
+        elif isinstance(error, OSError):
+            line = f"{error.filename or job.output}: {error.strerror or line}"
         elif not any(str(path) in line for path in (job.content, *job.styles, job.output)):
             line = f"{job.content}: {line}"
         if line not in self.failed:
             self.failed.append(line)
-
-    def _shown(self, style: Style) -> Image.Image:
-        return Image.fromarray(style.image[0].permute(1, 2, 0).numpy())
 
 
 def _lacks_memory(error: Exception) -> bool:
