@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -16,17 +17,23 @@ SIDE = 256
 
 
 def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
-    """Pictures in rows and columns, each fitted into a square of `side` pixels; None leaves a place white."""
-    columns = max(len(row) for row in rows)
-    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, len(rows) * (side + GAP) + GAP), "white")
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            if picture is None:
-                continue
-            fitted = fit(picture, side)
-            x = GAP + j * (side + GAP) + (side - fitted.width) // 2
-            y = GAP + i * (side + GAP) + (side - fitted.height) // 2
-            sheet.paste(fitted, (x, y))
+    """Pictures in rows and columns, the longer side of each scaled to `side` pixels; None leaves a place white.
+
+    Rows are as high and columns as wide as their largest picture; smaller ones lie in the middle.
+    """
+    fitted = [[picture and fit(picture, side) for picture in row] for row in rows]
+    widths = [max(picture.width if picture else 0 for picture in column) for column in zip_longest(*fitted)]
+    heights = [max(picture.height if picture else 0 for picture in row) for row in fitted]
+    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1))
+    sheet = Image.new("RGB", size, "white")
+    y = GAP
+    for row, height in zip(fitted, heights, strict=True):
+        x = GAP
+        for picture, width in zip_longest(row, widths):
+            if picture:
+                sheet.paste(picture, (x + (width - picture.width) // 2, y + (height - picture.height) // 2))
+            x += width + GAP
+        y += height + GAP
     return sheet
 
 

@@ -5,6 +5,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -88,7 +89,8 @@ class Run:
         ):
             self._pictures(pictures, sheet, pool, bar)
         for film in films:
-            self._guarded([film], lambda film=film: self._video(film))  # type: ignore[misc]
+            with self._guarded([film]):
+                self._video(film)
         return self.failed
 
     def grid(self, contents: Sequence[Path], styles: Sequence[Path], output: Path) -> list[str]:
@@ -98,7 +100,8 @@ class Run:
         rows: list[list[Image.Image | None]] = [[None, *(sheets.fit(as_image(path), sheets.SIDE) for path in used)]]
         for path in tqdm(contents, desc="stylising", unit="row"):
             job = Job(path, tuple(used), output)
-            self._guarded([job], lambda job=job: rows.append(self._row(job)))  # type: ignore[misc]
+            with self._guarded([job]):
+                rows.append(self._row(job))
         if len(rows) > 1:
             write_image(sheets.table(rows), output)
         return self.failed
@@ -115,7 +118,8 @@ class Run:
         most = self.arguments.batch_size if sheet is None else 1
         for batch in self._batches(_ahead(pool, self._read, groups, self.arguments.jobs), most):
             jobs_of_batch = [job for loaded in batch for job in loaded.jobs]
-            self._guarded(jobs_of_batch, lambda batch=batch: self._batch(batch, sheet, pool, writing))  # type: ignore[misc]
+            with self._guarded(jobs_of_batch):
+                self._batch(batch, sheet, pool, writing)
             bar.update(len(jobs_of_batch))
             while len(writing) > 2 * self.arguments.jobs:
                 self._written(*writing.popleft())
@@ -126,9 +130,8 @@ class Run:
         """Up to `most` contents that go through the network together: of one size, and wanted in the same styles."""
         batch: list[_Loaded] = []
         for jobs, future in loading:
-            found: list[_Loaded] = []
-            self._guarded(jobs, lambda future=future, found=found: found.append(future.result()))  # type: ignore[misc]
-            for loaded in found:
+            with self._guarded(jobs):
+                loaded = future.result()
                 if batch and (len(batch) == most or loaded.kind != batch[0].kind):
                     yield batch
                     batch = []
@@ -200,10 +203,11 @@ class Run:
             raise next(iter(errors.values()))
         return possible
 
-    def _guarded(self, jobs: Sequence[Job], action: Callable[[], object]) -> None:
-        """Do something for `jobs`; if it fails, they are on the list of those that did, and the run goes on."""
+    @contextmanager
+    def _guarded(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """What is done for `jobs`; if it fails, they are on the list of those that did, and the run goes on."""
         try:
-            action()
+            yield
         except (InputError, OSError, MemoryError, RuntimeError) as error:
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
             if full or (isinstance(error, RuntimeError) and not _lacks_memory(error)):
@@ -212,7 +216,8 @@ class Run:
                 self._fail(job, error)
 
     def _written(self, job: Job, future: "Future[None]") -> None:
-        self._guarded([job], future.result)
+        with self._guarded([job]):
+            future.result()
 
     def _fail(self, job: Job, error: Exception) -> None:
         line = " ".join(str(error).split()) or type(error).__name__
