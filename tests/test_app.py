@@ -1,5 +1,6 @@
 """The web page: what its button makes, what people are told, and what its server gives away."""
 
+import asyncio
 import io
 import json
 import os
@@ -254,6 +255,21 @@ def test_page_needs_no_trainer_and_help_needs_no_torch() -> None:
         "import adain_lit.page; assert not {'lightning', 'hydra', 'wandb'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_person_who_leaves_is_no_error_and_a_defect_is_one() -> None:
+    from starlette.requests import ClientDisconnect
+
+    def gate(error: Exception) -> app.Gate:
+        async def broken(*_: Any) -> None:
+            raise error
+
+        return app.Gate(broken, files="/files", most=1000)
+
+    scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+    asyncio.run(gate(ClientDisconnect())(scope, None, None))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="defect"):
+        asyncio.run(gate(ValueError("defect"))(scope, None, None))  # type: ignore[arg-type]
 
 
 def free_port() -> int:

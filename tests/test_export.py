@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 import adain_lit
 from adain_lit import export
+from adain_lit.graphs import SIZES as SIZES_OF_GRAPHS
+from adain_lit.graphs import Graph
 from adain_lit.images import to_tensor
 from adain_lit.nets import StyleTransferNet
 from adain_lit.network_files import save_network
+from adain_lit.weights import load_encoder
 from commands import run_here
 from conftest import small
 from networks import each_network, small_network
@@ -23,7 +26,7 @@ from networks import each_network, small_network
 SIZES = (((88, 120), (77, 50)), ((41, 33), (31, 200)), ((16, 17), (17, 16)), ((96, 64), (96, 64)))
 """Widths and heights of contents and styles; the exporter's own example is 96x64 and 64x96."""
 ALPHA = 0.7
-Graph = Callable[..., Tensor]
+Run = Callable[..., Tensor]
 
 
 def saved(net: StyleTransferNet, path: Path) -> str:
@@ -45,16 +48,16 @@ def run_onnx(path: Path, **inputs: Tensor) -> dict[str, Tensor]:
     return {name: torch.from_numpy(x) for name, x in zip(names, values, strict=True)}
 
 
-def onnx_graph(path: Path) -> Graph:
+def onnx_graph(path: Path) -> Run:
     return lambda **inputs: run_onnx(path, **inputs)["stylized"]
 
 
-def program(path: Path) -> Graph:
-    graph: Graph = torch.export.load(path).module()
+def program(path: Path) -> Run:
+    graph: Run = torch.export.load(path).module()
     return graph
 
 
-def onnx_parts(folder: Path) -> Graph:
+def onnx_parts(folder: Path) -> Run:
     def graph(content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
         features, of_style = (run_onnx(folder / "encoder.onnx", image=image) for image in (content, style))
         given = {name: (of_style if name.endswith(("_mean", "_std")) else features)[name] for name in features}
@@ -65,7 +68,7 @@ def onnx_parts(folder: Path) -> Graph:
     return graph
 
 
-def assert_same_pictures(graph: Graph, net: StyleTransferNet) -> None:
+def assert_same_pictures(graph: Run, net: StyleTransferNet) -> None:
     """Oracle: the network itself on photographs, at sizes that are not the exporter's."""
     for content_size, style_size in SIZES:
         content, style = (
@@ -141,7 +144,7 @@ def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pyte
     indirect=["net"],
 )
 def test_whole_graph_gives_the_network_s_pictures_at_other_sizes(
-    tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Graph], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = saved(net, tmp_path / "network.safetensors")
     assert run_here(export.main, [network, str(tmp_path / name)], monkeypatch) == 0
@@ -180,7 +183,7 @@ def test_deep_networks_of_both_fusions(
     skip_layers: tuple[str, ...],
     name: str,
     options: list[str],
-    read: Callable[[Path], Graph],
+    read: Callable[[Path], Run],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -250,10 +253,64 @@ def test_file_that_differs_from_the_network_is_refused_and_not_kept(
     assert Path("made.safetensors").read_bytes() == b"made before"
 
 
+def test_parts_are_written_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the second of the three differs; of the first there is nothing, and what was there before stays."""
+    monkeypatch.chdir(tmp_path)
+    network = saved(small_network(last="relu1_2"), tmp_path / "network.safetensors")
+    differences = iter((0.0, 0.5))
+    monkeypatch.setattr(Graph, "onnx", lambda graph: OnnxStandIn())
+    monkeypatch.setattr(Graph, "difference_of_onnx", lambda graph, path: next(differences))
+    line = "adain.onnx would differ from the network by 5.0e-01, more than 0.002; not kept"
+    assert refused([network, "parts", "--parts"], monkeypatch, capfd) == line
+    differences = iter((0.0, 0.5))
+    Path("parts").mkdir()
+    (Path("parts") / "encoder.onnx").write_bytes(b"made before")
+    assert refused([network, "parts", "--parts"], monkeypatch, capfd) == line
+    assert (Path("parts") / "encoder.onnx").read_bytes() == b"made before"
+
+
+class OnnxStandIn:
+    """In place of a graph that takes seconds to make."""
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(b"graph")
+
+
+def test_encoder_alone_is_the_encoder_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the features of the network's encoder, exact in float32; the bundled one has a file of its own."""
+    monkeypatch.chdir(tmp_path)
+    net = small_network(last="relu3_1")
+    network = saved(net, tmp_path / "network.safetensors")
+    options = ["--encoder-only", "--full-precision", "--card", "what=small"]
+    assert run_here(export.main, [network, "encoder.safetensors", *options], monkeypatch) == 0
+    image = to_tensor(small("coffee.png"))[None] / 255
+    encoder = load_encoder("encoder.safetensors", last="relu3_1")
+    assert torch.equal(encoder(image)["relu3_1"], net.encode(image)[0])
+    with safe_open("encoder.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "adain_lit-encoder", "what": "small"}
+        assert all(key.startswith("encoder.") for key in file.keys())  # noqa: SIM118
+    assert run_here(export.main, ["distilled", "again.safetensors", "--encoder-only"], monkeypatch) == 0
+    ours, theirs = (load_encoder(source)(image)["relu4_1"] for source in ("again.safetensors", "distilled"))
+    assert torch.equal(ours, theirs)
+    capfd.readouterr()
+    assert refused(["compact", "encoder.onnx", "--encoder-only"], monkeypatch, capfd) == (
+        "cannot write encoder.onnx; give a name that ends in .safetensors"
+    )
+
+
 def test_comparison_finds_the_worst_pixel_of_any_size() -> None:
     """Oracle: a graph that is wrong in one pixel, at one of the sizes."""
-    net = small_network(last="relu2_1")
-    for height, width in export.SIZES:
+
+    class Same(nn.Module):
+        def forward(self, content: Tensor) -> Tensor:
+            return content
+
+    graph = Graph(Same(), {"content": "image"}, ["made"], small_network(last="relu2_1"))
+    for height, width in SIZES_OF_GRAPHS:
 
         def wrong(content: Tensor, at: tuple[int, int] = (height, width)) -> Tensor:
             made = content.clone()
@@ -261,5 +318,5 @@ def test_comparison_finds_the_worst_pixel_of_any_size() -> None:
                 made[0, 1, 5, 3] += 0.5
             return made
 
-        assert export.compare(lambda content: content, wrong, {"content": "image"}, net) == pytest.approx(0.5)
-    assert export.compare(lambda content: content, lambda content: content, {"content": "image"}, net) == 0
+        assert graph.difference(wrong) == pytest.approx(0.5)
+    assert graph.difference(lambda content: content) == 0

@@ -19,25 +19,28 @@ def stylizer() -> Stylizer:
 
 
 def place(sheet: Image.Image, row: int, column: int, side: int = SIDE) -> Image.Image:
-    """The square of a sheet that a picture is fitted into."""
-    x, y = GAP + column * (side + GAP), GAP + row * (side + GAP)
-    return sheet.crop((x, y, x + side, y + side))
+    """The place of a picture of 4:3 in a sheet of such pictures."""
+    height = side * 3 // 4
+    x, y = GAP + column * (side + GAP), GAP + row * (height + GAP)
+    return sheet.crop((x, y, x + side, y + height))
 
 
-def holds(square: Image.Image, picture: Image.Image) -> bool:
-    """Oracle: the picture resized by Pillow, in the middle of the square."""
-    fitted = fit(picture, square.width)
-    left, top = (square.width - fitted.width) // 2, (square.height - fitted.height) // 2
-    return square.crop((left, top, left + fitted.width, top + fitted.height)).tobytes() == fitted.tobytes()
+def holds(found: Image.Image, picture: Image.Image) -> bool:
+    """Oracle: the picture resized by Pillow."""
+    return found.tobytes() == fit(picture, found.width).tobytes()
 
 
-def test_pictures_lie_in_rows_and_columns_in_the_middle_of_squares_on_white() -> None:
-    red, blue = Image.new("RGB", (100, 50), "red"), Image.new("RGB", (10, 20), "blue")
-    sheet = table([[None, red], [blue]], side=40)
-    assert sheet.size == (2 * 46 + 6, 2 * 46 + 6)
-    expected = np.full((98, 98, 3), 255)
-    expected[6 + 10 : 6 + 30, 52:92] = (255, 0, 0)
-    expected[52:92, 6 + 10 : 6 + 30] = (0, 0, 255)
+def test_pictures_lie_in_rows_and_columns_as_large_as_the_largest_on_white() -> None:
+    """Oracle: places by hand: columns of 20 and 40 pixels, rows of 20 and 40, with 6 between."""
+    red, blue, green = (
+        Image.new("RGB", size, color) for size, color in (((100, 50), "red"), ((10, 20), "blue"), ((5, 10), "lime"))
+    )
+    sheet = table([[None, red], [blue, green], [None]], side=40)
+    assert sheet.size == (20 + 40 + 18, 20 + 40 + 0 + 24)
+    expected = np.full((84, 78, 3), 255)
+    expected[6:26, 32:72] = (255, 0, 0)
+    expected[32:72, 6:26] = (0, 0, 255)
+    expected[32:72, 42:62] = (0, 255, 0)
     assert np.array_equal(np.asarray(sheet), expected)
 
 
@@ -79,7 +82,7 @@ def test_the_trade_off_goes_from_content_to_style_in_equal_steps(stylizer: Styli
         stylizer.encode_style(small("chelsea.png"), size=None),
     )
     sheet = trade_off(stylizer, content, [style], side=SIDE)
-    assert sheet.size == (5 * (SIDE + GAP) + GAP, SIDE + 2 * GAP)
+    assert sheet.size == (5 * (SIDE + GAP) + GAP, 36 + 2 * GAP)
     for column, alpha in enumerate((0, 0.25, 0.5, 0.75, 1)):
         assert holds(place(sheet, 0, column), stylizer(content, style, alpha=alpha))
     assert not holds(place(sheet, 0, 1), stylizer(content, style, alpha=0.5))
@@ -92,7 +95,7 @@ def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_be
         [stylizer.encode_style(small(n), size=None) for n in names],
     )
     sheet = interpolation(stylizer, content, styles, steps=3, side=SIDE)
-    assert sheet.size == (3 * (SIDE + GAP) + GAP,) * 2
+    assert sheet.size == (3 * (SIDE + GAP) + GAP, 3 * (36 + GAP) + GAP)
     for style, (row, column) in zip(styles, [(0, 0), (0, 2), (2, 0), (2, 2)], strict=True):
         assert near(place(sheet, row, column), stylizer(content, style))
     assert near(place(sheet, 1, 1), stylizer(content, styles))
@@ -101,10 +104,9 @@ def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_be
     assert not near(place(sheet, 1, 2), stylizer(content, styles))
 
 
-def near(square: Image.Image, picture: Image.Image) -> bool:
+def near(found: Image.Image, picture: Image.Image) -> bool:
     """`holds` up to the rounding of a sum over styles of weight 0."""
-    fitted = table([[picture]], side=square.width).crop((GAP, GAP, GAP + square.width, GAP + square.height))
-    return bool(np.abs(np.asarray(square).astype(int) - np.asarray(fitted)).max() <= 2)
+    return bool(np.abs(np.asarray(found).astype(int) - np.asarray(fit(picture, found.width))).max() <= 2)
 
 
 def test_the_interpolation_grid_needs_four_styles(stylizer: Stylizer) -> None:

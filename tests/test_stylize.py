@@ -152,6 +152,15 @@ def test_controls_are_those_of_the_stylizer(
     assert not same(here / "out.png", stylizer(content, styles[0], style_size=STYLE_SIZE))
 
 
+def test_dtype_is_that_of_the_network(
+    run: Run, here: Path, content: Path, styles: list[Path], stylizer: Stylizer
+) -> None:
+    assert run(content, "-s", styles[0], "-o", "out.png", "--dtype", "bfloat16") == 0
+    half = adain_lit.load("compact", device="cpu", dtype=torch.bfloat16)
+    assert same(here / "out.png", half(content, styles[0], style_size=STYLE_SIZE))
+    assert not same(here / "out.png", stylizer(content, styles[0], style_size=STYLE_SIZE))
+
+
 def test_crop_takes_the_middle_square(run: Run, here: Path, content: Path, styles: list[Path]) -> None:
     """Oracle: the square cut out by Pillow."""
     read_image(content).crop((12, 0, 84, 72)).save(here / "square.png")
@@ -199,14 +208,14 @@ def test_orientation_is_applied_and_camera_data_and_colour_profile_are_kept(
 def test_a_grid_has_a_row_for_each_content_and_a_column_for_each_style(
     run: Run, here: Path, photographs: Path, styles: list[Path]
 ) -> None:
-    """Oracle: 256 pixels for each picture and 6 between; the place in the corner is white, no other is."""
+    """Oracle: sides of 256 pixels and 6 between, contents of 4:3, styles of 6:5; the corner alone is white."""
     assert run(photographs / "coffee.jpg", photographs / "more", "-s", *styles[:2], "--grid") == 0
     assert files(here) == {"grid.png"}
     sheet = np.asarray(read_image(here / "grid.png"))
-    assert sheet.shape == (4 * 262 + 6, 3 * 262 + 6, 3)
-    for row in range(4):
+    assert sheet.shape == (213 + 3 * 192 + 5 * 6, 3 * 262 + 6, 3)
+    for row, top in enumerate((6, 225, 423, 621)):
         for column in range(3):
-            middle = sheet[6 + 262 * row :, 6 + 262 * column :][120:136, 120:136]
+            middle = sheet[top:, 6 + 262 * column :][90:100, 120:136]
             assert bool((middle == 255).all()) == (row == column == 0)
 
 
@@ -217,11 +226,11 @@ def test_strips_and_grids_of_mixtures_are_made_for_each_content(
     assert run(*more, "-s", styles[0], "--trade-off", "-o", "strips") == 0
     assert files(here / "strips") == {"hubble_deep_field.png", "motorcycle_left.png"}
     strips = [read_image(path) for path in (here / "strips").iterdir()]
-    assert [strip.size for strip in strips] == [(5 * 262 + 6, 268)] * 2
+    assert [strip.size for strip in strips] == [(5 * 262 + 6, 192 + 12)] * 2
     assert strips[0].tobytes() != strips[1].tobytes()
     name = "coffee_interpolate_" + "+".join(style.stem for style in styles[:4])[:100] + ".jpg"
     assert run(photographs / "coffee.jpg", "-s", *styles[:4], "--interpolate", "--format", "jpg") == 0
-    assert read_image(here / name).size == (5 * 262 + 6,) * 2
+    assert read_image(here / name).size == (5 * 262 + 6, 5 * 198 + 6)
 
 
 # going on
@@ -298,7 +307,7 @@ def test_a_broken_style_among_good_ones_costs_its_own_pictures(
     assert files(here) == {f"coffee_stylized_{styles[0].stem}.png"}
     assert f"adain_lit.stylize: cannot read {broken} as a picture" in capsys.readouterr().err
     assert run(content, broken, "-s", broken, styles[0], "--grid") == 1
-    assert read_image(here / "grid.png").size == (2 * 262 + 6, 2 * 262 + 6)
+    assert read_image(here / "grid.png").size == (2 * 262 + 6, 213 + 192 + 18)
 
 
 def test_a_mask_that_does_not_fit_one_content_names_it(
@@ -338,7 +347,7 @@ def test_a_full_disk_ends_the_command_and_leaves_no_half_file(
     assert run(*paths, "-s", styles[0], "-o", "out") == 2
     lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
     assert [line for line in lines if line.strip() and not line.startswith("stylising: ")] == [
-        "adain_lit.stylize: error: [Errno 28] No space left on device"
+        f"adain_lit.stylize: error: No space left on device: out/{paths[0].stem}_stylized_{styles[0].stem}.jpg"
     ]
     assert files(here) == set()
 

@@ -17,6 +17,7 @@ from adain_lit.errors import InputError
 from adain_lit.functional import adaptive_instance_norm
 from adain_lit.images import to_image, to_tensor
 from adain_lit.matching import style_swap
+from adain_lit.nets import StyleTransferNet
 from adain_lit.stylizer import Stylizer
 from adain_lit.tiling import decoder_radius
 from conftest import small
@@ -284,8 +285,9 @@ def test_many_contents_are_each_as_if_alone(either: Stylizer, controls: dict[str
     """Oracle: one by one; sums of a batch may be rounded otherwise, by one of 255."""
     images = [small(name) for name in ("coffee.png", "astronaut.png", "rocket.jpg")]
     content = either.encode_content(images, tile=controls.get("tile"))
+    given = {name: value for name, value in controls.items() if name != "tile"}
     styles = [either.encode_style(image, size=None) for image in (STYLE, OTHER)]
-    together = either.many(content, styles, **controls)
+    together = either.many(content, styles, **given)
     assert len(together) == 3
     for image, made in zip(images, together, strict=True):
         alone = np.asarray(either(image, styles, **controls)).astype(int)
@@ -299,13 +301,13 @@ def test_statistics_of_a_content_given_back_change_nothing_and_others_do(either:
     for tile in (0, 64):
         content = either.encode_content(CONTENT, tile=tile)
         stats = either.statistics(content, masks)
-        given = tensor(either, content, [STYLE, OTHER], content_stats=stats, tile=tile, **controls)
+        given = tensor(either, content, [STYLE, OTHER], content_stats=stats, **controls)
         assert difference(given, expected) < 1e-4
         for layer in range(len(either.net.fused_layers)):
             halved = [
                 tuple((mean, std / 2 if i == layer else std) for i, (mean, std) in enumerate(pairs)) for pairs in stats
             ]
-            given = tensor(either, content, [STYLE, OTHER], content_stats=halved, tile=tile, **controls)
+            given = tensor(either, content, [STYLE, OTHER], content_stats=halved, **controls)
             assert difference(given, expected) > 0.05
 
 
@@ -344,6 +346,36 @@ def test_a_large_picture_goes_in_tiles_by_itself_where_the_network_can(monkeypat
         assert difference(made, tensor(stylizer, large, STYLE, tile=0)) < 1e-4
         assert stylizer.encode_content(large.resize((128, 128))).features is not None
     assert list(tiled.values()) == [True, True, False, False]
+
+
+def test_a_large_style_goes_in_tiles_with_the_same_statistics(
+    either: Stylizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the style in one piece; with and without the colours of the content. Memory: what the encoder sees."""
+    large = small("chelsea.png", (400, 50))
+    colors: tuple[str | None, ...] = (None, "coral")
+    expected = [tensor(either, CONTENT, large, preserve_color=color) for color in colors]
+    monkeypatch.setattr(module, "AUTO_TILE", 64)
+    widths: list[int] = []
+    encode = StyleTransferNet.encode
+    monkeypatch.setattr(StyleTransferNet, "encode", lambda net, x: widths.append(x.shape[3]) or encode(net, x))
+    for color, image in zip(colors, expected, strict=True):
+        assert difference(tensor(either, CONTENT, large, preserve_color=color), image) < 1e-4
+    assert max(widths) < 300
+
+
+def test_a_style_without_its_picture_is_the_same_but_for_coral(stylizer: Stylizer) -> None:
+    kept, small_style = (stylizer.encode_style(STYLE, keep_picture=keep) for keep in (True, False))
+    assert small_style.image is None
+    assert difference(tensor(stylizer, CONTENT, small_style), tensor(stylizer, CONTENT, kept)) == 0
+    with pytest.raises(InputError, match="encoded without its picture, which coral needs"):
+        stylizer(CONTENT, small_style, preserve_color="coral")
+
+
+@pytest.mark.parametrize("setting", [{"size": 40}, {"tile": 64}, {"tile": 0}])
+def test_what_an_encoded_content_cannot_heed_is_refused(stylizer: Stylizer, setting: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="encoded already; give size and tile to encode_content"):
+        stylizer(stylizer.encode_content(CONTENT), STYLE, **setting)
 
 
 def test_the_bundled_network_is_a_function_of_the_package(photographs: Path, paintings: Path) -> None:

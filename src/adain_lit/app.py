@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -137,10 +138,13 @@ class Gate:
         self.open = re.compile(f"/({own}|gradio_api/({calls}))", re.DOTALL)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer 404, 411 or 413, or hand the request on."""
+        """Answer 404, 411 or 413, or hand the request on. People who leave in the middle of one are no error."""
+        from starlette.requests import ClientDisconnect  # not at the top, for it comes with Gradio
+
         status = self._refusal(scope) if scope["type"] == "http" else None
         if status is None:
-            await self.app(scope, receive, send)
+            with suppress(ClientDisconnect):
+                await self.app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
         await send({"type": "http.response.body", "body": b"not available"})

@@ -32,14 +32,25 @@ def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tenso
     Differs from the authors' code: that adds the identity to covariances that are not divided by the number of
     pixels, of colours already divided by their standard deviations.
     """
+    return recolor(image, *color_map(image, reference, eps=eps))
+
+
+def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    """What `match_color` does to every pixel of `image`: a matrix (N, 3, 3) and a shift (N, 3, 1), in float64.
+
+    Arguments as there; either picture may be bytes.
+    """
     if image.shape[:2] != reference.shape[:2]:
         raise InputError(f"pictures are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
     mean, cov = _moments(image)
     reference_mean, reference_cov = _moments(reference)
-    transform = symmetric_power(reference_cov, 0.5, least=eps) @ symmetric_power(cov, -0.5, least=eps)  # (N, 3, 3)
-    centred = image.double().flatten(2) - mean
-    matched = transform @ centred + reference_mean
-    return matched.view(image.shape).to(image.dtype)
+    matrix = symmetric_power(reference_cov, 0.5, least=eps) @ symmetric_power(cov, -0.5, least=eps)
+    return matrix, reference_mean - matrix @ mean
+
+
+def recolor(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """The picture with every colour c as ``matrix @ c + shift``; RGB, shape (N, 3, H, W), not clipped."""
+    return (matrix @ image.double().flatten(2) + shift).view(image.shape).to(image.dtype)
 
 
 def keep_color(stylized: Tensor, content: Tensor) -> Tensor:

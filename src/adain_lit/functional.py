@@ -107,7 +107,11 @@ def condense(x: Tensor) -> Tensor:
 
     For AdaIN they stand for the whole style, and take no room.
     """
-    mean, std = channel_stats(x, eps=0.0)
+    return two_cells(*channel_stats(x, eps=0.0))
+
+
+def two_cells(mean: Tensor, std: Tensor) -> Tensor:
+    """Two cells whose channels have a mean and a standard deviation, each (N, C, 1, 1) to (N, C, 1, 2)."""
     return torch.cat((mean - std, mean + std), dim=3)
 
 

@@ -16,7 +16,8 @@ from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
 from adain_lit.state_files import BUNDLED, bundled_file, read_checkpoint, read_state_dict
 from adain_lit.weights import checksum, load_encoder, require_checksum
 
-FORMAT = "adain_lit-1"
+FORMAT, ENCODER_FORMAT = "adain_lit-1", "adain_lit-encoder"
+"""What the metadata of a whole network and of an encoder alone say."""
 
 
 def load_network(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet:
@@ -57,12 +58,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         card: what a reader should know (training, licences, losses); kept as text in the metadata.
         half: in float16, half the size; on noise a pixel of the bundled network moved by 4 of 255 at most.
     """
-    state = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
-        for name, tensor in net.state_dict().items()
-    }
-    metadata = {
-        **{key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()},
+    form = {
         "format": FORMAT,
         "fusion": net.fusion_name,
         "norm": net.norm,
@@ -70,7 +66,24 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         "skip_layers": json.dumps(net.skip_layers),
         "decoder_widths": json.dumps(net.decoder_widths),
     }
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+    _save(net.state_dict(), path, card, form, half)
+
+
+def save_encoder(encoder: VGGEncoder, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
+    """Write an encoder alone, for `load_encoder`; arguments as for `save_network`."""
+    state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    _save(state, path, card, {"format": ENCODER_FORMAT}, half)
+
+
+def _save(
+    state: Mapping[str, Tensor], path: str | Path, card: Mapping[str, Any], form: Mapping[str, str], half: bool
+) -> None:
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in state.items()
+    }
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, {**texts, **form}))
 
 
 def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: str) -> StyleTransferNet:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.images import read_image, to_rgb
+from adain_lit.images import read_image, resized_size, to_rgb, to_tensor
 
 Picture = str | Path | Image.Image | NDArray[np.generic] | Tensor
 """A file, a PIL picture, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Numbers are
@@ -40,6 +40,29 @@ def as_image(picture: Picture, what: str = "picture") -> Image.Image:
             "(3, H, W)"
         )
     return to_rgb(Image.fromarray(array[..., 0] if array.shape[2] == 1 else array))
+
+
+def as_bytes(picture: Picture, what: str = "picture", *, size: int | None = None) -> Tensor:
+    """Any kind of picture as bytes (1, 3, H, W), its shorter side scaled to `size` pixels; None keeps its own.
+
+    Raises:
+        InputError: as `as_image`, or for a size of no pixels.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
+    image = as_image(picture, what)
+    if size is not None and size != min(image.size):
+        image = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
+    return to_tensor(image).unsqueeze(0)
+
+
+def at_least(image: Tensor, side: int) -> Tensor:
+    """Pictures (N, 3, H, W), a side below `side` pixels continued at the right or lower edge; others as they are."""
+    height, width = image.shape[2:]
+    if min(height, width) >= side:
+        return image
+    padding = (0, max(0, side - width), 0, max(0, side - height))
+    return F.pad(image.float(), padding, mode="replicate").to(image.dtype)
 
 
 def as_mask(mask: Picture) -> Tensor:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain_lit.data.demo import DEMO, NOISE, demo_paintings, demo_photographs, noise_picture
 from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
 
@@ -61,14 +60,23 @@ def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]
         matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         files = [Found(match, None) for match in matches if match.is_file()]
         folders = [match for match in matches if match.is_dir()]
-        if not matches and name == DEMO:
-            files = [Found(file, None) for file in (demo_paintings if what == "style" else demo_photographs)(True)]
-        if not matches and name == NOISE and what == "content":
-            files = [Found(noise_picture(), None)]
+        if not matches:
+            files = [Found(file, None) for file in _own_pictures(name, what)]
         if not files and not folders:
             raise InputError(f"no {what} {name}; give a file, a folder or a pattern")
         found += files or [file for folder in folders for file in _below(folder, video=video)]
     return found
+
+
+def _own_pictures(name: str, what: str) -> list[Path]:
+    """The pictures of the package that a name stands for."""
+    from adain_lit.data import demo  # and SciPy, which takes a moment
+
+    if name == demo.NOISE and what == "content":
+        return [demo.noise_picture()]
+    if name == demo.DEMO:
+        return (demo.demo_paintings if what == "style" else demo.demo_photographs)(True)
+    return []
 
 
 def _below(folder: Path, *, video: bool) -> list[Found]:

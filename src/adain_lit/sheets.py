@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,20 +12,28 @@ from adain_lit.stylizer import Content, Style, Stylizer
 
 GAP = 6
 """Pixels of white between pictures."""
+SIDE = 256
+"""Longer side in pixels of the pictures of a sheet."""
 
 
-def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = 256) -> Image.Image:
-    """Pictures in rows and columns, each fitted into a square of `side` pixels; None leaves a place white."""
-    columns = max(len(row) for row in rows)
-    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, len(rows) * (side + GAP) + GAP), "white")
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            if picture is None:
-                continue
-            fitted = fit(picture, side)
-            x = GAP + j * (side + GAP) + (side - fitted.width) // 2
-            y = GAP + i * (side + GAP) + (side - fitted.height) // 2
-            sheet.paste(fitted, (x, y))
+def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
+    """Pictures in rows and columns, the longer side of each scaled to `side` pixels; None leaves a place white.
+
+    Rows are as high and columns as wide as their largest picture; smaller ones lie in the middle.
+    """
+    fitted = [[picture and fit(picture, side) for picture in row] for row in rows]
+    widths = [max(picture.width if picture else 0 for picture in column) for column in zip_longest(*fitted)]
+    heights = [max(picture.height if picture else 0 for picture in row) for row in fitted]
+    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1))
+    sheet = Image.new("RGB", size, "white")
+    y = GAP
+    for row, height in zip(fitted, heights, strict=True):
+        x = GAP
+        for picture, width in zip_longest(row, widths):
+            if picture:
+                sheet.paste(picture, (x + (width - picture.width) // 2, y + (height - picture.height) // 2))
+            x += width + GAP
+        y += height + GAP
     return sheet
 
 
@@ -69,7 +78,7 @@ def fit(picture: Image.Image, side: int) -> Image.Image:
 
 
 def trade_off(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = 256, **controls: Any
+    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
     """The content-style trade-off: alpha from 0 to 1 in `steps` pictures (Fig. 7)."""
     alphas = [i / (steps - 1) for i in range(steps)]
@@ -77,7 +86,7 @@ def trade_off(
 
 
 def interpolation(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = 256, **controls: Any
+    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
     """Four styles in the corners and their mixtures between (Fig. 8)."""
     if len(styles) != 4:

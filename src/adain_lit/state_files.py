@@ -47,7 +47,7 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
             f"cannot read weights from {path}: {type(error).__name__}; a .safetensors file or a PyTorch state dict "
-            "of plain tensors is needed"
+            "of plain tensors is needed; code in a file is not run"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
@@ -69,7 +69,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = _load(path)
     except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
-            f"cannot read the checkpoint {path}: {type(error).__name__}; it is damaged or no checkpoint"
+            f"cannot read the checkpoint {path}: {type(error).__name__}; it is damaged, no checkpoint, or holds code, "
+            "which is not run"
         ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() & {"encoder", "teacher"}:
         raise InputError(f"{path} is no checkpoint of adain_lit; give the path of a .ckpt file of a run")

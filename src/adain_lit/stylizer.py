@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,17 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-from adain_lit.color import keep_color, match_color, unit
+from adain_lit.color import color_map, keep_color, recolor, unit
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
-from adain_lit.functional import channel_stats
-from adain_lit.images import resized_size, to_image, to_tensor
+from adain_lit.functional import channel_stats, two_cells
+from adain_lit.images import to_image
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, Stats, shares_of
 from adain_lit.network_files import load_network
-from adain_lit.pictures import Picture, as_image, mask_cells
-from adain_lit.tiling import LEAST_TILE, content_statistics, stylize_tiles
+from adain_lit.pictures import Picture, as_bytes, at_least, mask_cells
+from adain_lit.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
 
 AUTO_TILE = 1024
 """Side of a tile in pixels where the tiling is left to the stylizer, for pictures of more than four such tiles."""
@@ -36,11 +35,12 @@ class Style:
 
     Attributes:
         features: what the fusion needs of it, for each fused layer (1, C, h, w): two cells for AdaIN.
-        image: the picture, (1, 3, H, W) in ``uint8``, which colour control goes back to.
+        image: the picture, (1, 3, H, W) in ``uint8``, which ``preserve_color="coral"`` goes back to; None where it was
+            not to be kept.
     """
 
     features: Features
-    image: Tensor
+    image: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ class Content:
     Attributes:
         features: f(c), for each fused layer (N, C, h, w); None for pictures that go through the network in tiles.
         image: the pictures, (N, 3, H, W) in ``uint8``.
+        tile: side of the tiles in pixels, 0 for pictures in one piece.
     """
 
     features: Features | None
     image: Tensor
+    tile: int
 
 
 def load(source: str | Path = "compact", *, encoder: str | Path | None = None, **options: object) -> Stylizer:
@@ -84,15 +86,17 @@ class Stylizer:
         self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def encode_style(self, style: Picture, *, size: int | None = 512) -> Style:
+    def encode_style(self, style: Picture, *, size: int | None = 512, keep_picture: bool = True) -> Style:
         """Encode a style once, for any number of contents.
 
         Args:
             style: the picture.
             size: shorter side in pixels that it is scaled to; None keeps its own. Larger finds coarser strokes.
+            keep_picture: keep the scaled picture too, 3 bytes a pixel, for ``preserve_color="coral"``. Without it a
+                style of AdaIN takes some kilobytes.
         """
-        image = self._picture(style, size, "style")
-        return Style(self._condense(image), image)
+        image = as_bytes(style, "style", size=size)
+        return Style(self._condense(image), image if keep_picture else None)
 
     @torch.inference_mode()
     def encode_content(
@@ -106,12 +110,13 @@ class Stylizer:
             tile: see `__call__`; what is tiled is not encoded ahead.
         """
         pictures: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
-        images = [self._picture(picture, size, "content") for picture in pictures]
+        images = [as_bytes(picture, "content", size=size) for picture in pictures]
         if len({image.shape for image in images}) != 1:
             raise InputError(f"{len(images)} contents cannot go together; give at least one, and all of one size")
         image = torch.cat(images)
         padded = self._padded(image)
-        return Content(None if self._tile(tile, padded) else self.net.encode(self._scaled(padded)), image)
+        side = self._tile(tile, padded)
+        return Content(None if side else self.net.encode(self._scaled(padded)), image, side)
 
     def __call__(
         self,
@@ -137,9 +142,10 @@ class Stylizer:
                 Where several overlap the styles share, where none is the content stays.
             preserve_color: ``coral`` gives the style the content's colours first (as the paper does), ``luminance``
                 takes only the brightness of the result; None takes the style's colours.
-            size: shorter side in pixels that the content is scaled to; None keeps its size.
-            style_size: shorter side in pixels that styles are scaled to; None keeps their size.
+            size: shorter side in pixels that the content is scaled to; None keeps its size. Not for a `Content`.
+            style_size: shorter side in pixels that styles are scaled to; None keeps their size. Not for a `Style`.
             tile: side in pixels of the tiles of large pictures, whose result is the same; None chooses, 0 never tiles.
+                Not for a `Content`.
 
         Returns:
             A picture of the content's (scaled) size.
@@ -159,8 +165,7 @@ class Stylizer:
         """
         cells = self._cells(masks, content.image)
         if content.features is None:
-            padded = self._padded(content.image)
-            return content_statistics(self.net, padded, tile=self._tile(None, padded) or AUTO_TILE, masks=cells)
+            return tiled_statistics(self.net, self._padded(content.image), tile=content.tile, masks=cells)
         regions = [(None,) * len(content.features)] if cells is None else cells
         layers = [zip(content.features, region, strict=True) for region in regions]
         return [tuple(channel_stats(x, mask) for x, mask in layer) for layer in layers]
@@ -227,17 +232,17 @@ class Stylizer:
         styles = [x if isinstance(x, Style) else self.encode_style(x, size=style_size) for x in given]
         if not isinstance(content, Content):
             content = self.encode_content(content, size=size, tile=tile)
+        elif size is not None or tile is not None:
+            raise InputError("the content is encoded already; give size and tile to encode_content")
         image, count = content.image, len(content.image)
         features = [tuple(x.expand(count, -1, -1, -1) for x in s.features) for s in styles]
         if preserve_color == "coral":
-            pictures = [unit(s.image).expand(count, -1, -1, -1) for s in styles]
-            features = [self._condense(match_color(picture, image).clamp(0, 1)) for picture in pictures]
+            features = [self._recolored(s, image) for s in styles]
         padded = self._padded(image)
         cells = self._cells(masks, image)
         controls: dict[str, Any] = {"alpha": alpha, "weights": weights, "masks": cells, "content_stats": content_stats}
         if content.features is None:
-            side = self._tile(tile, padded) or AUTO_TILE
-            result = stylize_tiles(self.net, padded, features, tile=side, dtype=dtype, **controls)
+            result = stylize_tiles(self.net, padded, features, tile=content.tile, dtype=dtype, **controls)
         else:
             fused = self.net.fuse(content.features, features, **controls)
             result = self.net.decode(fused, padded.shape[2:]).float().clamp(0, 1).cpu()
@@ -248,29 +253,26 @@ class Stylizer:
                 made.copy_(kept if made.is_floating_point() else (kept * 255).round())
         return result
 
-    def _condense(self, image: Tensor) -> Features:
-        """What the fusion needs of style pictures (N, 3, H, W)."""
-        features = self.net.encode(self._scaled(self._padded(image)))
+    def _condense(self, image: Tensor, prepare: Callable[[Tensor], Tensor] = unit) -> Features:
+        """What the fusion needs of style pictures (N, 3, H, W) in bytes, which `prepare` makes RGB in [0, 1] of."""
+        padded = self._padded(image)
         condense = self.net.fusion.condense
+        if _large(padded) and self.net.fusion.tileable:
+            (stats,) = tiled_statistics(self.net, padded, tile=AUTO_TILE, eps=0.0, prepare=prepare)
+            return tuple(two_cells(*layer) for layer in stats)
+        features = self.net.encode(self._scaled(prepare(padded)))
         return features if condense is None else tuple(condense(x) for x in features)
 
-    def _picture(self, picture: Picture, size: int | None, what: str) -> Tensor:
-        """Any kind of picture as bytes (1, 3, H, W) on the CPU, its shorter side scaled to `size`."""
-        if size is not None and size < 1:
-            raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
-        image = as_image(picture, what)
-        if size is not None and size != min(image.size):
-            image = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
-        return to_tensor(image).unsqueeze(0)
+    def _recolored(self, style: Style, content: Tensor) -> Features:
+        """The style in the colours of each content (N, 3, H, W) in bytes."""
+        if style.image is None:
+            raise InputError("the style was encoded without its picture, which coral needs; set keep_picture")
+        image = style.image.expand(len(content), -1, -1, -1)
+        colors = color_map(image, content)
+        return self._condense(image, lambda part: recolor(unit(part), *colors).clamp(0, 1))
 
     def _padded(self, image: Tensor) -> Tensor:
-        """A picture too small for the network, continued at its right and lower edge; others as they are."""
-        least = self.net.encoder.min_size
-        height, width = image.shape[2:]
-        if min(height, width) >= least:
-            return image
-        padding = (0, max(0, least - width), 0, max(0, least - height))
-        return F.pad(image.float(), padding, mode="replicate").to(image.dtype)
+        return at_least(image, self.net.encoder.min_size)
 
     def _scaled(self, image: Tensor) -> Tensor:
         """Pictures as RGB in [0, 1] on the network's device."""
@@ -288,5 +290,9 @@ class Stylizer:
         """Side of the tiles, 0 for one piece."""
         if tile is not None:
             return tile
-        large = image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2
-        return AUTO_TILE if large and self.net.tileable else 0
+        return AUTO_TILE if _large(image) and self.net.tileable else 0
+
+
+def _large(image: Tensor) -> bool:
+    """Whether pictures are better taken in tiles."""
+    return image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2

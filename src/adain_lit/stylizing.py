@@ -5,6 +5,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -54,7 +55,12 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace, count: int) -> None:
         self.arguments = arguments
-        self.stylizer: Stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
+        self.stylizer: Stylizer = load(
+            arguments.checkpoint,
+            encoder=arguments.encoder,
+            device=arguments.device,
+            dtype=getattr(torch, arguments.dtype),
+        )
         self.styles: dict[Path, Style] = {}
         self.failed: list[str] = []
         self.controls: dict[str, Any] = {
@@ -62,9 +68,8 @@ class Run:
             "weights": arguments.weights,
             "masks": arguments.mask,
             "preserve_color": arguments.preserve_color,
-            "tile": arguments.tile,
         }
-        self.stylizer.check(count, **self.controls)
+        self.stylizer.check(count, tile=arguments.tile, **self.controls)
         if arguments.mask:
             self.controls["masks"] = [as_image(mask, "mask") for mask in arguments.mask]
 
@@ -84,17 +89,19 @@ class Run:
         ):
             self._pictures(pictures, sheet, pool, bar)
         for film in films:
-            self._guarded([film], lambda film=film: self._video(film))  # type: ignore[misc]
+            with self._guarded([film]):
+                self._video(film)
         return self.failed
 
     def grid(self, contents: Sequence[Path], styles: Sequence[Path], output: Path) -> list[str]:
         """One sheet of all contents x all styles; a line for each that failed."""
         possible = self._encode_styles([Job(output, (path,), output) for path in styles])
         used = [job.styles[0] for job in possible]
-        rows: list[list[Image.Image | None]] = [[None, *(self._shown(self.styles[path]) for path in used)]]
+        rows: list[list[Image.Image | None]] = [[None, *(sheets.fit(as_image(path), sheets.SIDE) for path in used)]]
         for path in tqdm(contents, desc="stylising", unit="row"):
             job = Job(path, tuple(used), output)
-            self._guarded([job], lambda job=job: rows.append(self._row(job)))  # type: ignore[misc]
+            with self._guarded([job]):
+                rows.append(self._row(job))
         if len(rows) > 1:
             write_image(sheets.table(rows), output)
         return self.failed
@@ -102,8 +109,8 @@ class Run:
     def _row(self, job: Job) -> list[Image.Image | None]:
         loaded = self._read([job])
         content = self._content([loaded])
-        made = [self.stylizer(content, self.styles[path], **self.controls) for path in job.styles]
-        return [loaded.image, *made]
+        made = (self.stylizer(content, self.styles[path], **self.controls) for path in job.styles)
+        return [sheets.fit(picture, sheets.SIDE) for picture in (loaded.image, *made)]
 
     def _pictures(self, jobs: Sequence[Job], sheet: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]") -> None:
         groups = [list(group) for _, group in groupby(jobs, key=lambda job: job.content)]
@@ -111,7 +118,8 @@ class Run:
         most = self.arguments.batch_size if sheet is None else 1
         for batch in self._batches(_ahead(pool, self._read, groups, self.arguments.jobs), most):
             jobs_of_batch = [job for loaded in batch for job in loaded.jobs]
-            self._guarded(jobs_of_batch, lambda batch=batch: self._batch(batch, sheet, pool, writing))  # type: ignore[misc]
+            with self._guarded(jobs_of_batch):
+                self._batch(batch, sheet, pool, writing)
             bar.update(len(jobs_of_batch))
             while len(writing) > 2 * self.arguments.jobs:
                 self._written(*writing.popleft())
@@ -122,9 +130,8 @@ class Run:
         """Up to `most` contents that go through the network together: of one size, and wanted in the same styles."""
         batch: list[_Loaded] = []
         for jobs, future in loading:
-            found: list[_Loaded] = []
-            self._guarded(jobs, lambda future=future, found=found: found.append(future.result()))  # type: ignore[misc]
-            for loaded in found:
+            with self._guarded(jobs):
+                loaded = future.result()
                 if batch and (len(batch) == most or loaded.kind != batch[0].kind):
                     yield batch
                     batch = []
@@ -172,6 +179,7 @@ class Run:
             [self.styles[path] for path in job.styles],
             job.output,
             size=self.arguments.size or None,
+            tile=self.arguments.tile,
             smooth=self.arguments.smooth,
             **self.controls,
         )
@@ -179,10 +187,11 @@ class Run:
     def _encode_styles(self, jobs: Sequence[Job]) -> list[Job]:
         """Encode each style once; the jobs all of whose styles could be read."""
         size = self.arguments.style_size or None
+        keep = self.arguments.preserve_color == "coral"
         errors: dict[Path, InputError] = {}
         for path in dict.fromkeys(path for job in jobs for path in job.styles):
             try:
-                self.styles[path] = self.stylizer.encode_style(path, size=size)
+                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_picture=keep)
             except InputError as error:
                 errors[path] = error
         for job in jobs:
@@ -194,10 +203,11 @@ class Run:
             raise next(iter(errors.values()))
         return possible
 
-    def _guarded(self, jobs: Sequence[Job], action: Callable[[], object]) -> None:
-        """Do something for `jobs`; if it fails, they are on the list of those that did, and the run goes on."""
+    @contextmanager
+    def _guarded(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """What is done for `jobs`; if it fails, they are on the list of those that did, and the run goes on."""
         try:
-            action()
+            yield
         except (InputError, OSError, MemoryError, RuntimeError) as error:
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
             if full or (isinstance(error, RuntimeError) and not _lacks_memory(error)):
@@ -206,21 +216,19 @@ class Run:
                 self._fail(job, error)
 
     def _written(self, job: Job, future: "Future[None]") -> None:
-        self._guarded([job], future.result)
+        with self._guarded([job]):
+            future.result()
 
     def _fail(self, job: Job, error: Exception) -> None:
         line = " ".join(str(error).split()) or type(error).__name__
         if _lacks_memory(error):
             line = f"{job.content} needs more memory than there is; give --tile 512, or a smaller --size"
-        elif not isinstance(error, InputError):
-            line = f"{job.output}: {line}"
+        elif isinstance(error, OSError):
+            line = f"{error.filename or job.output}: {error.strerror or line}"
         elif not any(str(path) in line for path in (job.content, *job.styles, job.output)):
             line = f"{job.content}: {line}"
         if line not in self.failed:
             self.failed.append(line)
-
-    def _shown(self, style: Style) -> Image.Image:
-        return Image.fromarray(style.image[0].permute(1, 2, 0).numpy())
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -1,16 +1,18 @@
 """Pictures of any size through the network in overlapping tiles, with the same result as in one piece.
 
-A first pass gathers the statistics of the whole content, a second fuses and decodes tile by tile. What a cell's value
+A first pass gathers the statistics of the whole content, a second fuses and decodes tile by tile. Of a style the first
+pass is all that is needed. What a cell's value
 depends on lies within a halo, so nothing of a seam remains, and memory does not grow with the picture.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from adain_lit.functional import require_not_empty
+from adain_lit.color import unit
+from adain_lit.functional import channel_stats, require_not_empty
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, Stats
 from adain_lit.nets.vgg import conv_names, stride_of
@@ -64,13 +66,12 @@ def stylize_tiles(
     Returns:
         (N, 3, H, W), on the device of `content`.
     """
-    parameter = next(net.parameters())
     height, width = content.shape[2:]
     out = torch.empty_like(content, dtype=dtype)
-    stats = content_statistics(net, content, tile=tile, masks=masks) if content_stats is None else content_stats
+    stats = tiled_statistics(net, content, tile=tile, masks=masks) if content_stats is None else content_stats
     for rows in _spans(net, height, tile):
         for columns in _spans(net, width, tile):
-            features = _encode(net, content, rows, columns, parameter)
+            features = _encode(net, content, rows, columns)
             parts = None if masks is None else [_part(mask, net.strides, rows.outer, columns.outer) for mask in masks]
             fused = net.fuse(features, styles, alpha=alpha, weights=weights, masks=parts, content_stats=stats)
             image = _inner(net.decoder(*fused), rows, columns, 1).float().clamp(0, 1)
@@ -79,55 +80,70 @@ def stylize_tiles(
 
 
 @torch.inference_mode()
-def content_statistics(
-    net: StyleTransferNet, content: Tensor, *, tile: int, masks: Sequence[Features] | None = None
+def tiled_statistics(
+    net: StyleTransferNet,
+    image: Tensor,
+    *,
+    tile: int,
+    masks: Sequence[Features] | None = None,
+    eps: float = 1e-5,
+    prepare: Callable[[Tensor], Tensor] = unit,
 ) -> list[Stats]:
-    """Mean and standard deviation of each channel over the whole content, for each mask, or once, tile by tile.
+    """Mean and standard deviation of each channel over whole pictures, for each mask, or once, tile by tile.
+
+    Args:
+        net: the network.
+        image: contents or styles of one size, (N, 3, H, W) in ``uint8``.
+        tile: see `stylize_tiles`.
+        masks: see `stylize_tiles`.
+        eps: added to the variance.
+        prepare: makes RGB in [0, 1] of a part of the bytes, pixel by pixel.
 
     Raises:
         InputError: if a mask is empty.
     """
-    parameter = next(net.parameters())
-    height, width = content.shape[2:]
+    height, width = image.shape[2:]
     regions: list[list[_Moments]] = [
         [_Moments() for _ in net.strides] for _ in range(1 if masks is None else len(masks))
     ]
     for rows in _spans(net, height, tile):
         for columns in _spans(net, width, tile):
-            features = _encode(net, content, rows, columns, parameter)
+            features = _encode(net, image, rows, columns, prepare)
             for i, (x, stride) in enumerate(zip(features, net.strides, strict=True)):
-                own = _inner(x, rows, columns, stride).double()
+                own = _inner(x, rows, columns, stride)
                 for k, region in enumerate(regions):
                     shares = None if masks is None else _part((masks[k][i],), (stride,), rows.inner, columns.inner)[0]
-                    region[i].add(own, torch.ones_like(own[:1, :1]) if shares is None else shares.to(own))
+                    region[i].add(own, shares)
     require_not_empty(all(moments.area for region in regions for moments in region))
-    full = torch.promote_types(parameter.dtype, torch.float32)
-    return [tuple(moments.stats(full) for moments in region) for region in regions]
+    return [tuple(moments.stats(next(net.parameters()), eps) for moments in region) for region in regions]
 
 
 class _Moments:
-    """Weighted mean and variance of each channel, gathered part by part in float64 (Chan et al. 1979)."""
+    """Weighted mean and variance of each channel, those of the parts put together in float64 (Chan et al. 1979).
+
+    On the CPU, since not every device has float64.
+    """
 
     def __init__(self) -> None:
         self.area = 0.0
-        self.mean = self.square = torch.zeros(1)
+        self.mean = self.square = torch.zeros(1, dtype=torch.float64)
 
-    def add(self, x: Tensor, weight: Tensor) -> None:
-        """Take in cells (N, C, H, W) with their weights (1, 1, H, W)."""
-        area = float(weight.sum())
+    def add(self, x: Tensor, weight: Tensor | None) -> None:
+        """Take in cells (N, C, H, W) with their weights (1, 1, H, W), or all alike."""
+        area = float(x.shape[2] * x.shape[3] if weight is None else weight.cpu().double().sum())
         if not area:
             return
-        mean = (x * weight).sum((2, 3), keepdim=True) / area
-        square = ((x - mean) ** 2 * weight).sum((2, 3), keepdim=True)
+        mean, std = (value.cpu().double() for value in channel_stats(x, weight, eps=0.0))
         total = self.area + area
-        step = mean - self.mean.to(mean)
-        self.mean = self.mean.to(mean) + step * (area / total)
-        self.square = self.square.to(square) + square + step**2 * (self.area * area / total)
+        step = mean - self.mean
+        self.mean = self.mean + step * (area / total)
+        self.square = self.square + std**2 * area + step**2 * (self.area * area / total)
         self.area = total
 
-    def stats(self, dtype: torch.dtype, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
-        """As `channel_stats` gives them for the whole."""
-        return self.mean.to(dtype), (self.square / self.area + eps).sqrt().to(dtype)
+    def stats(self, like: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        """As `channel_stats` gives them for the whole, on the device of `like`."""
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        return self.mean.to(like.device, dtype), (self.square / self.area + eps).sqrt().to(like.device, dtype)
 
 
 def encoder_radius(net: StyleTransferNet) -> int:
@@ -141,10 +157,16 @@ def decoder_radius(net: StyleTransferNet) -> int:
     return sum(stride_of(name) for name in conv_names(net.content_layer))
 
 
-def _encode(net: StyleTransferNet, content: Tensor, rows: _Span, columns: _Span, like: Tensor) -> Features:
+def _encode(
+    net: StyleTransferNet,
+    image: Tensor,
+    rows: _Span,
+    columns: _Span,
+    prepare: Callable[[Tensor], Tensor] = unit,
+) -> Features:
     """Features of the outer part of a tile."""
-    pixels = content[..., rows.pixels, columns.pixels].to(like.device).to(like.dtype) / 255
-    features = net.encode(pixels)
+    pixels = prepare(image[..., rows.pixels, columns.pixels])
+    features = net.encode(pixels.to(next(net.parameters())))
     parts = (_cells(span.outer, span.pixels.start, 1) for span in (rows, columns))
     return _part(features, net.strides, *parts)
 

@@ -45,6 +45,7 @@ def stylize_video(
     output: Path,
     *,
     size: int | None = None,
+    tile: int | None = None,
     smooth: float = 0.0,
     **controls: Any,
 ) -> VideoReport:
@@ -56,7 +57,10 @@ def stylize_video(
         styles: styles, encoded once.
         output: the video to write, .mp4, .m4v, .mkv, .mov or .webm; never half of it.
         size: shorter side of the frames in pixels, None keeps theirs (but for an odd last row or column).
-        smooth: share of the earlier frames' content statistics in those of a frame, 0 to below 1; calms flicker.
+        tile: side of the tiles of large frames, as for a call of the stylizer.
+        smooth: share of the earlier frames' content statistics in those of a frame, 0 to below 1. Calms what changes
+            because something moves elsewhere in the picture. A change of the light over all of it then stays in the
+            result, while without smoothing each frame is brought to the style's brightness.
         controls: as for a call of the stylizer.
 
     Raises:
@@ -95,7 +99,7 @@ def stylize_video(
                     decoded: list[Any] = packet.decode()
                     for frame in decoded:
                         picture = _upright(frame)
-                        content = stylizer.encode_content(picture, size=size, tile=controls.get("tile"))
+                        content = stylizer.encode_content(picture, size=size, tile=tile)
                         if smooth:
                             new = stylizer.statistics(content, controls.get("masks"))
                             stats = new if stats is None else _blend(stats, new, smooth)

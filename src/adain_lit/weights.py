@@ -37,7 +37,7 @@ def load_encoder(
     weights: str | Path,
     *,
     widths: str | tuple[int, ...] | None = None,
-    last: str = "relu4_1",
+    last: str | None = "relu4_1",
     preprocessing: str = "auto",
 ) -> VGGEncoder:
     """Build an encoder and fill it.
@@ -48,7 +48,7 @@ def load_encoder(
             in torch's cache), ``random`` (He initialisation from a fixed seed) or the path of a .safetensors or .pth
             file or of a checkpoint of `DistillationModule`.
         widths: channels of the blocks of ``random`` weights, ``vgg19`` by default; a file tells its own.
-        last: the deepest layer that is needed.
+        last: the deepest layer that is needed; None takes all that a file holds.
         preprocessing: what the weights expect: ``rgb``, ``imagenet``, ``caffe``, or ``auto`` to tell from the file.
 
     Raises:
@@ -58,12 +58,14 @@ def load_encoder(
         known = ", ".join(["auto", *PREPROCESSING])
         raise InputError(f"unknown preprocessing {preprocessing!r} of the encoder; known are {known}")
     if str(weights) == "random":
-        encoder = VGGEncoder(widths or "vgg19", last)
+        encoder = VGGEncoder(widths or "vgg19", last or "relu5_4")
         initialise_randomly(encoder)
         matrix, shift = PREPROCESSING["rgb" if preprocessing == "auto" else preprocessing]
         fold_preprocessing(encoder.conv1_1, matrix, shift)  # type: ignore[arg-type]
         return encoder
-    return _build(_open(weights), last, preprocessing)
+    source = _open(weights)
+    held = [name.replace("conv", "relu") for name in source.convs]
+    return _build(source, last or deepest(held), preprocessing)
 
 
 def load_loss_network(

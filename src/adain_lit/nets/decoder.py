@@ -109,7 +109,7 @@ class Decoder(nn.Module):
             if i + 1 == len(self.names):
                 break
             norm = modules.get(name.replace("conv", "norm"))
-            x = F.relu(x if norm is None else norm(x))
+            x = F.relu(x if norm is None else norm(x), inplace=True)
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x

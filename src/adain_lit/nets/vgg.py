@@ -116,7 +116,7 @@ class VGGEncoder(nn.Module):
             if block_of(name) > block:
                 block = block_of(name)
                 x = _halve(x)
-            x = F.relu(conv(x))
+            x = F.relu(conv(x), inplace=True)
             layer = name.replace("conv", "relu")
             if layer in layers:
                 features[layer] = x
