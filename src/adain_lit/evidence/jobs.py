@@ -1,15 +1,20 @@
 """The public commands that a claim needs run, each once, however often its script is started."""
 
 import hashlib
+import itertools
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from adain_lit.config import last_checkpoint
 from adain_lit.errors import InputError
 from adain_lit.overrides import quoted
 from adain_lit.run_record import write_json
@@ -46,8 +51,12 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """What a training leaves after its last step."""
-        return self.folder / "checkpoints" / "last.ckpt"
+        """What a single training leaves after its last step."""
+        return last_checkpoint(self.folder)
+
+    def run_of(self, name: str) -> Path:
+        """Folder of one training of a sweep, such as ``enc_adain_dec_seed=0``, see `adain_lit.overrides.job_folder`."""
+        return self.folder / name
 
     @property
     def seconds(self) -> float:
@@ -67,6 +76,17 @@ class Job:
         resumed = [f"resume={quoted(str(self.folder))}"] if self._resumes() else []
         return [*(["-m"] if self.multirun else []), *self.settings, f"{key}={quoted(str(self.folder))}", *resumed]
 
+    def compositions(self) -> Iterator[list[str]]:
+        """The settings of each run: of a sweep, every combination."""
+        parsed = OverridesParser.create().parse_overrides(list(self.settings))
+        each = [
+            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+            if o.is_sweep_override()
+            else [str(o.input_line)]
+            for o in parsed
+        ]
+        yield from map(list, itertools.product(*each))
+
     def _resumes(self) -> bool:
         return self.module == "train" and not self.multirun and self.checkpoint.is_file()
 
@@ -74,7 +94,7 @@ class Job:
 def run_job(job: Job) -> Path:
     """Run a job unless it is done; a training that was broken off goes on from its last checkpoint.
 
-    Its output goes to ``output.log`` in the folder.
+    So does a sweep, with what of it is missing. Its output goes to ``output.log`` in the folder.
 
     Returns:
         Its folder.
@@ -87,7 +107,8 @@ def run_job(job: Job) -> Path:
     job.folder.mkdir(parents=True, exist_ok=True)
     log.info("%s %s ...", job.module, job.name)
     spent = job.folder / "seconds_so_far"
-    before = float(spent.read_text()) if spent.is_file() and job._resumes() else 0.0
+    goes_on = job.multirun or job._resumes()
+    before = float(spent.read_text()) if spent.is_file() and goes_on else 0.0
     command = [sys.executable, "-m", f"adain_lit.{job.module}", *job.arguments()]
     start = time.monotonic()
     output = job.folder / OUTPUT

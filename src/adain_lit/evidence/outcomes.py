@@ -73,6 +73,12 @@ def selected(
     return {s: {new: dict(values[s][old]) for old, new in names.items() if old in values[s]} for s in wanted}
 
 
-def logged(job: Job, name: str) -> tuple[list[int], list[float]]:
-    """Steps at which a training logged a value, such as ``val/style_loss``, and the values."""
-    return curve(values_by_step(read_rows(job.folder / "metrics.csv")[1]), name)
+def logged(run: Job | Path, name: str) -> tuple[list[int], list[float]]:
+    """Steps at which a training logged a value, such as ``val/style_loss``, and the values.
+
+    Args:
+        run: a single training, or the folder of one.
+        name: of the value.
+    """
+    folder = run.folder if isinstance(run, Job) else run
+    return curve(values_by_step(read_rows(folder / "metrics.csv")[1]), name)

@@ -60,6 +60,8 @@ def _run(
     record = {"pictures": picture_record(setting, data), "seeds": list(setting.seeds), **circumstances(setting)}
     planned = list({job.folder: job for job in jobs(setting)}.values())
     for job in planned:
+        composed(job.module, next(job.compositions()))  # a mistake is found before hours of training
+    for job in planned:
         run_job(job)
     start = time.monotonic()
     found = conclude(setting)

@@ -12,8 +12,17 @@ from adain_lit.overrides import quoted
 SCALES = ("small", "paper")
 FOLDERS = ("content", "style", "val_content", "val_style")
 DEMO_SOURCE = "photographs of scikit-image, paintings rendered by the package"
-DECODED = 4000
-"""Pictures of each side that a loader keeps in memory: more than the small scale needs."""
+SMALL = (
+    "scale=demo",
+    "data.resize=160",
+    "data.crop=96",
+    "data.batch_size=4",
+    "data.val_pairs=16",
+    "data.num_workers=1",
+    "data.cache=4000",  # decoded pictures of each side: all that the small scale needs
+    "callbacks.checkpoints.every_n_steps=100",
+)
+"""Settings of a training at small scale."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +118,16 @@ class Setting:
         given = [(key, getattr(self, key)) for key in FOLDERS if getattr(self, key) is not None]
         return ["data=folders", *(f"data.{key}_dir={quoted(value)}" for key, value in given)]
 
-    def training(self, seed: int, *more: str) -> tuple[str, ...]:
-        """Settings of a training: those of the scale, then `more` of the claim, then those of the command line."""
-        small = [
-            "scale=demo",
-            "data.num_workers=1",
-            f"data.cache={DECODED}",
-            "callbacks.checkpoints.every_n_steps=100",
-        ]
-        common = small if self.small else ["scale=paper"]
-        log = ["logger=csv", f"seed={seed}", f"trainer.precision={self.trained_precision}"]
+    def training(self, seed: int | Sequence[int], *more: str) -> tuple[str, ...]:
+        """Settings of a training: those of the scale, then `more` of the claim, then those of the command line.
+
+        Args:
+            seed: one for a single training, several for a sweep.
+            more: of the claim.
+        """
+        common = SMALL if self.small else ("scale=paper",)
+        listed = ",".join(map(str, [seed] if isinstance(seed, int) else seed))
+        log = ["logger=csv", f"seed={listed}", f"trainer.precision={self.trained_precision}"]
         return (*common, *self.pictures(), *log, *more, *self.overrides)
 
     def shown(self) -> str:
