@@ -21,12 +21,18 @@ each_network = pytest.mark.parametrize("skip_layers", [(), SKIP_LAYERS], ids=["p
 
 
 def small_network(
-    *, fusion: str = "adain", norm: str = "none", last: str = "relu4_1", skip_layers: Sequence[str] = ()
+    *,
+    fusion: str = "adain",
+    norm: str = "none",
+    last: str = "relu4_1",
+    skip_layers: Sequence[str] = (),
+    residual: bool = False,
 ) -> StyleTransferNet:
     """The same weights every time; pictures of standard deviation 0.3 around mid-grey."""
     encoder = VGGEncoder(WIDTHS, last)
     initialise_randomly(encoder)
-    net = StyleTransferNet(encoder, fusion=fusion, norm=norm, skip_layers=skip_layers).requires_grad_(False).eval()
+    net = StyleTransferNet(encoder, fusion=fusion, norm=norm, skip_layers=skip_layers, residual=residual)
+    net = net.requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(3)
     for conv in net.decoder.modules():
         if isinstance(conv, nn.Conv2d):

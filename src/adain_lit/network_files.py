@@ -68,6 +68,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         "norm": net.norm,
         "content_layer": net.content_layer,
         "skip_layers": json.dumps(net.skip_layers),
+        "residual": json.dumps(net.residual),
     }
     write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
 
@@ -83,6 +84,7 @@ def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: st
             norm=metadata["norm"],
             content_layer=metadata["content_layer"],
             skip_layers=json.loads(metadata["skip_layers"]),
+            residual=json.loads(metadata.get("residual", "false")),  # files from before it was there have none
         )
         net.load_state_dict(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
@@ -97,8 +99,10 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
     state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
     form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
+    form["residual"] = settings.get("residual", False)  # checkpoints from before it was there have none
     if settings["train_encoder"]:
-        return _from_own(state, form | {"skip_layers": json.dumps(form["skip_layers"])}, str(path))
+        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in form.items()}
+        return _from_own(state, told, str(path))
     saved = checkpoint["encoder"]
     layers = (settings["content_layer"], *settings["skip_layers"])
     if settings["loss_encoder"] is None:

@@ -29,6 +29,7 @@ class StyleTransferNet(nn.Module):
         content_layer: the layer to fuse, ``relu4_1`` in the paper; None is the encoder's deepest.
         skip_layers: layers of lower blocks that are fused too, each with the style's statistics of that layer, and
             handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
+        residual: shortcuts in the decoder, see `Decoder`. The paper has none.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class StyleTransferNet(nn.Module):
         norm: str = "none",
         content_layer: str | None = None,
         skip_layers: Sequence[str] = (),
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.fusion_name = fusion
         self.fusion = named_fusion(fusion)
         self.norm = norm
+        self.residual = residual
         self.content_layer = content_layer or encoder.last
         self.encoder = encoder.requires_grad_(False)
         self.skip_layers = tuple(sorted(skip_layers, key=lambda layer: -len(conv_names(layer))))
@@ -53,6 +56,7 @@ class StyleTransferNet(nn.Module):
             norm=norm,
             inputs=self.fusion.channels,
             skip_layers=self.skip_layers,
+            residual=residual,
         )
 
     @property

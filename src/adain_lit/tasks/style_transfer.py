@@ -44,6 +44,7 @@ class StyleTransferModule(LossModule):
         content_layer: the layer that is fused and that the content loss compares.
         skip_layers: further layers to fuse, whose features the decoder gets beside the up-sampled ones, see
             `StyleTransferNet`; the paper has none.
+        residual: shortcuts in the decoder, see `adain_lit.nets.Decoder`; the paper has none.
         train_encoder: train the encoder with the decoder, on the losses of `loss_encoder`; the paper's is fixed. Its
             weights are in the checkpoints then.
         style_layers: layers of the style loss.
@@ -75,6 +76,7 @@ class StyleTransferModule(LossModule):
         loss_unit_mean_images: int = 64,
         content_layer: str = "relu4_1",
         skip_layers: Sequence[str] = (),
+        residual: bool = False,
         train_encoder: bool = False,
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
@@ -113,7 +115,9 @@ class StyleTransferModule(LossModule):
         self.loss_network: LossNetwork | None = None
         if loss_encoder is not None:
             self.loss_network = load_loss_network(loss_encoder, layers=self.criterion.layers)
-        self.net = StyleTransferNet(vgg, fusion=fusion, norm=norm, content_layer=content_layer, skip_layers=skip_layers)
+        self.net = StyleTransferNet(
+            vgg, fusion=fusion, norm=norm, content_layer=content_layer, skip_layers=skip_layers, residual=residual
+        )
         self.net.encoder.requires_grad_(train_encoder)
         if decoder is not None:
             self._begin_with(decoder)
@@ -133,11 +137,12 @@ class StyleTransferModule(LossModule):
         Raises:
             InputError: if it is of another shape.
         """
-        other = load_network(source).decoder.state_dict()
+        net = load_network(source)
+        other = net.decoder.state_dict()
         own = {name: tensor.shape for name, tensor in self.net.decoder.state_dict().items()}
-        if {name: tensor.shape for name, tensor in other.items()} != own:
+        if {name: tensor.shape for name, tensor in other.items()} != own or net.residual != self.net.residual:
             raise InputError(
-                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm); "
+                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm, residual); "
                 "train with the same, or leave out model.decoder"
             )
         self.net.decoder.load_state_dict(other)
