@@ -23,7 +23,7 @@ SYSTEMS = {
     "ablation_bndec": "Enc-AdaIN-BNDec",
     "ablation_indec": "Enc-AdaIN-INDec",
 }
-SMALL = ("trainer.max_steps=400", "trainer.val_check_interval=50")
+SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=50")
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 CURVES = {"content_loss": "content loss (no unit)", "style_loss": "style loss (no unit)"}
 FALLS = 0.9
