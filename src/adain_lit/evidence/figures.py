@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from PIL import Image, ImageDraw, ImageFont
 
 from adain_lit.images import write_atomically
-from adain_lit.runs.curves import COLOURS, DASHES, MARKERS, WIDTH, _smooth
+from adain_lit.runs.curves import COLOURS, DASHES, MARKERS, WIDTH, running_mean
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Where (optimiser steps, seconds, iterations), and the values there."""
@@ -56,7 +56,7 @@ def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smoo
         colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
         length = min(len(values) for _, values in curves)
         places = list(curves[0][0])[:length]
-        values = np.array([_smooth(v) if smooth else list(v) for _, v in curves], dtype=float)[:, :length]
+        values = np.array([running_mean(v) if smooth else list(v) for _, v in curves], dtype=float)[:, :length]
         axes.plot(places, values.mean(0), label=name, linewidth=1.4, color=colour, linestyle=dashes,
                   marker="" if smooth else MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
         axes.fill_between(places, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
