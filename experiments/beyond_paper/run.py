@@ -40,7 +40,7 @@ SYSTEMS = {
     "outlook_residual": "residual decoder",
 }
 IMPROVES = ("outlook_whitening", "outlook_histogram", "outlook_skips", "outlook_residual")
-SMALL = ("trainer.max_steps=200", "trainer.val_check_interval=100")
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
 QUANTITIES = {
     "loss": "loss of Eq. 11",
     "content_loss": "content loss",

@@ -19,7 +19,7 @@ CLAIM = Claim(
 )
 DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized": "of one style"}
 NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
-SMALL = ("trainer.max_steps=200", "trainer.val_check_interval=100", "model.style_size=96")
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75", "model.style_size=96")
 QUANTITY = "mean style loss of the second half"
 MUCH_SMALLER = 0.5
 """Share of the gap with original photographs below which the gap with stylised ones is much smaller."""
