@@ -22,7 +22,7 @@ CLAIM = Claim(
     "Sec. 7.3",
 )
 WEIGHTS = {"small": ("0.1", "0.5", "2", "10"), "paper": ("1", "3", "10", "30", "100")}
-SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 
 
