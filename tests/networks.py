@@ -27,12 +27,20 @@ def small_network(
     last: str = "relu4_1",
     skip_layers: Sequence[str] = (),
     decoder_widths: Sequence[int] | None = None,
+    residual: bool = False,
 ) -> StyleTransferNet:
     """The same weights every time; pictures of standard deviation 0.3 around mid-grey."""
     encoder = VGGEncoder(WIDTHS, last)
     initialise_randomly(encoder)
-    net = StyleTransferNet(encoder, fusion=fusion, norm=norm, skip_layers=skip_layers, decoder_widths=decoder_widths)
-    net.requires_grad_(False).eval()
+    net = StyleTransferNet(
+        encoder,
+        fusion=fusion,
+        norm=norm,
+        skip_layers=skip_layers,
+        decoder_widths=decoder_widths,
+        residual=residual,
+    )
+    net = net.requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(3)
     for conv in net.decoder.modules():
         if isinstance(conv, nn.Conv2d):

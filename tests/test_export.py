@@ -34,10 +34,11 @@ def saved(net: StyleTransferNet, path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module", params=[(), ("relu1_1",)], ids=["plain", "skips"])
+@pytest.fixture(scope="module", params=[((), True), (("relu1_1",), False)], ids=["plain and residual", "skips"])
 def net(request: pytest.FixtureRequest) -> StyleTransferNet:
     """Shallow, for the exporter takes its time for every layer."""
-    return small_network(last="relu2_1", skip_layers=request.param)
+    skip_layers, residual = request.param
+    return small_network(last="relu2_1", skip_layers=skip_layers, residual=residual)
 
 
 def run_onnx(path: Path, **inputs: Tensor) -> dict[str, Tensor]:

@@ -104,6 +104,15 @@ def test_lbfgs_evaluates_as_often_as_it_may_and_ends_with_its_lowest_loss(
     assert final < 1.01 * totals.sum(1).min()  # nothing is clipped away in the end
 
 
+def test_layout_in_memory_changes_nothing(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
+    """Oracle: the same pictures channel by channel; L-BFGS flattens what it optimises."""
+    content, style = pair
+    method = Gatys(phi, PerceptualLoss(1.0), iterations=3, progress=False)
+    expected = method(content, style)
+    found = method(content.contiguous(memory_format=torch.channels_last), style)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
 def test_lbfgs_that_ends_by_itself_is_begun_again(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     """Oracle: where nothing is to be done it ends after one evaluation; the history is as long as was asked for."""
     criterion = PerceptualLoss(0.0)

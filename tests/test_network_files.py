@@ -277,6 +277,17 @@ def test_own_file_remembers_the_widths_of_the_decoder(tmp_path: Path) -> None:
     assert torch.equal(picture(loaded), picture(net))
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_own_file_keeps_the_shortcuts_of_the_decoder(tmp_path: Path, residual: bool) -> None:
+    """Oracle: the network before; a file from before there were any says nothing of them."""
+    net, path = small_network(residual=residual), tmp_path / "own.safetensors"
+    save_network(net, path, card={}, half=False)
+    assert torch.equal(picture(load_network(path)), picture(net))
+    state, told = state_files.read_state_dict(path)
+    save_file(dict(state), path, {key: value for key, value in told.items() if key != "residual"})
+    assert torch.equal(picture(load_network(path)), picture(net)) is not residual
+
+
 def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
     """Oracle: the message names the file and what is missing."""
     path = tmp_path / "own.safetensors"

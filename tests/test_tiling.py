@@ -68,6 +68,11 @@ def test_batch_norm_in_the_decoder_allows_tiles() -> None:
     assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
 
 
+def test_a_residual_decoder_allows_tiles() -> None:
+    stylizer = Stylizer(small_network(residual=True), device="cpu")
+    assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
+
+
 @pytest.mark.slow
 def test_tiles_of_a_camera_s_picture_are_one_piece_with_the_bundled_network() -> None:
     """For three sides of tiles; 1000 leaves a last sliver in both directions."""

@@ -128,6 +128,6 @@ class Gatys:
 
     def _first(self, content: Tensor) -> Tensor:
         if self.start == "content":
-            return content.detach().clone()
+            return content.detach().clone(memory_format=torch.contiguous_format)  # which L-BFGS needs
         generator = torch.Generator().manual_seed(self.seed)
         return torch.rand(content.shape, generator=generator).to(content)

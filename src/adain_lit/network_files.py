@@ -65,6 +65,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         "content_layer": net.content_layer,
         "skip_layers": json.dumps(net.skip_layers),
         "decoder_widths": json.dumps(net.decoder_widths),
+        "residual": json.dumps(net.residual),
     }
     _save(net.state_dict(), path, card, form, half)
 
@@ -98,6 +99,7 @@ def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: st
             content_layer=metadata["content_layer"],
             skip_layers=json.loads(metadata["skip_layers"]),
             decoder_widths=json.loads(metadata.get("decoder_widths", "null")),
+            residual=json.loads(metadata.get("residual", "false")),  # files from before it was there have none
         )
         net.load_state_dict(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
@@ -112,10 +114,11 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
     state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
     form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
-    form["decoder_widths"] = settings.get("decoder_widths")
+    form["decoder_widths"] = settings.get("decoder_widths")  # checkpoints from before these were there have none
+    form["residual"] = settings.get("residual", False)
     if settings["train_encoder"]:
-        lists = {name: json.dumps(form[name]) for name in ("skip_layers", "decoder_widths")}
-        return _from_own(state, form | lists, str(path))
+        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in form.items()}
+        return _from_own(state, told, str(path))
     saved = checkpoint["encoder"]
     layers = (settings["content_layer"], *settings["skip_layers"])
     if settings["loss_encoder"] is None:

@@ -66,17 +66,18 @@ def test_without_a_norm_there_are_convolutions_alone() -> None:
     assert all(isinstance(module, nn.Conv2d) for module in Decoder(TINY).modules() if not isinstance(module, Decoder))
 
 
-def by_hand(decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor]) -> Tensor:
+def by_hand(decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor], residual: bool) -> Tensor:
     """The decoder from relu3_1 written out: conv, norm, ReLU, and doubling where the encoder pools.
 
-    Before a convolution that is named in `skips` the features are cut to those and stand before them.
+    Before a convolution that is named in `skips` the features are cut to those and stand before them. With `residual`
+    the convolutions that keep the channels have a shortcut, which are conv2_2 and conv1_2 where no skips come in.
     """
     parameters = dict(decoder.named_parameters())
     for name in ("conv3_1", "conv2_2", "conv2_1", "conv1_2", "conv1_1"):
         if name in skips:
             height, width = skips[name].shape[2:]
             x = torch.cat((x[..., :height, :width], skips[name]), 1)
-        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        before, padded = x, F.pad(x, (1, 1, 1, 1), mode="reflect")
         x = F.conv2d(padded, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
         if name == "conv1_1":
             break
@@ -85,6 +86,8 @@ def by_hand(decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor]) ->
             var, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
             scale, shift = (parameters[f"{name.replace('conv', 'norm')}.{key}"] for key in ("weight", "bias"))
             x = (x - mean) / (var + 1e-5).sqrt() * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        if residual and name in ("conv2_2", "conv1_2") and name not in skips:
+            x = x + before
         x = x.clamp(min=0)
         if name in ("conv3_1", "conv2_1"):
             x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
@@ -100,16 +103,17 @@ SKIPS: dict[str, dict[str, str]] = {
 """Skip layers, and the convolutions that they come in at."""
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("skips", SKIPS.values(), ids=SKIPS)
 @pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
-def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[str, str]) -> None:
+def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[str, str], residual: bool) -> None:
     """Oracle: the layers from relu3_1 written out, the norm before the ReLU, nothing after the last convolution.
 
     For a picture of 17x12, whose size is that of relu1_1; without its features it comes out rounded up.
     """
     torch.manual_seed(0)
-    decoder = Decoder(TINY, "relu3_1", norm=norm, inputs=inputs, skip_layers=tuple(skips))
+    decoder = Decoder(TINY, "relu3_1", norm=norm, inputs=inputs, skip_layers=tuple(skips), residual=residual)
     for name, parameter in decoder.named_parameters():
         if name.startswith("norm"):
             nn.init.uniform_(parameter, 0.5, 1.5)
@@ -118,7 +122,7 @@ def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[
     x = torch.rand(2, inputs * TINY[2], 5, 3)
     image = decoder(x, *entering.values())
     assert image.shape[2:] == ((17, 12) if "conv1_2" in skips.values() else (18, 12) if skips else (20, 12))
-    torch.testing.assert_close(image, by_hand(decoder, x, norm, entering), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(image, by_hand(decoder, x, norm, entering, residual), rtol=1e-4, atol=1e-5)
 
 
 def test_outputs_can_lie_below_0_and_above_1() -> None:
@@ -142,6 +146,20 @@ def test_a_new_decoder_answers_to_its_features_around_mid_grey(inputs: int) -> N
         assert (conv.bias == 0).all()
     assert last.weight.std().item() == pytest.approx(0.2 * (2 / (9 * last.in_channels)) ** 0.5, rel=0.15)
     assert (last.bias == 0.5).all()
+
+
+def test_a_residual_decoder_begins_as_the_plain_one_with_small_shortcut_branches() -> None:
+    """Oracle: the plain decoder of the same seed; conv3_4 to conv3_2, conv2_2 and conv1_2 keep their channels."""
+    plain, residual = (Decoder("compact", residual=choice).state_dict() for choice in (False, True) if seeded(0))
+    assert plain.keys() == residual.keys()
+    branches = {f"conv{name}.weight" for name in ("3_4", "3_3", "3_2", "2_2", "1_2")}
+    for name, tensor in plain.items():
+        torch.testing.assert_close(residual[name], tensor * (0.1 if name in branches else 1), rtol=1e-6, atol=0)
+
+
+def seeded(seed: int) -> bool:
+    torch.manual_seed(seed)
+    return True
 
 
 def test_unknown_norm_is_refused_and_the_known_ones_are_listed() -> None:

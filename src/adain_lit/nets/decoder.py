@@ -33,6 +33,9 @@ class Decoder(nn.Module):
         skip_layers: layers of lower blocks whose fused features come in beside the up-sampled ones, where their block
             begins; ``relu{block}_1`` at most once for each block. The paper has none.
         decoder_widths: channels of the decoder's own blocks, from block 1 to that of `last`; None: the encoder's.
+        residual: add what goes into a convolution to what comes out, before the ReLU, wherever both have the same
+            number of channels (He et al. 2016); the paper has it as its outlook (Sec. 8). No further parameters, and
+            an output pixel depends on the same cells.
 
     Shape:
         - input: (N, inputs * C, H, W), and for each skip layer, the deepest first, (N, inputs * C', H', W')
@@ -49,6 +52,7 @@ class Decoder(nn.Module):
         inputs: int = 1,
         skip_layers: Sequence[str] = (),
         decoder_widths: Sequence[int] | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
@@ -74,7 +78,13 @@ class Decoder(nn.Module):
             self.add_module(name, ReflectConv2d(channels, target))
             if norm != "none" and target != 3:
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
+        self.shortcuts = frozenset(name for name in names if residual and self._keeps_channels(name))
         self._initialise()
+
+    def _keeps_channels(self, name: str) -> bool:
+        conv = self.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        return conv.in_channels == conv.out_channels
 
     def _entrance(self, layer: str) -> str:
         """The convolution that a skip layer comes in at: the first of its block."""
@@ -85,12 +95,17 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """He initialisation, and mid-grey out; the default of PyTorch lets the signal fade over nine layers."""
+        """He initialisation, and mid-grey out; the default of PyTorch lets the signal fade over nine layers.
+
+        Convolutions with a shortcut begin at a tenth, so that the signal does not grow with each of them.
+        """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
+        for name in self.shortcuts:
+            self.get_parameter(f"{name}.weight").mul_(0.1)
         last = self.get_submodule(self.names[-1])
         assert isinstance(last, nn.Conv2d)
         assert last.bias is not None
@@ -105,11 +120,12 @@ class Decoder(nn.Module):
             if name in self.skips:
                 skip = next(rest)
                 x = torch.cat((cut(x, skip.shape[2:]), skip), dim=1)
-            x = modules[name](x)
+            before, x = x, modules[name](x)
             if i + 1 == len(self.names):
                 break
             norm = modules.get(name.replace("conv", "norm"))
-            x = F.relu(x if norm is None else norm(x), inplace=True)
+            x = x if norm is None else norm(x)
+            x = F.relu(x + before if name in self.shortcuts else x, inplace=True)
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x

@@ -30,6 +30,7 @@ class StyleTransferNet(nn.Module):
         skip_layers: layers of lower blocks that are fused too, each with the style's statistics of that layer, and
             handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
         decoder_widths: channels of the decoder's blocks; None: those of the encoder, as in the paper.
+        residual: shortcuts in the decoder, see `Decoder`. The paper has none.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class StyleTransferNet(nn.Module):
         content_layer: str | None = None,
         skip_layers: Sequence[str] = (),
         decoder_widths: Sequence[int] | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.fusion_name = fusion
         self.fusion = named_fusion(fusion)
         self.norm = norm
+        self.residual = residual
         self.content_layer = content_layer or encoder.last
         self.encoder = encoder.requires_grad_(False)
         self.skip_layers = tuple(sorted(skip_layers, key=lambda layer: -len(conv_names(layer))))
@@ -57,6 +60,7 @@ class StyleTransferNet(nn.Module):
             inputs=self.fusion.channels,
             skip_layers=self.skip_layers,
             decoder_widths=self.decoder_widths,
+            residual=residual,
         )
 
     @property

@@ -59,7 +59,7 @@ def _draw(axes: Axes, rows: Rows, name: str, number: int) -> None:
     look = _look(number)
     steps, values = curve(rows, f"train/{name}")
     axes.plot(steps, values, color=look["color"], alpha=0.25, linewidth=0.6)
-    axes.plot(steps, _smooth(values), color=look["color"], linestyle=look["linestyle"], linewidth=1.3)
+    axes.plot(steps, running_mean(values), color=look["color"], linestyle=look["linestyle"], linewidth=1.3)
     steps, values = curve(rows, f"val/{name}")
     axes.plot(steps, values, **look | {"linestyle": ""}, markeredgecolor="white", markeredgewidth=0.5, zorder=3)
 
@@ -88,7 +88,7 @@ def _kinds() -> list[Line2D]:
     ]
 
 
-def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
+def running_mean(values: Sequence[float], share: float = 0.05) -> list[float]:
     """Mean over a window of the last `share` of all values, at least 3."""
     window = max(3, int(len(values) * share))
     return [sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i + 1 - window) : i + 1])]

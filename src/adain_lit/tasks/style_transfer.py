@@ -48,6 +48,7 @@ class StyleTransferModule(LossModule):
         skips_from: step from which training hands the skip layers to the decoder; before, they are 0, so that it has to
             learn to use the deepest layer, which it otherwise ignores.
         decoder_widths: channels of the decoder's blocks; None: the encoder's, as in the paper.
+        residual: shortcuts in the decoder, see `adain_lit.nets.Decoder`; the paper has none.
         train_encoder: train the encoder with the decoder, on the losses of `loss_encoder`; the paper's is fixed. Its
             weights are in the checkpoints then.
         style_layers: layers of the style loss.
@@ -83,6 +84,7 @@ class StyleTransferModule(LossModule):
         skip_layers: Sequence[str] = (),
         skips_from: int = 0,
         decoder_widths: Sequence[int] | None = None,
+        residual: bool = False,
         train_encoder: bool = False,
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
@@ -130,6 +132,7 @@ class StyleTransferModule(LossModule):
             content_layer=content_layer,
             skip_layers=skip_layers,
             decoder_widths=decoder_widths,
+            residual=residual,
         )
         self.net.encoder.requires_grad_(train_encoder)
         if decoder is not None:
@@ -150,11 +153,12 @@ class StyleTransferModule(LossModule):
         Raises:
             InputError: if it is of another shape.
         """
-        other = load_network(source).decoder.state_dict()
+        net = load_network(source)
+        other = net.decoder.state_dict()
         own = {name: tensor.shape for name, tensor in self.net.decoder.state_dict().items()}
-        if {name: tensor.shape for name, tensor in other.items()} != own:
+        if {name: tensor.shape for name, tensor in other.items()} != own or net.residual != self.net.residual:
             raise InputError(
-                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm); "
+                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm, residual); "
                 "train with the same, or leave out model.decoder"
             )
         self.net.decoder.load_state_dict(other)

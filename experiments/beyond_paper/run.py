@@ -1,0 +1,166 @@
+"""``python experiments/beyond_paper/run.py scale=small|paper``: the paper's outlook, each item against AdaIN."""
+
+import itertools
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from adain_lit.config import last_checkpoint
+from adain_lit.data.demo import noise_picture
+from adain_lit.data.pairs import HeldOutPairs, collate
+from adain_lit.evidence import Claim, Job, Setting, Values, in_every_seed, run_claim
+from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_lit.evidence.pictures import demo_pairs, demo_rows
+from adain_lit.evidence.session import found_pictures
+from adain_lit.images import read_image, to_image, to_tensor
+from adain_lit.losses import PerceptualLoss
+from adain_lit.measuring import measure, summarise
+from adain_lit.network_files import load_network
+from adain_lit.runs.curves import COLOURS, MARKERS
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "The paper's outlook",
+    "Correlation alignment or histogram matching in place of AdaIN could further improve quality; so could a residual "
+    "architecture or skip connections from the encoder; the Gram matrix loss can produce similar results; AdaIN can be "
+    "applied to texture synthesis",
+    "Secs. 6.2 and 8",
+)
+SYSTEMS = {
+    "enc_adain_dec": "AdaIN",
+    "outlook_whitening": "whitening and colouring",
+    "outlook_histogram": "histogram matching",
+    "ablation_gram": "Gram loss",
+    "outlook_skips": "skip connections",
+    "outlook_residual": "residual decoder",
+}
+IMPROVES = ("outlook_whitening", "outlook_histogram", "outlook_skips", "outlook_residual")
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
+QUANTITIES = {
+    "loss": "loss of Eq. 11",
+    "content_loss": "content loss",
+    "style_loss": "style loss",
+    "ssim": "SSIM to content",
+}
+SIMILAR = 1.25
+"""Losses that differ by no more than this factor are similar."""
+TEXTURE, NOISE = "texture out of noise by AdaIN", "noise itself"
+
+
+def trainings(setting: Setting) -> Job:
+    """Every system from every seed, one sweep."""
+    common = setting.training(setting.seeds, *(SMALL if setting.small else ()))
+    return Job("train", "trainings", (f"experiment={','.join(SYSTEMS)}", *common), setting.folder, multirun=True)
+
+
+def run_of(setting: Setting, system: str, seed: int) -> Path:
+    """Folder of one training."""
+    return trainings(setting).run_of(f"{system}_seed={seed}")
+
+
+def comparison(setting: Setting, seed: int) -> Job:
+    """All systems of one seed on the same held-out pairs, measured by the losses of AdaIN's training."""
+    networks = {system: last_checkpoint(run_of(setting, system, seed)) for system in SYSTEMS}
+    small = ("data.resize=160", "data.crop=96") if setting.small else ()
+    return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *small)
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """The trainings, then an evaluation for each seed."""
+    return [trainings(setting), *(comparison(setting, seed) for seed in setting.seeds)]
+
+
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Judge every item and draw losses and pictures."""
+    rows = {seed: evaluated(comparison(setting, seed), "enc_adain_dec") for seed in setting.seeds}
+    found = selected(by_seed(rows), QUANTITIES)
+    textures = selected(
+        by_seed({seed: _textures(setting, seed) for seed in setting.seeds}), {"style_loss": "style loss"}
+    )
+    values: Values = {name: found[system] for system, name in SYSTEMS.items()} | textures
+    ours, gram = found["enc_adain_dec"], found["ablation_gram"]
+    checks = [
+        in_every_seed(f"{SYSTEMS[system]} improves on AdaIN: loss of Eq. 11", found[system][name], ours[name])
+        for system, name in itertools.product(IMPROVES, ["loss of Eq. 11"])
+    ]
+    checks += [
+        in_every_seed(
+            f"Gram loss gives similar results: {name} within a factor of {SIMILAR} of AdaIN's",
+            gram[name],
+            ours[name],
+            lambda a, b: 1 / SIMILAR <= a / b <= SIMILAR,
+        )
+        for name in ("content loss", "style loss")
+    ]
+    checks += [
+        in_every_seed(
+            "texture synthesis: style loss of the textures at most 1.5 times that of stylised photographs",
+            textures[TEXTURE]["style loss"],
+            ours["style loss"],
+            lambda a, b: a <= 1.5 * b,
+        ),
+    ]
+    _draw(setting, {name: found[system] for system, name in SYSTEMS.items()})
+    _show(setting)
+    steps = logged(run_of(setting, "enc_adain_dec", setting.seeds[0]), "val/loss")[0][-1]
+    more = {name: found[name] for name in ("content image", "style image")}
+    return {"values": values | more, "checks": checks, "steps": steps, "pairs": 100}
+
+
+def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:
+    """Style losses of textures for ten held-out paintings, each out of four pieces of noise, and of the noise."""
+    net = load_network(last_checkpoint(run_of(setting, "enc_adain_dec", seed)))
+    size = 96 if setting.small else 256
+    styles = found_pictures(setting).held_out_pairs(contents=1, styles=10, size=size).styles
+    pairs = HeldOutPairs(_noise(4, size), styles)
+    methods = {TEXTURE: net, NOISE: lambda content, style: content}
+    batches = DataLoader(pairs, batch_size=8, collate_fn=collate)
+    results = summarise(measure(methods, batches, net.encoder, PerceptualLoss()))
+    return {name: {"style_loss": rows["style_loss"]["mean"]} for name, rows in results.items()}
+
+
+def _noise(count: int, size: int) -> torch.Tensor:
+    """Pieces of the noise picture, (count, 3, size, size), bytes."""
+    noise = to_tensor(read_image(noise_picture()))
+    across = noise.shape[2] // size
+    places = [divmod(i, across) for i in range(count)]
+    return torch.stack([noise[:, i * size : (i + 1) * size, j * size : (j + 1) * size] for i, j in places])
+
+
+def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
+    figure, axes = new_figure(2, height=2.9)
+    for ax, quantity in zip(axes, ("content loss", "style loss"), strict=True):
+        for i, (_, row) in enumerate(values.items()):
+            losses = [*row[quantity].values()]
+            ax.plot(losses, [-i] * len(losses), linestyle="", marker=".", markersize=5, color=COLOURS[i])
+            ax.plot(statistics.fmean(losses), -i, linestyle="", marker=MARKERS[i], markersize=7, color=COLOURS[i])
+        ax.axvline(statistics.fmean(values["AdaIN"][quantity].values()), color="0.5", linewidth=0.8, zorder=0)
+        label(ax, f"{quantity} on held-out pairs (no unit)", "")
+        ax.set_yticks([-i for i in range(len(values))], list(values), fontsize=8)
+    axes[1].set_yticklabels([])
+    caption = (
+        f"Each item of the outlook beside AdaIN (grey line), scale={setting.scale}: dots are seeds, marks their means; "
+        f'less is better. The paper: "{CLAIM.statement}".'
+    )
+    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+
+
+@torch.inference_mode()
+def _show(setting: Setting) -> None:
+    nets = {
+        name: load_network(last_checkpoint(run_of(setting, key, setting.seeds[0]))) for key, name in SYSTEMS.items()
+    }
+    rows, columns = demo_rows(nets, 4, size=192)
+    _, styles = demo_pairs(4, size=192)
+    textures = nets["AdaIN"](_noise(4, 192)[: len(styles)].float() / 255, styles)
+    rows = [[*row, to_image(texture)] for row, texture in zip(rows, textures, strict=True)]
+    save_sheet(picture_sheet(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

@@ -1,0 +1,114 @@
+"""``python experiments/fig1_instance_norm/run.py scale=small|paper``: batch and instance norm on three data sets."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
+from adain_lit.evidence.figures import draw_with_spread, label, new_figure, save_figure
+from adain_lit.evidence.outcomes import logged
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "Why instance normalisation works",
+    "The improvement brought by IN remains significant even when all training images are normalized to the same "
+    "contrast, but is much smaller when all images are (approximately) normalized to the same style",
+    "Fig. 1, Sec. 4",
+)
+DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized": "of one style"}
+NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75", "model.style_size=96")
+QUANTITY = "mean style loss of the second half"
+MUCH_SMALLER = 0.5
+"""Share of the gap with original photographs below which the gap with stylised ones is much smaller."""
+
+
+def trainings(setting: Setting) -> Job:
+    """The six networks from every seed, one sweep."""
+    experiments = ",".join(f"fig1_{norm}{data}" for data in DATA for norm in NORMS)
+    common = setting.training(setting.seeds, *(SMALL if setting.small else ("trainer.max_steps=5000",)))
+    return Job("train", "trainings", (f"experiment={experiments}", *common), setting.folder, multirun=True)
+
+
+def style_losses(setting: Setting, name: str, seed: int) -> tuple[list[int], list[float]]:
+    """Style loss of the training batches against the step."""
+    return logged(trainings(setting).run_of(f"{name}_seed={seed}"), "train/style_loss")
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """The trainings alone: their curves are the evidence."""
+    return [trainings(setting)]
+
+
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Judge the claim and draw the six curves."""
+    means = {
+        (data, norm): {seed: _second_half(setting, f"fig1_{norm}{data}", seed) for seed in setting.seeds}
+        for data in DATA
+        for norm in NORMS
+    }
+    values = {f"{NORMS[norm]}, {DATA[data]}": {QUANTITY: seeds} for (data, norm), seeds in means.items()}
+    original, contrast, stylized = ({seed: _gap(means, data, seed) for seed in setting.seeds} for data in DATA)
+    checks = [
+        in_every_seed("(a) original photographs: IN < BN", means["", "in"], means["", "bn"]),
+        in_every_seed("(b) photographs of equal contrast: IN < BN", means["_contrast", "in"], means["_contrast", "bn"]),
+        Check(
+            f"(b) the gap, log(BN / IN), is at least {MUCH_SMALLER} of that with original photographs, in every seed",
+            all(contrast[seed] >= MUCH_SMALLER * original[seed] for seed in setting.seeds),
+            _shown(contrast, original),
+        ),
+        Check(
+            f"(c) photographs of one style: the gap is below {MUCH_SMALLER} of that with original ones, in every seed",
+            all(stylized[seed] < MUCH_SMALLER * original[seed] for seed in setting.seeds),
+            _shown(stylized, original),
+        ),
+        in_every_seed(
+            "BN on photographs of one style converges as fast as IN on original ones: its loss is at most 1.1 times",
+            means["_stylized", "bn"],
+            means["", "in"],
+            lambda a, b: a <= 1.1 * b,
+        ),
+    ]
+    _draw(setting)
+    steps = style_losses(setting, "fig1_in", setting.seeds[0])[0][-1]
+    return {"values": values, "checks": checks, "steps": steps}
+
+
+def _second_half(setting: Setting, name: str, seed: int) -> float:
+    losses = style_losses(setting, name, seed)[1]
+    return statistics.fmean(losses[len(losses) // 2 :])
+
+
+def _gap(means: Mapping[tuple[str, str], Mapping[int, float]], data: str, seed: int) -> float:
+    return math.log(means[data, "bn"][seed] / means[data, "in"][seed])
+
+
+def _shown(first: Mapping[int, float], second: Mapping[int, float]) -> str:
+    return ", ".join(f"{first[seed]:.3g} | {second[seed]:.3g}" for seed in first)
+
+
+def _draw(setting: Setting) -> None:
+    figure, axes = new_figure(3, height=2.9)
+    for ax, letter, (data, words) in zip(axes, "abc", DATA.items(), strict=True):
+        curves = {
+            name: [style_losses(setting, f"fig1_{norm}{data}", seed) for seed in setting.seeds]
+            for norm, name in NORMS.items()
+        }
+        draw_with_spread(ax, curves, smooth=True)
+        label(ax, "optimiser steps", "style loss (no unit)", title=f"({letter}) {words}", logarithmic=True)
+    limits = [limit for ax in axes for limit in ax.get_ylim()]
+    for ax in axes:
+        ax.set_ylim(min(limits), max(limits))
+        ax.label_outer()
+    axes[0].legend(fontsize=8, frameon=False)
+    caption = (
+        f"Style loss of training batches (running mean), scale={setting.scale}: mean of {len(setting.seeds)} seeds, "
+        f'bands from the least to the greatest. The paper (Fig. 1): "{CLAIM.statement}".'
+    )
+    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

@@ -1,0 +1,254 @@
+"""``python experiments/fig3_losses/run.py scale=small|paper``: style and content loss of the methods, as in Fig. 3."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adain_lit.devices import choose_device
+from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
+from adain_lit.evidence.baselines import held_out, network_for, paper_system, single_styles, squares
+from adain_lit.evidence.figures import COLOURS, DASHES, label, new_figure, save_figure
+from adain_lit.evidence.jobs import DONE
+from adain_lit.gatys import Gatys
+from adain_lit.losses import content_loss
+from adain_lit.measuring import Method
+from adain_lit.methods import load_fixed_styles
+from adain_lit.network_files import load_network
+from adain_lit.run_record import write_json
+from adain_lit.tasks import FixedStyleModule
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "Losses beside optimisation and single-style networks",
+    "The style loss of the proposed network is what Gatys et al. reach between 50 and 100 iterations; its style and "
+    "content losses are slightly higher than, but comparable to, those of Ulyanov et al., trained for each test style; "
+    "and its style loss is much smaller than that of the content image",
+    "Fig. 3, Sec. 7.1",
+)
+ULYANOV, COMPACT, OURS, CONTENT = "Ulyanov et al.", "bundled network", "Enc-AdaIN-Dec", "content image"
+STARTS = {"content": "Gatys et al. from the content", "noise": "Gatys et al. from noise"}
+ITERATIONS = 500
+LOOKED_AT = (50, 100, 500)
+QUANTITIES = ("content loss", "style loss", "total loss")
+
+Losses = dict[str, float]
+"""Means over the pairs, by quantity."""
+
+
+def counts(setting: Setting) -> tuple[int, int, int]:
+    """Number of contents and of styles, and the side of the test pictures in pixels."""
+    return (4, 2, 96) if setting.small else (50, 10, 512)
+
+
+def single(setting: Setting, seed: int) -> Job:
+    """A network for each test style."""
+    steps = 200 if setting.small else 40000  # Ulyanov et al. and Dumoulin et al. train 20 000 to 40 000
+    more = ("data.batch_size=4", f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps // 2}")
+    return single_styles(setting, held_out(setting)[1][: counts(setting)[1]], seed, *more)
+
+
+def ulyanov(setting: Setting, style: int, seed: int) -> Path:
+    """The network for one test style."""
+    return network_for(single(setting, seed), held_out(setting)[1][style])
+
+
+def ours(setting: Setting) -> dict[int, Path]:
+    """The paper's system by seed; at small scale only where the ablations have left it."""
+    found = {seed: paper_system(setting, CLAIM.folder.parent, seed) for seed in setting.seeds}
+    return {seed: path for seed, (job, path) in found.items() if not setting.small or (job.folder / DONE).is_file()}
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """A network for each test style and seed; at paper scale the paper's system too."""
+    systems = [] if setting.small else [paper_system(setting, CLAIM.folder.parent, seed)[0] for seed in setting.seeds]
+    return [*(single(setting, seed) for seed in setting.seeds), *systems]
+
+
+class Measure:
+    """Losses of pictures against content and style, with the network that the single-style networks were trained on."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.device = choose_device(None)
+        module = FixedStyleModule.load_from_checkpoint(
+            ulyanov(setting, 0, setting.seeds[0]), map_location=self.device, weights_only=True
+        )
+        self.phi, self.criterion = module.phi.eval().requires_grad_(False), module.criterion
+        count, styles, size = counts(setting)
+        files = held_out(setting)
+        self.contents = [x.to(self.device) for x in squares(files[0][:count], size)]
+        self.styles = [x.to(self.device) for x in squares(files[1][:styles], size)]
+
+    @torch.no_grad()
+    def of(self, image: Tensor, content: Tensor, style: Tensor) -> Losses:
+        """Of one picture: the content loss is the distance to f(c), as Gatys et al. have it."""
+        layer = self.criterion.content_layer
+        target = self.phi(content, (layer,))[layer]
+        features = self.phi(image, self.criterion.layers)
+        found = self.criterion(features, target, self.phi(style, self.criterion.layers))
+        return self.total(float(content_loss(features[layer], target)), float(found["style_loss"]))
+
+    def total(self, content: float, style: float) -> Losses:
+        """The two losses and their weighted sum (Eq. 11)."""
+        values = (content, style, content + self.criterion.style_weight * style)
+        return dict(zip(QUANTITIES, values, strict=True))
+
+    def mean_of(self, methods: Sequence[Method]) -> Losses:
+        """Mean over all pairs; one method for each style."""
+        rows = []
+        for method, style in zip(methods, self.styles, strict=True):
+            for content in self.contents:
+                with torch.inference_mode():
+                    image = method(content, style).float().clamp(0, 1)
+                rows.append(self.of(image.clone(), content, style))
+        return {name: float(np.mean([row[name] for row in rows])) for name in QUANTITIES}
+
+
+def optimised(setting: Setting, measure: Measure, start: str) -> dict[str, list[float]]:
+    """Gatys' losses at each iteration, mean over all pairs, each optimised alone; kept in the folder of run data."""
+    histories = []
+    pairs = [(i, j) for i in range(len(measure.styles)) for j in range(len(measure.contents))]
+    for i, j in tqdm(pairs, desc=f"Gatys et al. from {start}", unit="pair"):
+        told = [
+            *single(setting, setting.seeds[0]).settings,
+            held_out(setting)[1][i],
+            held_out(setting)[0][j],
+            start,
+            str(counts(setting)),
+        ]
+        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+        kept = setting.folder / "gatys" / f"{start}-{i}-{j}_{digest}.json"
+        if not kept.is_file():
+            method = Gatys(measure.phi, measure.criterion, iterations=ITERATIONS, start=start, target="content",
+                           seed=setting.seeds[0], progress=False)  # fmt: skip
+            method(measure.contents[j], measure.styles[i])
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json({name: torch.cat(values).tolist() for name, values in method.history.items()}, kept)
+        histories.append(json.loads(kept.read_text("utf-8")))
+    return {name: np.mean([h[name] for h in histories], 0).tolist() for name in ("content_loss", "style_loss")}
+
+
+def reached(curve: Sequence[float], value: float) -> int | None:
+    """The first iteration, from 1, at which a curve is at or below a value; None: never."""
+    return next((i for i, x in enumerate(curve, 1) if x <= value), None)
+
+
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Measure every method on all pairs, judge and draw."""
+    measure = Measure(setting)
+    count, styles, size = counts(setting)
+    values: dict[str, dict[str, dict[int, float]]] = {}
+
+    def note(system: str, seed: int, losses: Losses) -> None:
+        for name, value in losses.items():
+            values.setdefault(system, {}).setdefault(name, {})[seed] = value
+
+    curves = {start: optimised(setting, measure, start) for start in STARTS}
+    for start, name in STARTS.items():
+        for i in LOOKED_AT:
+            at = (curves[start][key][i - 1] for key in ("content_loss", "style_loss"))
+            note(f"{name}, {i} iterations", 0, measure.total(*at))
+    for seed in setting.seeds:
+        nets = [load_fixed_styles(ulyanov(setting, i, seed)).to(measure.device) for i in range(styles)]
+        note(ULYANOV, seed, measure.mean_of(nets))
+    for seed, path in ours(setting).items():
+        note(OURS, seed, measure.mean_of([load_network(path).to(measure.device)] * styles))
+    note(COMPACT, 0, measure.mean_of([load_network("compact").to(measure.device)] * styles))
+    note(CONTENT, 0, measure.mean_of([lambda content, style: content] * styles))
+    judged = COMPACT if setting.small else OURS
+    notes = [
+        f"{count} held-out photographs with each of {styles} held-out paintings, {size} px; the paper: 50 with each of "
+        f"10, 512 px. lambda {measure.criterion.style_weight:g} in the optimisation and in the single-style networks."
+    ]
+    if OURS not in values:
+        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same pictures were not there.")
+    draw(curves, values, f"{count} x {styles} pairs, {size} px")
+    return {
+        "values": values,
+        "checks": checks(values, curves, judged),
+        "notes": notes,
+        "gatys": {start: {k: [round(x, 5) for x in v] for k, v in curve.items()} for start, curve in curves.items()},
+        "reached_style_loss_at": {
+            start: {s: reached(curve["style_loss"], mean(values, s, "style loss")) for s in (COMPACT, OURS, ULYANOV)
+                    if s in values}
+            for start, curve in curves.items()
+        },
+    }  # fmt: skip
+
+
+def mean(values: Mapping[str, Mapping[str, Mapping[int, float]]], system: str, name: str) -> float:
+    """Over the seeds."""
+    return float(np.mean(list(values[system][name].values())))
+
+
+def checks(values: Any, curves: Mapping[str, Mapping[str, Sequence[float]]], judged: str) -> list[Check]:
+    """The parts of the claim, for the network that is judged."""
+    last = {start: mean(values, f"{name}, {ITERATIONS} iterations", "total loss") for start, name in STARTS.items()}
+    rest = {s: mean(values, s, "total loss") for s in (ULYANOV, COMPACT, OURS, CONTENT) if s in values}
+    found = [
+        Check(
+            f"Gatys et al.'s total loss after {ITERATIONS} iterations, from either start, is below that of every other "
+            "method",
+            max(last.values()) < min(rest.values()),
+            f"{', '.join(f'from {start} {value:.4g}' for start, value in last.items())} | "
+            + ", ".join(f"{s} {value:.4g}" for s, value in rest.items()),
+        )
+    ]
+    style = mean(values, judged, "style loss")
+    for start, name in STARTS.items():
+        at = reached(curves[start]["style_loss"], style)
+        found.append(
+            Check(
+                f"{name}: the style loss of the {judged} is reached between iterations 50 and 100",
+                at is not None and 50 <= at <= 100,
+                f"{style:.4g} is reached at iteration {at}" if at else f"{style:.4g} is not reached",
+            )
+        )
+    for name in ("style loss", "content loss"):
+        own, theirs = mean(values, judged, name), mean(values, ULYANOV, name)
+        found.append(
+            Check(f"the {judged}'s {name} is 1 to 2 times that of {ULYANOV}", 1 <= own / theirs <= 2,
+                  f"{own:.4g} | {theirs:.4g}: {own / theirs:.2f} times")
+        )  # fmt: skip
+    plain = mean(values, CONTENT, "style loss")
+    found.append(
+        Check(f"the {judged}'s style loss is less than half that of the content image", style < plain / 2,
+              f"{style:.4g} | {plain:.4g}")
+    )  # fmt: skip
+    return found
+
+
+def draw(curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs: str) -> None:
+    """Losses against iterations, and as level lines what needs none."""
+    figure, axes = new_figure(2, height=3.6)
+    for panel, name in zip(axes, ("style loss", "content loss"), strict=True):
+        for number, (start, curve) in enumerate(curves.items()):
+            series = curve[name.replace(" ", "_")]
+            panel.plot(range(1, len(series) + 1), series, color=COLOURS[number], linestyle=DASHES[number],
+                       linewidth=1.4, label=STARTS[start])  # fmt: skip
+        for number, system in enumerate(s for s in (ULYANOV, COMPACT, OURS, CONTENT) if s in values):
+            level = mean(values, system, name)
+            if level > 0:  # the content image's content loss is nothing, which no logarithm has
+                panel.axhline(level, color=COLOURS[number + 2], linestyle=DASHES[number % 4], linewidth=1.2,
+                              label=system)  # fmt: skip
+        label(panel, "iterations of Gatys et al. (evaluations of the loss)", f"{name} (no unit)", logarithmic=True)
+        panel.set_xscale("log")
+        panel.axvspan(50, 100, color="0.85", zorder=0, label="50 to 100 iterations")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    save_figure(
+        figure,
+        CLAIM.folder / "losses.png",
+        caption="The paper (Fig. 3): ours meets the style loss of Gatys et al. between 50 and 100 iterations (grey), "
+        f"slightly above Ulyanov et al. and far below the content image. Mean of {pairs}.",
+    )
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

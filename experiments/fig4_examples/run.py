@@ -1,0 +1,206 @@
+"""``python experiments/fig4_examples/run.py scale=small|paper``: all methods on the same pairs, as in Fig. 4."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.devices import choose_device
+from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
+from adain_lit.evidence.baselines import held_out, network_for, paper_system, single_styles, squares
+from adain_lit.evidence.composition import composed
+from adain_lit.evidence.figures import picture_sheet, save_sheet
+from adain_lit.evidence.jobs import DONE
+from adain_lit.evidence.outcomes import by_seed, evaluated, selected
+from adain_lit.gatys import Gatys
+from adain_lit.images import to_image, write_image
+from adain_lit.losses import PerceptualLoss
+from adain_lit.methods import load_fixed_styles
+from adain_lit.network_files import load_network
+from adain_lit.overrides import quoted
+from adain_lit.state_files import bundled_file
+from adain_lit.weights import load_loss_network
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "All methods on the same pairs",
+    "Without having seen the test styles, the proposed network gives pictures of a quality competitive with Ulyanov et "
+    "al. and Gatys et al., and transfers the style more faithfully than Chen & Schmidt for most of the images",
+    "Fig. 4, Sec. 7.1",
+)
+BUNDLED, OURS = "bundled network", "Enc-AdaIN-Dec"
+METHODS = {
+    BUNDLED: "stylised",
+    OURS: "enc_adain_dec",
+    "Chen & Schmidt": "style_swap",
+    "Ulyanov et al.": "fixed_style",
+    "Dumoulin et al.": "dumoulin",
+    "Gatys et al.": "gatys",
+    "content image": "content image",
+    "style image": "style image",
+}
+"""Names in the evaluation."""
+MANNERS = ("de_stijl", "impasto")
+"""Of the demo's held-out paintings, which are the test styles at either scale: no other picture is shown."""
+QUANTITIES = {
+    "loss": "total loss",
+    "content_loss": "content loss",
+    "style_loss": "style loss",
+    "ssim": "SSIM to content",
+}
+
+
+def size(setting: Setting) -> int:
+    """Side of the test pictures in pixels."""
+    return 128 if setting.small else 512
+
+
+def styles() -> list[str]:
+    """Files of the test styles."""
+    return [str(path.absolute()) for path in demo_paintings(held_out=True) if path.stem.rpartition("-")[0] in MANNERS]
+
+
+def ulyanov(setting: Setting) -> Job:
+    """A network for each test style."""
+    return single_styles(setting, styles(), setting.seeds[0], *steps(setting, 200, 40000))
+
+
+def dumoulin(setting: Setting) -> Job:
+    """One network for the demo's first held-out paintings, the test styles among them; at paper scale 32."""
+    own = ("model.styles=demo", f"model.style_count={8 if setting.small else 32}", *steps(setting, 400, 40000))
+    settings = ("experiment=baseline_dumoulin", *setting.training(setting.seeds[0], *own))
+    return Job("train", "dumoulin", settings, setting.folder)
+
+
+def style_swap(setting: Setting) -> Job:
+    """Chen & Schmidt's inverse network."""
+    settings = ("experiment=baseline_style_swap", *setting.training(setting.seeds[0], *steps(setting, 250, 80000)))
+    return Job("train", "style_swap", settings, setting.folder)
+
+
+def steps(setting: Setting, small: int, paper: int) -> tuple[str, str]:
+    """Settings for so many steps, and validation in the middle and at the end."""
+    count = small if setting.small else paper
+    return f"trainer.max_steps={count}", f"trainer.val_check_interval={count // 2}"
+
+
+def networks(setting: Setting) -> dict[str, Path]:
+    """Checkpoints of the arbitrary networks beside the one that is judged; Enc-AdaIN-Dec where it has been trained."""
+    job, path = paper_system(setting, CLAIM.folder.parent, setting.seeds[0])
+    return {OURS: path} if not setting.small or (job.folder / DONE).is_file() else {}
+
+
+def comparison(setting: Setting) -> Job:
+    """All methods on held-out photographs with the test styles, by the public command: one table."""
+    single = [network_for(ulyanov(setting), style) for style in styles()]
+    fixed = ",".join(quoted(str(path)) for path in single)
+    others = [f"+compare.enc_adain_dec={quoted(str(path))}" for path in networks(setting).values()]
+    settings = (
+        "ckpt_path=compact",
+        f"loss_encoder={encoder(setting)}",
+        "method=[gatys,style_swap,fixed_style]",
+        "method.gatys.progress=false",
+        f"method.style_swap.source={quoted(str(style_swap(setting).checkpoint))}",
+        f"method.fixed_style.source=[{fixed}]",
+        f"+compare.dumoulin={quoted(str(dumoulin(setting).checkpoint))}",
+        *others,
+        *setting.pictures(),
+        f"contents={2 if setting.small else 50}",
+        "batch_size=1",
+        f"size={size(setting)}",
+    )
+    network = hashlib.sha256(bundled_file("compact").read_bytes()).hexdigest()[:6]  # another one is measured anew
+    return Job("evaluate", f"all-{network}", settings, setting.folder)
+
+
+def encoder(setting: Setting) -> str:
+    """Weights of the network that measures: that of the trainings."""
+    return str(composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model.encoder)
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """Every training, then the evaluation."""
+    systems = [] if setting.small else [paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[0]]
+    return [*systems, ulyanov(setting), dumoulin(setting), style_swap(setting), comparison(setting)]
+
+
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Read the table, judge, and draw the sheet."""
+    rows = by_seed({setting.seeds[0]: evaluated(comparison(setting))})
+    known = {name: key for name, key in METHODS.items() if key in rows}
+    values = {name: selected(rows, QUANTITIES, [key])[key] for name, key in known.items()}
+    loss = {name: next(iter(row["total loss"].values())) for name, row in values.items()}
+    style = {name: next(iter(row["style loss"].values())) for name, row in values.items()}
+    judged = BUNDLED if setting.small else OURS
+    methods = {name: value for name, value in loss.items() if not name.endswith("image")}
+    checks = [
+        Check("Gatys et al.'s total loss after 500 iterations is the lowest of all methods",
+              min(methods, key=lambda name: methods[name]) == "Gatys et al.",
+              ", ".join(f"{name} {value:.4g}" for name, value in sorted(methods.items(), key=lambda item: item[1]))),
+        *(Check(f"the {judged}'s total loss is at most twice that of {other}", loss[judged] <= 2 * loss[other],
+                f"{loss[judged]:.4g} | {loss[other]:.4g}: {loss[judged] / loss[other]:.2f} times")
+          for other in ("Ulyanov et al.", "Gatys et al.")),
+        Check(f"the {judged}'s style loss is below that of Chen & Schmidt", style[judged] < style["Chen & Schmidt"],
+              f"{style[judged]:.4g} | {style['Chen & Schmidt']:.4g}"),
+    ]  # fmt: skip
+    notes = [
+        f"{2 if setting.small else 50} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
+        f"Ulyanov et al. and Dumoulin et al. were trained on; {size(setting)} px; lambda 10, losses against AdaIN's t.",
+    ]
+    if OURS not in values:
+        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same pictures were not there.")
+    show(setting)
+    return {"values": values, "checks": checks, "notes": notes, "seeds": [setting.seeds[0]]}
+
+
+def show(setting: Setting) -> None:
+    """The sheet: the demo's held-out photographs in the test styles."""
+    device = choose_device(None)
+    side = size(setting)
+    photographs = squares([str(path) for path in demo_photographs(held_out=True)], side)
+    paintings = squares(styles(), side)
+    methods: dict[str, Any] = {BUNDLED: load_network("compact")}
+    methods |= {name: load_network(path) for name, path in networks(setting).items()}
+    methods["Chen & Schmidt"] = load_network(style_swap(setting).checkpoint)
+    methods["Ulyanov et al."] = load_fixed_styles([network_for(ulyanov(setting), style) for style in styles()])
+    methods["Dumoulin et al."] = load_fixed_styles(dumoulin(setting).checkpoint)
+    methods = {name: method.eval().to(device) for name, method in methods.items()}
+    optimised = gatys(setting)
+    rows = []
+    for i, content in enumerate(x.to(device) for x in photographs):
+        for j, style in enumerate(x.to(device) for x in paintings):
+            with torch.inference_mode():
+                made = [method(content, style)[0].float().clamp(0, 1).cpu() for method in methods.values()]
+            pictures = [to_image(x) for x in (content[0].cpu(), style[0].cpu(), *made)]
+            rows.append([*pictures, optimised[i, j]])
+    names = ["content", "style", *methods, "Gatys et al."]
+    save_sheet(picture_sheet(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
+
+
+def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
+    """The demo's held-out photographs in the test styles by optimisation, each pair alone; kept in the run data."""
+    device = choose_device(None)
+    side = size(setting)
+    criterion = PerceptualLoss()
+    phi = load_loss_network(encoder(setting), layers=criterion.layers).requires_grad_(False).to(device)
+    photographs = [x.to(device) for x in squares([str(path) for path in demo_photographs(held_out=True)], side)]
+    phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:24], side))
+    told = hashlib.sha256("\n".join([encoder(setting), *setting.pictures()]).encode()).hexdigest()[:6]
+    made = {}
+    pairs = [(i, j) for i in range(len(photographs)) for j in range(len(MANNERS))]
+    for i, j in tqdm(pairs, desc="Gatys et al.", unit="pair"):
+        kept = setting.folder / f"gatys-{side}-{told}" / f"{i}-{MANNERS[j]}.png"
+        if not kept.is_file():
+            style = squares([styles()[j]], side)[0].to(device)
+            image = Gatys(phi, criterion, progress=False)(photographs[i], style)
+            write_image(to_image(image[0].cpu()), kept)
+        made[i, j] = Image.open(kept).convert("RGB")
+    return made
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

@@ -1,0 +1,266 @@
+"""``python experiments/fig7_11_controls/run.py scale=small|paper``: the controls at run time, Figs. 7 to 11."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adain_lit.color import match_color
+from adain_lit.devices import choose_device
+from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
+from adain_lit.evidence.baselines import held_out, paper_system, squares
+from adain_lit.evidence.composition import composed
+from adain_lit.evidence.control_sheets import draw_alpha, grids, strips
+from adain_lit.evidence.figures import save_sheet
+from adain_lit.functional import channel_stats
+from adain_lit.losses import PerceptualLoss, content_loss
+from adain_lit.measuring import similarity
+from adain_lit.nets import StyleTransferNet
+from adain_lit.network_files import load_network
+from adain_lit.weights import load_loss_network
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "Controls at run time",
+    "One network, without another training, reconstructs the content at alpha 0 and moves smoothly to the style at "
+    "alpha 1; blends any styles by convex weights; keeps the content's colours if the style image is given them first; "
+    "gives different regions different styles; and does so for every content with every style",
+    "Figs. 7 to 11, Sec. 7.3",
+)
+ALPHAS = tuple(i / 10 for i in range(11))
+EQUAL = 1e-4
+"""Pictures and features in float32 are taken to be the same within this: far below a step of 1/255."""
+SEEN = 48
+"""Pixels from the edge of a region within which its picture may see the other: the decoder's 30, and whole cells."""
+
+
+def counts(setting: Setting) -> tuple[int, int, int]:
+    """Number of contents and of styles, and the side of the test pictures in pixels."""
+    return (3, 4, 192) if setting.small else (10, 10, 512)
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """None at small scale, where the bundled network is looked at; at paper scale the paper's system."""
+    return [] if setting.small else [paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[0]]
+
+
+class Bench:
+    """The network that is looked at, the test pictures, and the losses.
+
+    Attributes:
+        net: the network.
+        contents: each (1, 3, H, W), RGB in [0, 1].
+        styles: likewise.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        device = choose_device(None)
+        source = "compact" if setting.small else paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[1]
+        self.net: StyleTransferNet = load_network(source).eval().to(device)
+        model = composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model
+        self.criterion = PerceptualLoss()
+        self.phi = load_loss_network(
+            model.encoder,
+            layers=self.criterion.layers,
+            widths=model.encoder_widths,
+            preprocessing=model.encoder_preprocessing,
+        )
+        self.phi.requires_grad_(False).to(device)
+        contents, styles, size = counts(setting)
+        photographs, paintings = held_out(setting)
+        self.phi.normalize(x.to(device) for x in squares(photographs[:24], size))
+        self.contents = [x.to(device) for x in squares(photographs[:contents], size)]
+        self.styles = [x.to(device) for x in squares(paintings[:styles], size)]
+
+    def pairs(self, what: str) -> Any:
+        """Every content with every style."""
+        every = [(content, style) for content in self.contents for style in self.styles]
+        return tqdm(every, desc=what, unit="pair")
+
+    def style_loss(self, image: Tensor, style: Tensor) -> float:
+        """Eq. 13, mean over channels."""
+        layers = self.criterion.layers
+        features = self.phi(image, layers)
+        target = features[self.criterion.content_layer]
+        return float(self.criterion(features, target, self.phi(style, layers))["style_loss"])
+
+    def content_distance(self, image: Tensor, content: Tensor) -> float:
+        """Mean squared difference of the features of the deepest layer."""
+        layer = self.criterion.content_layer
+        return float(content_loss(self.phi(image, (layer,))[layer], self.phi(content, (layer,))[layer]))
+
+
+def far(a: Tensor, b: Tensor) -> float:
+    """Mean absolute difference."""
+    return float((a - b).abs().mean())
+
+
+def most(a: Tensor, b: Tensor) -> float:
+    """Greatest absolute difference."""
+    return float((a - b).abs().max())
+
+
+def trade_off(bench: Bench) -> tuple[list[Check], dict[str, list[float]]]:
+    """Fig. 7: alpha from 0 to 1."""
+    curves: dict[str, list[list[float]]] = {"style loss": [], "content loss": [], "SSIM to content": []}
+    steps, ends, reconstructions = [], [], []
+    for content, style in bench.pairs("alpha"):
+        images = [bench.net(content, style, alpha=alpha) for alpha in ALPHAS]
+        curves["style loss"].append([bench.style_loss(image, style) for image in images])
+        curves["content loss"].append([bench.content_distance(image, content) for image in images])
+        curves["SSIM to content"].append([float(similarity(image, content)) for image in images])
+        steps.append([far(a, b) for a, b in pairwise(images)])
+        ends.append((far(images[0], content), far(images[-1], content)))
+        reconstructions.append(images[0])
+    count = len(bench.styles)
+    own = max(most(image, reconstructions[i // count * count]) for i, image in enumerate(reconstructions))
+    mean = {name: np.mean(rows, 0).tolist() for name, rows in curves.items()}
+    near, away = np.mean(ends, 0)
+    shares = np.mean([np.array(step) / sum(step) for step in steps], 0)
+    rising = {"style loss": -1, "content loss": 1}
+    monotone = {name: np.diff(mean[name]) * sign > 0 for name, sign in rising.items()}
+    each = {name: np.mean(np.diff(curves[name], axis=1) * sign > 0) for name, sign in rising.items()}
+    return [
+        Check("at alpha 0 the picture is the same whatever the style", own < EQUAL, f"greatest difference {own:.1e}"),
+        Check("at alpha 0 the pixels differ from the content by at most half of what they do at alpha 1",
+              near <= away / 2, f"mean absolute difference {near:.4f} | {away:.4f}; SSIM "
+              f"{mean['SSIM to content'][0]:.3f} | {mean['SSIM to content'][-1]:.3f}"),
+        Check("with every step of 0.1 in alpha the style loss falls and the content loss rises, in the mean",
+              all(bool(steps.all()) for steps in monotone.values()),
+              ", ".join(f"{name}: {steps.sum()} of {len(steps)} steps, of single pairs {each[name]:.0%}"
+                        for name, steps in monotone.items())),
+        Check("the transition is smooth: each of the ten steps covers 5 to 20 % of the way in pixels",
+              bool((shares >= 0.05).all() and (shares <= 0.2).all()), f"{shares.min():.1%} to {shares.max():.1%}"),
+    ], mean  # fmt: skip
+
+
+def interpolation(bench: Bench) -> list[Check]:
+    """Fig. 8: convex combinations of styles."""
+    net, styles = bench.net, bench.styles[:4]
+    corners, mixed, toward = [], [], []
+    weights = [0.4, 0.3, 0.2, 0.1]
+    for content in tqdm(bench.contents, desc="interpolation", unit="content"):
+        features = [net.encode(style) for style in styles]
+        own = net.encode(content)
+        for k, style in enumerate(styles):
+            one = [float(i == k) for i in range(len(styles))]
+            corners.append(most(net(content, styles, weights=one), net(content, style)))
+        for i, layer in enumerate(net.fuse(own, features, weights=weights)):
+            parts = [w * net.fuse(own, [f])[i] for w, f in zip(weights, features, strict=True)]
+            mixed.append(most(layer, torch.stack(parts).sum(0)) / float(layer.abs().max()))
+        for first, second in zip(styles, [*styles[1:], styles[0]], strict=True):
+            images = [net(content, [first, second], weights=[1 - i / 4, i / 4]) for i in range(5)]
+            toward.append([[bench.style_loss(x, s) for x in images] for s in (first, second)])
+    leaving, coming = np.mean(toward, 0)
+    return [
+        Check("all weight on one of four styles gives the picture of that style alone", max(corners) < EQUAL,
+              f"greatest difference {max(corners):.1e}"),
+        Check("the features of a blend are the weighted sum of AdaIN's for each style (Eq. 15)", max(mixed) < EQUAL,
+              f"greatest difference {max(mixed):.1e} of the greatest value"),
+        Check("from one style to another in four steps, the loss against the first rises and against the second falls",
+              bool((np.diff(leaving) > 0).all() and (np.diff(coming) < 0).all()),
+              f"{' '.join(f'{x:.3g}' for x in leaving)} | {' '.join(f'{x:.3g}' for x in coming)}"),
+    ]  # fmt: skip
+
+
+def colors(bench: Bench) -> list[Check]:
+    """Fig. 9: the content's colours are kept."""
+    rows = []
+    for content, style in bench.pairs("colour"):
+        aligned = match_color(style, content)
+        without, kept = bench.net(content, style), bench.net(content, aligned.clamp(0, 1))
+        brushed = [bench.style_loss(x, aligned.clamp(0, 1)) for x in (kept, content)]
+        rows.append([*colour_distance(aligned, content), *colour_distance(without, content),
+                     *colour_distance(kept, content), *brushed])  # fmt: skip
+    exact = np.max([row[:2] for row in rows])
+    mean = np.mean(rows, 0)
+    return [
+        Check("the colour-aligned style image has the content's mean colour and covariance, before it is clipped",
+              exact < EQUAL, f"greatest difference {exact:.1e}"),
+        Check("colour control at least halves the difference of the result's mean colour and of its covariance to the "
+              "content's", mean[4] <= mean[2] / 2 and mean[5] <= mean[3] / 2,
+              f"mean colour {mean[2]:.4f} without, {mean[4]:.4f} with; covariance {mean[3]:.4f} without, "
+              f"{mean[5]:.4f} with"),
+        Check("it is stylised all the same: less than half the content image's style loss against the aligned style",
+              mean[6] < mean[7] / 2, f"{mean[6]:.4g} | {mean[7]:.4g}"),
+    ]  # fmt: skip
+
+
+def colour_distance(image: Tensor, reference: Tensor) -> tuple[float, float]:
+    """Euclidean distance of the mean colours, and Frobenius distance of the colour covariances."""
+    (a, b) = (x.double().flatten(2)[0] for x in (image, reference))
+    return float((a.mean(1) - b.mean(1)).norm()), float((a.cov(correction=0) - b.cov(correction=0)).norm())
+
+
+def regions(bench: Bench) -> list[Check]:
+    """Fig. 10: a style for the left half, another for the right."""
+    net = bench.net
+    alone, statistics, cropped = [], [], []
+    for number, content in enumerate(tqdm(bench.contents, desc="regions", unit="content")):
+        size = content.shape[-1]
+        middle = size // 2
+        left = torch.zeros_like(content[:, :1])
+        left[..., :middle] = 1
+        masks = [left, 1 - left]
+        styles = [bench.styles[number % len(bench.styles)], bench.styles[(number + 1) % len(bench.styles)]]
+        both = net(content, styles, masks=masks)
+        for style, mask, inside, half in zip(
+            styles, masks, (slice(0, middle - SEEN), slice(middle + SEEN, size)),
+            (slice(0, middle), slice(middle, size)), strict=True,
+        ):  # fmt: skip
+            single = net(content, style, masks=[mask])
+            alone.append(most(both[..., inside], single[..., inside]))
+            cropped.append(far(both[..., half], net(content[..., half], style)))
+        fused = net.fuse(net.encode(content), [net.encode(style) for style in styles], masks=masks)
+        for i, style in enumerate(styles):
+            for layer, of_style in zip(fused, net.encode(style), strict=True):
+                cells = layer.shape[-1] // 2
+                part = layer[..., :cells] if i == 0 else layer[..., cells:]
+                for found, wanted in zip(channel_stats(part), channel_stats(of_style), strict=True):
+                    statistics.append(most(found, wanted) / float(wanted.abs().max()))
+    return [
+        Check("each region has the channel means and standard deviations of its own style, at every fused layer",
+              max(statistics) < 1e-3, f"greatest difference {max(statistics):.1e} of the greatest value"),
+        Check(f"further than {SEEN} pixels from the other region, each equals that region stylised alone",
+              max(alone) < EQUAL, f"greatest difference {max(alone):.1e}; to the region cut out and stylised as a "
+              f"picture of its own, borders included, {np.mean(cropped):.4f} in the mean"),
+    ]  # fmt: skip
+
+
+def every_pair(bench: Bench) -> Check:
+    """Fig. 11: every content with every style."""
+    losses = [(bench.style_loss(bench.net(c, s), s), bench.style_loss(c, s)) for c, s in bench.pairs("every pair")]
+    better = sum(stylized < plain for stylized, plain in losses)
+    stylized, plain = np.mean(losses, 0)
+    return Check("in every pair the style loss is below that of the content image", better == len(losses),
+                 f"{better} of {len(losses)}; in the mean {stylized:.4g} | {plain:.4g}")  # fmt: skip
+
+
+@torch.inference_mode()
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Measure each control, and draw what it does to the demo's pictures."""
+    bench = Bench(setting)
+    checks, curves = trade_off(bench)
+    checks += [*interpolation(bench), *colors(bench), *regions(bench), every_pair(bench)]
+    draw_alpha(CLAIM.folder / "alpha.png", ALPHAS, curves, len(bench.contents) * len(bench.styles))
+    save_sheet(strips(bench.net), CLAIM.folder / "controls.jpg")
+    save_sheet(grids(bench.net), CLAIM.folder / "grids.jpg")
+    contents, styles, size = counts(setting)
+    values = {f"alpha {alpha:g}": {name: {0: curve[i]} for name, curve in curves.items()}
+              for i, alpha in enumerate(ALPHAS)}  # fmt: skip
+    network = "the bundled network" if setting.small else "Enc-AdaIN-Dec"
+    return {
+        "values": values,
+        "checks": checks,
+        "notes": [f"{network}; {contents} held-out photographs with each of {styles} held-out paintings, {size} px."],
+        "seeds": [] if setting.small else [setting.seeds[0]],
+        "precision": "32-true",
+    }
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

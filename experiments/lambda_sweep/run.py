@@ -1,0 +1,124 @@
+"""``python experiments/lambda_sweep/run.py scale=small|paper``: content against style loss for several lambdas."""
+
+import itertools
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adain_lit.config import last_checkpoint
+from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
+from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_lit.evidence.pictures import demo_rows
+from adain_lit.network_files import load_network
+from adain_lit.overrides import job_folder
+from adain_lit.runs.curves import COLOURS, MARKERS
+
+CLAIM = Claim(
+    Path(__file__).parent,
+    "The style weight",
+    "The degree of style transfer can be controlled during training by adjusting the style weight lambda in Eq. 11",
+    "Sec. 7.3",
+)
+WEIGHTS = {"small": ("0.1", "0.5", "2", "10"), "paper": ("1", "3", "10", "30", "100")}
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
+QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
+
+
+def sweep(setting: Setting) -> Job:
+    """One training for each lambda and seed: a multirun of Hydra."""
+    weights = ",".join(WEIGHTS[setting.scale])
+    common = setting.training(setting.seeds, *(SMALL if setting.small else ()))
+    settings = ("experiment=sweep_lambda", *common, f"model.style_weight={weights}")
+    return Job("train", "sweep", settings, setting.folder, multirun=True)
+
+
+def run_of(setting: Setting, weight: str, seed: int) -> Path:
+    """Folder of one training."""
+    return sweep(setting).run_of(job_folder("sweep_lambda", {"model.style_weight": weight, "seed": str(seed)}))
+
+
+def comparison(setting: Setting, seed: int) -> Job:
+    """All lambdas of one seed on the same held-out pairs."""
+    weights = WEIGHTS[setting.scale]
+    networks = {name_of(weight): last_checkpoint(run_of(setting, weight, seed)) for weight in weights}
+    small = ("data.resize=160", "data.crop=96") if setting.small else ()
+    return evaluation(setting, f"lambdas-{seed}", networks, "contents=10", "styles=10", *small)
+
+
+def name_of(weight: str) -> str:
+    """Name of a network in the evaluation."""
+    return f"lambda_{weight.replace('.', '_')}"
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """The sweep, then an evaluation for each seed."""
+    return [sweep(setting), *(comparison(setting, seed) for seed in setting.seeds)]
+
+
+def conclude(setting: Setting) -> dict[str, Any]:
+    """Judge the claim and draw the trade-off and pictures."""
+    weights = WEIGHTS[setting.scale]
+    rows = {seed: evaluated(comparison(setting, seed), name_of(weights[0])) for seed in setting.seeds}
+    found = selected(by_seed(rows), QUANTITIES)
+    values = {f"lambda {weight}": found[name_of(weight)] for weight in weights}
+    first, last = values[f"lambda {weights[0]}"], values[f"lambda {weights[-1]}"]
+    checks = [
+        in_every_seed(f"style loss at lambda {weights[-1]} < {weights[0]}", last["style loss"], first["style loss"]),
+        in_every_seed(
+            f"content loss at lambda {weights[0]} < {weights[-1]}", first["content loss"], last["content loss"]
+        ),
+        _ordered("style loss falls from each lambda to the next", [row["style loss"] for row in values.values()], -1),
+        _ordered("content loss rises likewise", [row["content loss"] for row in values.values()], 1),
+    ]
+    _draw(setting, values)
+    _show(setting)
+    steps = logged(run_of(setting, weights[0], setting.seeds[0]), "val/loss")[0][-1]
+    more = {"content image": found["content image"], "style image": found["style image"]}
+    return {"values": values | more, "checks": checks, "steps": steps, "pairs": 100}
+
+
+def _ordered(rule: str, losses: list[Mapping[int, float]], sign: int) -> Check:
+    means = [statistics.fmean(loss.values()) for loss in losses]
+    holds = all((b - a) * sign > 0 for a, b in itertools.pairwise(means))
+    return Check(f"{rule} (means over seeds)", holds, ", ".join(f"{mean:.4g}" for mean in means))
+
+
+def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
+    figure, (ax,) = new_figure(height=3.6)
+    points = []
+    for i, (name, row) in enumerate(values.items()):
+        x, y = row["style loss"], row["content loss"]
+        mean = (statistics.fmean(x.values()), statistics.fmean(y.values()))
+        points.append(mean)
+        ax.plot([*x.values()], [*y.values()], linestyle="", marker=".", markersize=5, color=COLOURS[i])
+        ax.plot(*mean, linestyle="", marker=MARKERS[i], markersize=7, color=COLOURS[i], label=name)
+    ax.plot(*zip(*points, strict=True), color="0.5", linewidth=0.8, zorder=0)
+    label(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True)
+    ax.set_xscale("log")
+    ax.legend(fontsize=8, frameon=False)
+    caption = (
+        f"Content against style loss on 100 held-out pairs, scale={setting.scale}: dots are seeds, marks their means. "
+        f'The paper (Sec. 7.3): "{CLAIM.statement}".'
+    )
+    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+
+
+def _show(setting: Setting) -> None:
+    """One row of pictures for each lambda."""
+    pictures, names, columns = [], [], []
+    for weight in WEIGHTS[setting.scale]:
+        net = load_network(last_checkpoint(run_of(setting, weight, setting.seeds[0])))
+        rows, _ = demo_rows({weight: net}, 4, size=192)
+        if not pictures:
+            pictures += [[row[i] for row in rows] for i in (0, 1)]
+            names += ["content", "style"]
+        pictures.append([row[2] for row in rows])
+        names.append(f"lambda {weight}")
+        columns = [""] * len(rows)
+    save_sheet(picture_sheet(pictures, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
+
+
+if __name__ == "__main__":
+    run_claim(CLAIM, jobs, conclude)

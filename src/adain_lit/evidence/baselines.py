@@ -1,0 +1,77 @@
+"""Trainings of the methods that the paper compares with, and the pictures that all are compared on."""
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from adain_lit.config import last_checkpoint
+from adain_lit.errors import InputError
+from adain_lit.evidence.jobs import Job
+from adain_lit.evidence.session import found_pictures
+from adain_lit.evidence.setting import Setting
+from adain_lit.images import read_image, resized_crop, to_tensor
+from adain_lit.overrides import job_folder, quoted
+
+
+def single_styles(setting: Setting, styles: Sequence[str], seed: int, *more: str) -> Job:
+    """Ulyanov et al.: a sweep of trainings, a network for the style of each picture.
+
+    Args:
+        setting: of the claim.
+        styles: files of the style pictures, two at least.
+        seed: of the trainings.
+        more: further settings of the trainings, as ``trainer.max_steps=300``.
+    """
+    listed = ",".join(quoted(style) for style in styles)
+    settings = ("experiment=baseline_ulyanov", f"model.styles={listed}", *setting.training(seed, *more))
+    return Job("train", f"ulyanov-{seed}", settings, setting.folder, multirun=True)
+
+
+def network_for(sweep: Job, style: str) -> Path:
+    """The checkpoint of a sweep's network for one style."""
+    return last_checkpoint(sweep.run_of(job_folder("baseline_ulyanov", {"model.styles": quoted(style)})))
+
+
+@functools.lru_cache(maxsize=1)
+def held_out(setting: Setting) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files of the held-out photographs and paintings, in the order in which an evaluation takes them.
+
+    Where there are no pictures, a run ends with an error before its first job. Its jobs can be composed all the same,
+    so the answer then is names that stand for files.
+    """
+    try:
+        data = found_pictures(setting)
+    except InputError:
+        return tuple(f"photograph_{i}.jpg" for i in range(100)), tuple(f"painting_{i}.jpg" for i in range(100))
+    return tuple(map(str, data.held_out_contents)), tuple(map(str, data.held_out_styles))
+
+
+def squares(files: Sequence[str], size: int) -> list[Tensor]:
+    """The middle squares of pictures, scaled to `size` pixels to each side: each (1, 3, size, size), RGB in [0, 1]."""
+    return [to_tensor(resized_crop(read_image(file), size, size, (0.5, 0.5)))[None].float() / 255 for file in files]
+
+
+def paper_system(setting: Setting, experiments: Path, seed: int) -> tuple[Job, Path]:
+    """Enc-AdaIN-Dec of the claim ``fig5_6_ablations``, which other claims look at too.
+
+    Args:
+        setting: of the claim that looks at it.
+        experiments: folder of all claims.
+        seed: of the training.
+
+    Returns:
+        The sweep of trainings that it belongs to, and its checkpoint.
+    """
+    name = "fig5_6_ablations"
+    spec = importlib.util.spec_from_file_location(f"experiments.{name}", experiments / name / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    ablations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ablations)
+    theirs = replace(setting, claim=name)
+    trainings: Job = ablations.trainings(theirs)
+    return trainings, last_checkpoint(ablations.run_of(theirs, "enc_adain_dec", seed))

@@ -1,0 +1,61 @@
+"""Trainings of the methods that are compared with, and the pictures that all are compared on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from adain_lit.config import last_checkpoint
+from adain_lit.evidence import Setting, control_sheets
+from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
+from adain_lit.evidence.figures import GAP
+from adain_lit.evidence.session import found_pictures
+from adain_lit.images import read_image, to_tensor
+from adain_lit.network_files import load_network
+from adain_lit.overrides import job_folder
+
+
+def test_networks_of_a_sweep_are_found_by_their_style() -> None:
+    """Oracle: the folders that the sweeper makes of what Hydra's parser gives it."""
+    styles = ["plain.jpg", "with space.jpg", "it's, two=three.jpg"]
+    sweep = single_styles(Setting("claim", content="a", style="b"), styles, 3, "trainer.max_steps=2")
+    settings = [dict(text.split("=", 1) for text in combination) for combination in sweep.compositions()]
+    assert [each["seed"] for each in settings] == ["3", "3", "3"]
+    swept = [{"model.styles": each["model.styles"]} for each in settings]
+    folders = [sweep.folder / job_folder("baseline_ulyanov", values) for values in swept]
+    assert [network_for(sweep, style) for style in styles] == [last_checkpoint(folder) for folder in folders]
+
+
+def test_held_out_files_are_those_of_the_evaluation(photographs: Path, paintings: Path) -> None:
+    """Oracle: the data module. Without pictures there are names, so that jobs can be composed."""
+    setting = Setting("claim", content=str(photographs), style=str(paintings))
+    data = found_pictures(setting)
+    expected = tuple(map(str, data.held_out_contents)), tuple(map(str, data.held_out_styles))
+    assert held_out(setting) == expected
+    assert len(held_out(Setting("claim", content="nowhere", style="nowhere"))[1]) == 100
+
+
+def test_squares_are_the_middle_of_each_picture(photographs: Path) -> None:
+    """Oracle: a picture already square, untouched."""
+    path = min(photographs.glob("*.jpg"))
+    whole = to_tensor(read_image(path)).float() / 255
+    side = min(whole.shape[1:])
+    (square,) = squares([str(path)], side)
+    top, left = ((length - side) // 2 for length in whole.shape[1:])
+    torch.testing.assert_close(square[0], whole[:, top : top + side, left : left + side])
+
+
+def test_strip_over_alpha_goes_from_the_content_to_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the network, and the pictures that it was given, at their places on the sheet."""
+    monkeypatch.setattr(control_sheets, "SIZE", 48)
+    net = load_network("compact")
+    content, style = torch.rand(2, 1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    sheet = control_sheets._alpha(net, content, style)
+    with torch.inference_mode():
+        shown = [content, *(net(content, style, alpha=alpha) for alpha in (0, 0.25, 0.5, 0.75, 1)), style]
+    pixels = to_tensor(sheet)
+    row = pixels[:, -150:]
+    for i, image in enumerate(shown):
+        x = GAP + i * (150 + GAP) + 51  # a picture of 48 pixels in the middle of a place of 150
+        found = row[:, 51 - GAP : 99 - GAP, x : x + 48].float()
+        torch.testing.assert_close(found, (image[0] * 255).round(), atol=1.0, rtol=0)
