@@ -58,10 +58,15 @@ MODULES: dict[str, type[L.LightningModule]] = {
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(experiment: str, scale: str, paintings: Path) -> None:
-    teacher = {"distill_encoder": "teacher", "compact_adain": "loss_encoder"}.get(experiment)
+    teacher = {
+        "distill_encoder": "teacher",
+        "compact_adain": "loss_encoder",
+        "compact_finish": "loss_encoder",
+    }.get(experiment)
     own = [f"model.{teacher}=compact", *FOLDERS] if teacher else []
     encoder = ["model.encoder=random", "model.encoder_widths=compact"]
     encoder = [] if experiment == "finetune" else encoder  # that begins with the bundled one
+    encoder = ["model.encoder=compact", "model.decoder=compact"] if experiment == "compact_finish" else encoder
     expected = MODULES.get(experiment, StyleTransferModule)
     if expected is FixedStyleModule:
         own = [f"model.styles={sorted(paintings.iterdir())[0]}", f"model.normal_style={paintings}"]
@@ -94,9 +99,11 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         assert callable(instantiate(cfg.method[name], f"method.{name}", **(loss if name == "gatys" else {})))
         return
     overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}"]
-    if name != "finetune":
+    if name == "compact_finish":
+        overrides += ["model.encoder=compact", "model.decoder=compact"]
+    elif name != "finetune":
         overrides.append("model.encoder=random")
-    if (group, name) == ("data", "folders") or name in ("distill_encoder", "compact_adain"):
+    if (group, name) == ("data", "folders") or name in ("distill_encoder", "compact_adain", "compact_finish"):
         overrides += FOLDERS
     if (group, name) == ("model", "distillation"):
         overrides += ["model.teacher=compact", "~model.unit_mean_images", "+model.unit_mean_images=0"]

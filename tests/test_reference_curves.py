@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adain_lit.reference_curves import VGG19, curve_for, verdict
+from adain_lit.reference_curves import COMPACT, VGG19, curve_for, verdict
 
 SETTINGS: dict[str, Any] = {
     "encoder": "vgg_normalised",
@@ -59,3 +59,13 @@ def test_settings_that_no_curve_is_known_for_are_not_judged_by_one(changed: dict
     assert curve_for(SETTINGS | changed) is None
     assert verdict(results(1, 1), step=10, settings=SETTINGS | changed).startswith("no reference curve")
     assert curve_for({}) is None
+
+
+def test_the_recipe_of_the_bundled_network_has_its_own_curve() -> None:
+    """Oracle: the setting of conf/experiment/compact_adain.yaml, and one step away from it."""
+    settings = {"encoder": "distilled", "loss_encoder": "torchvision", "train_encoder": True}
+    settings |= {"decoder_widths": [16, 32, 96, 128], "reduction": "mean", "style_statistic": "mean_std"}
+    assert curve_for(settings) is COMPACT
+    assert curve_for(settings | {"train_encoder": False}) is None
+    line = verdict(results(0.44, 0.7), step=4000, settings=settings | {"style_weight": 2.0})
+    assert line.startswith("on track")

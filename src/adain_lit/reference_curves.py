@@ -44,6 +44,14 @@ VGG19 = ReferenceCurve(
     source="VITA-Group/Sandwich-Batch-Normalization, the validation plots of its AdaIN baseline",
 )
 
+COMPACT = ReferenceCurve(
+    name="experiment=compact_adain, lambda 2, crops of 128",
+    style_weight=2.0,
+    content=((1000, 0.547), (1500, 0.516), (2500, 0.500), (3000, 0.487), (3500, 0.443), (4000, 0.435)),
+    style=((1000, 1.247), (1500, 0.831), (2500, 0.826), (3000, 0.740), (3500, 0.715), (4000, 0.691)),
+    source="val/content_loss and val/style_loss of the bundled network's own training, see docs/model_card.md",
+)
+
 
 def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
     """The curve that a training's losses compare with, if there is one.
@@ -57,6 +65,8 @@ def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
         return None
     if settings["encoder"] in ("torchvision", "vgg_normalised") and settings["loss_encoder"] is None:
         return VGG19
+    if settings["encoder"] == "distilled" and settings["train_encoder"] and settings.get("decoder_widths"):
+        return COMPACT
     return None
 
 
