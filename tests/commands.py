@@ -34,6 +34,7 @@ def tiny(photographs: Path, paintings: Path) -> list[str]:
 
 def run_here(main: Callable[[], None], arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """Call a command's main as if from the shell; the exit status."""
+    monkeypatch.setattr("adain_lit.train.keep_freed_memory", lambda: None)  # the tests after this one measure memory
     monkeypatch.setattr(sys, "argv", [str(sys.modules[main.__module__].__file__), *arguments])
     try:
         main()

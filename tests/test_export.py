@@ -137,10 +137,10 @@ def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("net", "name", "read"),
     [
-        pytest.param((), "whole.onnx", onnx_graph, id="onnx"),
-        pytest.param(("relu1_1",), "whole.onnx", onnx_graph, id="onnx-skips"),
-        pytest.param((), "whole.pt2", program, id="pt2"),
-        pytest.param(("relu1_1",), "whole.pt2", program, id="pt2-skips", marks=pytest.mark.slow),
+        pytest.param(((), True), "whole.onnx", onnx_graph, id="onnx"),
+        pytest.param((("relu1_1",), False), "whole.onnx", onnx_graph, id="onnx-skips"),
+        pytest.param(((), True), "whole.pt2", program, id="pt2"),
+        pytest.param((("relu1_1",), False), "whole.pt2", program, id="pt2-skips", marks=pytest.mark.slow),
     ],
     indirect=["net"],
 )
