@@ -94,6 +94,8 @@ def test_compositions_of_a_sweep_are_every_combination() -> None:
         ["experiment=c", "seed=0", "name='x,y'"],
         ["experiment=c", "seed=1", "name='x,y'"],
     ]
+    sweep = Job("train", "a", ("experiment=b,c", "seed=0", "name='x,y'"), Path(), multirun=True)
+    assert next(sweep.compositions()) == ["seed=0", "name='x,y'"]
 
 
 def test_folders_of_a_sweep_are_named_by_what_is_swept() -> None:

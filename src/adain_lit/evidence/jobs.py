@@ -85,7 +85,7 @@ class Job:
         return [*(["-m"] if self.multirun else []), *self.settings, f"{key}={quoted(str(self.folder))}", *resumed]
 
     def compositions(self) -> Iterator[list[str]]:
-        """The settings of each run: of a sweep, every combination."""
+        """The settings of each run: of a sweep what is not swept, as Hydra composes that too, and every combination."""
         parsed = OverridesParser.create().parse_overrides(list(self.settings))
         each = [
             [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
@@ -93,6 +93,8 @@ class Job:
             else [str(o.input_line)]
             for o in parsed
         ]
+        if self.multirun:
+            yield [str(o.input_line) for o in parsed if not o.is_sweep_override()]
         yield from map(list, itertools.product(*each))
 
     def _resumes(self) -> bool:
