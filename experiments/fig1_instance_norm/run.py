@@ -19,7 +19,7 @@ CLAIM = Claim(
 )
 DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized": "of one style"}
 NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
-SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75", "model.style_size=96")
+SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
 QUANTITY = "mean style loss of the second half"
 MUCH_SMALLER = 0.5
 """Share of the gap with original photographs below which the gap with stylised ones is much smaller."""
@@ -34,7 +34,7 @@ def trainings(setting: Setting) -> Job:
 
 def style_losses(setting: Setting, name: str, seed: int) -> tuple[list[int], list[float]]:
     """Style loss of the training batches against the step."""
-    return logged(trainings(setting).run_of(f"{name}_seed={seed}"), "train/style_loss")
+    return logged(trainings(setting).run_of(name, seed=seed), "train/style_loss")
 
 
 def jobs(setting: Setting) -> list[Job]:

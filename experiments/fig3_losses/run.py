@@ -44,7 +44,7 @@ Losses = dict[str, float]
 
 def counts(setting: Setting) -> tuple[int, int, int]:
     """Number of contents and of styles, and the side of the test pictures in pixels."""
-    return (4, 2, 96) if setting.small else (50, 10, 512)
+    return (3, 2, 96) if setting.small else (50, 10, 512)
 
 
 def single(setting: Setting, seed: int) -> Job:
@@ -131,7 +131,7 @@ def optimised(setting: Setting, measure: Measure, start: str) -> dict[str, list[
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_json({name: torch.cat(values).tolist() for name, values in method.history.items()}, kept)
         histories.append(json.loads(kept.read_text("utf-8")))
-    return {name: np.mean([h[name] for h in histories], 0).tolist() for name in ("content_loss", "style_loss")}
+    return {name: np.mean([h[name][:ITERATIONS] for h in histories], 0).tolist() for name in ("content_loss", "style_loss")}
 
 
 def reached(curve: Sequence[float], value: float) -> int | None:

@@ -38,7 +38,7 @@ def trainings(setting: Setting) -> Job:
 
 def run_of(setting: Setting, system: str, seed: int) -> Path:
     """Folder of one training."""
-    return trainings(setting).run_of(f"{system}_seed={seed}")
+    return trainings(setting).run_of(system, seed=seed)
 
 
 def comparison(setting: Setting, seed: int) -> Job:

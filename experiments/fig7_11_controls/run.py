@@ -40,7 +40,7 @@ SEEN = 48
 
 def counts(setting: Setting) -> tuple[int, int, int]:
     """Number of contents and of styles, and the side of the test pictures in pixels."""
-    return (3, 4, 192) if setting.small else (10, 10, 512)
+    return (3, 4, 160) if setting.small else (10, 10, 512)
 
 
 def jobs(setting: Setting) -> list[Job]:
@@ -119,7 +119,7 @@ def trade_off(bench: Bench) -> tuple[list[Check], dict[str, list[float]]]:
     count = len(bench.styles)
     own = max(most(image, reconstructions[i // count * count]) for i, image in enumerate(reconstructions))
     mean = {name: np.mean(rows, 0).tolist() for name, rows in curves.items()}
-    near, away = np.mean(ends, 0)
+    near, away = np.mean(ends, 0).tolist()
     shares = np.mean([np.array(step) / sum(step) for step in steps], 0)
     rising = {"style loss": -1, "content loss": 1}
     monotone = {name: np.diff(mean[name]) * sign > 0 for name, sign in rising.items()}
@@ -176,8 +176,8 @@ def colors(bench: Bench) -> list[Check]:
         brushed = [bench.style_loss(x, aligned.clamp(0, 1)) for x in (kept, content)]
         rows.append([*colour_distance(aligned, content), *colour_distance(without, content),
                      *colour_distance(kept, content), *brushed])  # fmt: skip
-    exact = np.max([row[:2] for row in rows])
-    mean = np.mean(rows, 0)
+    exact = max(max(row[:2]) for row in rows)
+    mean = np.mean(rows, 0).tolist()
     return [
         Check("the colour-aligned style image has the content's mean colour and covariance, before it is clipped",
               exact < EQUAL, f"greatest difference {exact:.1e}"),
@@ -235,7 +235,7 @@ def every_pair(bench: Bench) -> Check:
     """Fig. 11: every content with every style."""
     losses = [(bench.style_loss(bench.net(c, s), s), bench.style_loss(c, s)) for c, s in bench.pairs("every pair")]
     better = sum(stylized < plain for stylized, plain in losses)
-    stylized, plain = np.mean(losses, 0)
+    stylized, plain = np.mean(losses, 0).tolist()
     return Check("in every pair the style loss is below that of the content image", better == len(losses),
                  f"{better} of {len(losses)}; in the mean {stylized:.4g} | {plain:.4g}")  # fmt: skip
 

@@ -12,7 +12,6 @@ from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_fi
 from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
 from adain_lit.evidence.pictures import demo_rows
 from adain_lit.network_files import load_network
-from adain_lit.overrides import job_folder
 from adain_lit.runs.curves import COLOURS, MARKERS
 
 CLAIM = Claim(
@@ -36,7 +35,7 @@ def sweep(setting: Setting) -> Job:
 
 def run_of(setting: Setting, weight: str, seed: int) -> Path:
     """Folder of one training."""
-    return sweep(setting).run_of(job_folder("sweep_lambda", {"model.style_weight": weight, "seed": str(seed)}))
+    return sweep(setting).run_of("sweep_lambda", model__style_weight=weight, seed=seed)
 
 
 def comparison(setting: Setting, seed: int) -> Job:

@@ -66,7 +66,7 @@ def jobs(setting: Setting) -> list[Job]:
         f"sizes=[{','.join(map(str, SIZES))}]",
         "images=100",
         "memory=false",
-        *(("max_seconds=30", "iterations=3", "warmup=1") if setting.small else ("max_seconds=300", "iterations=100")),
+        *(("max_seconds=10", "iterations=3", "warmup=1") if setting.small else ("max_seconds=300", "iterations=100")),
     )
     return [Job("benchmark", "methods", settings, setting.folder)]
 

@@ -27,9 +27,9 @@ def strips(net: StyleTransferNet) -> Image.Image:
     contents, styles = _contents(net), _styles(net)
     return _stacked(
         {
-            "Content-style trade-off (Fig. 7)": _alpha(net, contents[0], styles[0]),
+            "Content-style trade-off (Fig. 7)": _alpha(net, contents[0], styles[2]),
             "Colour control (Fig. 9)": _colour(net, contents[3], styles[1]),
-            "Spatial control (Fig. 10)": _regions(net, contents[0], styles[2], styles[3]),
+            "Spatial control (Fig. 10)": _regions(net, contents[0], styles[0], styles[2]),
         }
     )
 

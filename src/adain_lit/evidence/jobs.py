@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from adain_lit.config import last_checkpoint
 from adain_lit.errors import InputError
-from adain_lit.overrides import quoted
+from adain_lit.overrides import job_folder, quoted
 from adain_lit.run_record import write_json
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,17 @@ class Job:
         """What a single training leaves after its last step."""
         return last_checkpoint(self.folder)
 
-    def run_of(self, name: str) -> Path:
-        """Folder of one training of a sweep, such as ``enc_adain_dec_seed=0``, see `adain_lit.overrides.job_folder`."""
-        return self.folder / name
+    def run_of(self, name: str, **values: object) -> Path:
+        """Folder of one training of a sweep.
+
+        Args:
+            name: of the run, which is that of its experiment.
+            values: of its other settings, such as ``seed=0``; a dot in a key is written as two underscores.
+        """
+        parsed = OverridesParser.create().parse_overrides(list(self.settings))
+        swept = {override.get_key_element() for override in parsed if override.is_sweep_override()}
+        given = {key.replace("__", "."): str(value) for key, value in values.items()}
+        return self.folder / job_folder(name, {key: value for key, value in given.items() if key in swept})
 
     @property
     def seconds(self) -> float:
@@ -77,7 +85,7 @@ class Job:
         return [*(["-m"] if self.multirun else []), *self.settings, f"{key}={quoted(str(self.folder))}", *resumed]
 
     def compositions(self) -> Iterator[list[str]]:
-        """The settings of each run: of a sweep, every combination."""
+        """The settings of each run: of a sweep what is not swept, as Hydra composes that too, and every combination."""
         parsed = OverridesParser.create().parse_overrides(list(self.settings))
         each = [
             [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
@@ -85,6 +93,8 @@ class Job:
             else [str(o.input_line)]
             for o in parsed
         ]
+        if self.multirun:
+            yield [str(o.input_line) for o in parsed if not o.is_sweep_override()]
         yield from map(list, itertools.product(*each))
 
     def _resumes(self) -> bool:
