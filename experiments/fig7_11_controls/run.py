@@ -173,11 +173,12 @@ def colors(bench: Bench) -> list[Check]:
     for content, style in bench.pairs("colour"):
         aligned = match_color(style, content)
         without, kept = bench.net(content, style), bench.net(content, aligned.clamp(0, 1))
-        brushed = [bench.style_loss(x, aligned.clamp(0, 1)) for x in (kept, content)]
+        losses = [bench.style_loss(x, aligned.clamp(0, 1)) for x in (kept, content)]
         rows.append([*colour_distance(aligned, content), *colour_distance(without, content),
-                     *colour_distance(kept, content), *brushed])  # fmt: skip
+                     *colour_distance(kept, content), *losses])  # fmt: skip
     exact = max(max(row[:2]) for row in rows)
     mean = np.mean(rows, 0).tolist()
+    brushed = sum(row[6] < row[7] for row in rows)
     return [
         Check("the colour-aligned style image has the content's mean colour and covariance, before it is clipped",
               exact < EQUAL, f"greatest difference {exact:.1e}"),
@@ -185,8 +186,9 @@ def colors(bench: Bench) -> list[Check]:
               "content's", mean[4] <= mean[2] / 2 and mean[5] <= mean[3] / 2,
               f"mean colour {mean[2]:.4f} without, {mean[4]:.4f} with; covariance {mean[3]:.4f} without, "
               f"{mean[5]:.4f} with"),
-        Check("it is stylised all the same: less than half the content image's style loss against the aligned style",
-              mean[6] < mean[7] / 2, f"{mean[6]:.4g} | {mean[7]:.4g}"),
+        Check("it is stylised all the same: in every pair the style loss against the aligned style is below that of "
+              "the content image", brushed == len(rows),
+              f"{brushed} of {len(rows)}; in the mean {mean[6]:.4g} | {mean[7]:.4g}"),
     ]  # fmt: skip
 
 
@@ -217,14 +219,19 @@ def regions(bench: Bench) -> list[Check]:
             cropped.append(far(both[..., half], net(content[..., half], style)))
         fused = net.fuse(net.encode(content), [net.encode(style) for style in styles], masks=masks)
         for i, style in enumerate(styles):
-            for layer, of_style in zip(fused, net.encode(style), strict=True):
-                cells = layer.shape[-1] // 2
-                part = layer[..., :cells] if i == 0 else layer[..., cells:]
-                for found, wanted in zip(channel_stats(part), channel_stats(of_style), strict=True):
-                    statistics.append(most(found, wanted) / float(wanted.abs().max()))
+            for layer, plain, of_style in zip(fused, net.encode(content), net.encode(style), strict=True):
+                cells = slice(0, layer.shape[-1] // 2) if i == 0 else slice(layer.shape[-1] // 2, None)
+                (mean, std), (_, own), (_, raised) = (
+                    channel_stats(layer[..., cells], eps=0.0),
+                    channel_stats(plain[..., cells], eps=0.0),
+                    channel_stats(plain[..., cells]),
+                )
+                style_mean, style_std = channel_stats(of_style)
+                statistics += [most(mean, style_mean), most(std, style_std * own / raised)]
     return [
-        Check("each region has the channel means and standard deviations of its own style, at every fused layer",
-              max(statistics) < 1e-3, f"greatest difference {max(statistics):.1e} of the greatest value"),
+        Check("each region has the channel means and standard deviations of its own style at every fused layer (of a "
+              "channel that hardly varies in the content Eq. 8's eps takes a part)", max(statistics) < EQUAL,
+              f"greatest difference {max(statistics):.1e}"),
         Check(f"further than {SEEN} pixels from the other region, each equals that region stylised alone",
               max(alone) < EQUAL, f"greatest difference {max(alone):.1e}; to the region cut out and stylised as a "
               f"picture of its own, borders included, {np.mean(cropped):.4f} in the mean"),

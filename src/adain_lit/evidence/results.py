@@ -86,12 +86,17 @@ def summary(results: Mapping[str, Any]) -> str:
 
 def _scale(name: str, run: Mapping[str, Any]) -> str:
     parts = [f"### scale={name}: {run['verdict']}"]
-    rows = [f"| {c['rule']} | {c['found']} | {'yes' if c['holds'] else 'no'} |" for c in run["checks"]]
+    rows = [f"| {_cells(c['rule'])} | {_cells(c['found'])} | {'yes' if c['holds'] else 'no'} |" for c in run["checks"]]
     parts.append("\n".join(["| what has to be true | found | holds |", "|---|---|---|", *rows]))
     parts.append(_table(run["values"]))
     parts += run["notes"]
     parts.append(_circumstances(run))
     return "\n\n".join(parts)
+
+
+def _cells(text: str) -> str:
+    """A text in a cell of a table, which a bar would end."""
+    return text.replace("|", "\\|")
 
 
 def _table(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
