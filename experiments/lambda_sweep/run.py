@@ -103,8 +103,8 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
     ax.legend(fontsize=8, frameon=False)
     count = pair_count(comparison(setting, setting.seeds[0]))
     caption = (
-        f"Content against style loss on {count} held-out pairs, scale={setting.scale}: dots are seeds, marks their means. "
-        f'The paper (Sec. 7.3): "{CLAIM.statement}".'
+        f"Content against style loss on {count} held-out pairs, scale={setting.scale}: dots are seeds, marks their "
+        f'means. The paper (Sec. 7.3): "{CLAIM.statement}".'
     )
     save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
 
