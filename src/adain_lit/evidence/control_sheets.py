@@ -11,9 +11,10 @@ from torch import Tensor
 from adain_lit.color import match_color
 from adain_lit.data.demo import demo_paintings, demo_photographs
 from adain_lit.evidence.baselines import squares
-from adain_lit.evidence.figures import COLOURS, label, new_figure, picture_sheet, save_figure
+from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure
 from adain_lit.images import to_image
 from adain_lit.nets import StyleTransferNet
+from adain_lit.runs.curves import COLOURS
 
 SIZE = 256
 """Side in pixels at which the pictures are stylised."""
