@@ -14,7 +14,7 @@ from adain_lit.data.demo import noise_picture
 from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.evidence import Claim, Job, Setting, Values, in_every_seed, run_claim
 from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
 from adain_lit.evidence.pictures import demo_pairs, demo_rows
 from adain_lit.evidence.session import found_pictures
 from adain_lit.images import read_image, to_image, to_tensor
@@ -109,7 +109,12 @@ def conclude(setting: Setting) -> dict[str, Any]:
     _show(setting)
     steps = logged(run_of(setting, "enc_adain_dec", setting.seeds[0]), "val/loss")[0][-1]
     more = {name: found[name] for name in ("content image", "style image")}
-    return {"values": values | more, "checks": checks, "steps": steps, "pairs": 100}
+    return {
+        "values": values | more,
+        "checks": checks,
+        "steps": steps,
+        "pairs": pair_count(comparison(setting, setting.seeds[0])),
+    }
 
 
 def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:

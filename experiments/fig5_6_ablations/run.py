@@ -6,7 +6,7 @@ from typing import Any
 from adain_lit.config import last_checkpoint
 from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_lit.evidence.figures import draw_with_spread, label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
 from adain_lit.evidence.pictures import demo_rows
 from adain_lit.network_files import load_network
 
@@ -75,7 +75,12 @@ def conclude(setting: Setting) -> dict[str, Any]:
     _draw(setting)
     _show(setting)
     steps = logged(run_of(setting, "enc_adain_dec", setting.seeds[0]), "val/loss")[0][-1]
-    return {"values": values, "checks": checks, "steps": steps, "pairs": 100}
+    return {
+        "values": values,
+        "checks": checks,
+        "steps": steps,
+        "pairs": pair_count(comparison(setting, setting.seeds[0])),
+    }
 
 
 def _concat_keeps(setting: Setting) -> Check:

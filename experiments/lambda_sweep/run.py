@@ -9,7 +9,7 @@ from typing import Any
 from adain_lit.config import last_checkpoint
 from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
 from adain_lit.evidence.pictures import demo_rows
 from adain_lit.network_files import load_network
 from adain_lit.runs.curves import COLOURS, MARKERS
@@ -75,7 +75,12 @@ def conclude(setting: Setting) -> dict[str, Any]:
     _show(setting)
     steps = logged(run_of(setting, weights[0], setting.seeds[0]), "val/loss")[0][-1]
     more = {"content image": found["content image"], "style image": found["style image"]}
-    return {"values": values | more, "checks": checks, "steps": steps, "pairs": 100}
+    return {
+        "values": values | more,
+        "checks": checks,
+        "steps": steps,
+        "pairs": pair_count(comparison(setting, setting.seeds[0])),
+    }
 
 
 def _ordered(rule: str, losses: list[Mapping[int, float]], sign: int) -> Check:
@@ -94,12 +99,12 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
         ax.plot([*x.values()], [*y.values()], linestyle="", marker=".", markersize=5, color=COLOURS[i])
         ax.plot(*mean, linestyle="", marker=MARKERS[i], markersize=7, color=COLOURS[i], label=name)
     ax.plot(*zip(*points, strict=True), color="0.5", linewidth=0.8, zorder=0)
-    label(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True)
-    ax.set_xscale("log")
+    label(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True, logarithmic_x=True)
     ax.legend(fontsize=8, frameon=False)
+    count = pair_count(comparison(setting, setting.seeds[0]))
     caption = (
-        f"Content against style loss on 100 held-out pairs, scale={setting.scale}: dots are seeds, marks their means. "
-        f'The paper (Sec. 7.3): "{CLAIM.statement}".'
+        f"Content against style loss on {count} held-out pairs, scale={setting.scale}: dots are seeds, marks their "
+        f'means. The paper (Sec. 7.3): "{CLAIM.statement}".'
     )
     save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
 

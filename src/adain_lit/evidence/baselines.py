@@ -14,7 +14,7 @@ from adain_lit.evidence.jobs import Job
 from adain_lit.evidence.session import found_pictures
 from adain_lit.evidence.setting import Setting
 from adain_lit.images import read_image, resized_crop, to_tensor
-from adain_lit.overrides import job_folder, quoted
+from adain_lit.overrides import quoted
 
 
 def single_styles(setting: Setting, styles: Sequence[str], seed: int, *more: str) -> Job:
@@ -33,7 +33,7 @@ def single_styles(setting: Setting, styles: Sequence[str], seed: int, *more: str
 
 def network_for(sweep: Job, style: str) -> Path:
     """The checkpoint of a sweep's network for one style."""
-    return last_checkpoint(sweep.run_of(job_folder("baseline_ulyanov", {"model.styles": quoted(style)})))
+    return last_checkpoint(sweep.run_of("baseline_ulyanov", model__styles=quoted(style)))
 
 
 @functools.lru_cache(maxsize=1)
@@ -72,6 +72,6 @@ def paper_system(setting: Setting, experiments: Path, seed: int) -> tuple[Job, P
     assert spec.loader is not None
     ablations = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(ablations)
-    theirs = replace(setting, claim=name)
+    theirs = replace(setting, claim=name, seeds=tuple(sorted({seed, *Setting(name).seeds})))
     trainings: Job = ablations.trainings(theirs)
     return trainings, last_checkpoint(ablations.run_of(theirs, "enc_adain_dec", seed))

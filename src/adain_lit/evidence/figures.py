@@ -30,18 +30,24 @@ def new_figure(columns: int = 1, rows: int = 1, *, height: float = 3.2) -> tuple
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def label(axes: Axes, x: str, y: str, *, title: str = "", logarithmic: bool = False) -> None:
+def label(
+    axes: Axes, x: str, y: str, *, title: str = "", logarithmic: bool = False, logarithmic_x: bool = False
+) -> None:
     """Name both axes, units included."""
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
     axes.set_title(title, fontsize=9)
     axes.tick_params(which="both", labelsize=8)
     axes.grid(alpha=0.25, which="both", linewidth=0.5)
-    if logarithmic:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    for axis, wanted, scale in (
+        (axes.xaxis, logarithmic_x, axes.set_xscale),
+        (axes.yaxis, logarithmic, axes.set_yscale),
+    ):
+        if wanted:
+            scale("log")
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
 
 
 def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smooth: bool = False) -> None:

@@ -21,7 +21,8 @@ python experiments/fig5_6_ablations/run.py scale=small content=PHOTOS style=PAIN
 python experiments/fig5_6_ablations/run.py scale=paper                  # VGG-19, COCO and WikiArt, a GPU
 ```
 A script that is broken off goes on when it is started again. `scale=small` uses the bundled encoder and small crops:
-by it the order of systems can be judged, the paper's absolute numbers cannot.
+by it the order of systems can be judged, the paper's absolute numbers cannot. Minutes are by the clock, on cores that
+were shared with other work.
 """
 
 

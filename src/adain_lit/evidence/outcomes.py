@@ -47,6 +47,11 @@ def evaluated(job: Job, first: str = FIRST) -> dict[str, dict[str, float]]:
     }
 
 
+def pair_count(job: Job) -> int:
+    """How many pairs an evaluation measured."""
+    return int(json.loads((job.folder / "evaluation.json").read_text("utf-8"))["pairs"])
+
+
 def by_seed(rows: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, dict[int, float]]]:
     """Values as `write_results` takes them, from what `evaluated` gave for each seed."""
     values: dict[str, dict[str, dict[int, float]]] = {}
