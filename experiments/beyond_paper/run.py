@@ -1,6 +1,5 @@
 """``python experiments/beyond_paper/run.py scale=small|paper``: the paper's outlook, each item against AdaIN."""
 
-import itertools
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from adain_lit.config import last_checkpoint
 from adain_lit.data.demo import noise_picture
 from adain_lit.data.pairs import HeldOutPairs, collate
-from adain_lit.evidence import Claim, Job, Setting, Values, in_every_seed, run_claim
+from adain_lit.evidence import Claim, Setting, in_every_seed, run_claim
 from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
+from adain_lit.evidence.outcomes import by_seed, selected
 from adain_lit.evidence.pictures import demo_pairs, demo_rows
 from adain_lit.evidence.session import found_pictures
+from adain_lit.evidence.systems import Systems
 from adain_lit.images import read_image, to_image, to_tensor
 from adain_lit.losses import PerceptualLoss
 from adain_lit.measuring import measure, summarise
@@ -31,18 +30,21 @@ CLAIM = Claim(
     "applied to texture synthesis",
     "Secs. 6.2 and 8",
 )
-SYSTEMS = {
-    "enc_adain_dec": "AdaIN",
-    "outlook_whitening": "whitening and colouring",
-    "outlook_histogram": "histogram matching",
-    "ablation_gram": "Gram loss",
-    "outlook_skips": "skip connections",
-    "outlook_residual": "residual decoder",
-}
-IMPROVES = ("outlook_whitening", "outlook_histogram", "outlook_skips", "outlook_residual")
-SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
+SYSTEMS = Systems(
+    {
+        "enc_adain_dec": "AdaIN",
+        "outlook_whitening": "whitening and colouring",
+        "outlook_histogram": "histogram matching",
+        "ablation_gram": "Gram loss",
+        "outlook_skips": "skip connections",
+        "outlook_residual": "residual decoder",
+    },
+    ("trainer.max_steps=250", "trainer.val_check_interval=125"),
+)
+IMPROVES = ("whitening and colouring", "histogram matching", "skip connections", "residual decoder")
+TOTAL = "loss of Eq. 11"
 QUANTITIES = {
-    "loss": "loss of Eq. 11",
+    "loss": TOTAL,
     "content_loss": "content loss",
     "style_loss": "style loss",
     "ssim": "SSIM to content",
@@ -50,44 +52,17 @@ QUANTITIES = {
 SIMILAR = 1.25
 """Losses that differ by no more than this factor are similar."""
 TEXTURE, NOISE = "texture out of noise by AdaIN", "noise itself"
-
-
-def trainings(setting: Setting) -> Job:
-    """Every system from every seed, one sweep."""
-    common = setting.training(setting.seeds, *(SMALL if setting.small else ()))
-    return Job("train", "trainings", (f"experiment={','.join(SYSTEMS)}", *common), setting.folder, multirun=True)
-
-
-def run_of(setting: Setting, system: str, seed: int) -> Path:
-    """Folder of one training."""
-    return trainings(setting).run_of(system, seed=seed)
-
-
-def comparison(setting: Setting, seed: int) -> Job:
-    """All systems of one seed on the same held-out pairs, measured by the losses of AdaIN's training."""
-    networks = {system: last_checkpoint(run_of(setting, system, seed)) for system in SYSTEMS}
-    small = ("data.resize=160", "data.crop=96") if setting.small else ()
-    return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *small)
-
-
-def jobs(setting: Setting) -> list[Job]:
-    """The trainings, then an evaluation for each seed."""
-    return [trainings(setting), *(comparison(setting, seed) for seed in setting.seeds)]
+jobs = SYSTEMS.jobs
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
     """Judge every item and draw losses and pictures."""
-    rows = {seed: evaluated(comparison(setting, seed), "enc_adain_dec") for seed in setting.seeds}
-    found = selected(by_seed(rows), QUANTITIES)
+    found = SYSTEMS.measured(setting, QUANTITIES)
     textures = selected(
         by_seed({seed: _textures(setting, seed) for seed in setting.seeds}), {"style_loss": "style loss"}
     )
-    values: Values = {name: found[system] for system, name in SYSTEMS.items()} | textures
-    ours, gram = found["enc_adain_dec"], found["ablation_gram"]
-    checks = [
-        in_every_seed(f"{SYSTEMS[system]} improves on AdaIN: loss of Eq. 11", found[system][name], ours[name])
-        for system, name in itertools.product(IMPROVES, ["loss of Eq. 11"])
-    ]
+    ours, gram = found["AdaIN"], found["Gram loss"]
+    checks = [in_every_seed(f"{name} improves on AdaIN: {TOTAL}", found[name][TOTAL], ours[TOTAL]) for name in IMPROVES]
     checks += [
         in_every_seed(
             f"Gram loss gives similar results: {name} within a factor of {SIMILAR} of AdaIN's",
@@ -105,21 +80,14 @@ def conclude(setting: Setting) -> dict[str, Any]:
             lambda a, b: a <= 1.5 * b,
         ),
     ]
-    _draw(setting, {name: found[system] for system, name in SYSTEMS.items()})
+    _draw(setting, {name: found[name] for name in SYSTEMS.names.values()})
     _show(setting)
-    steps = logged(run_of(setting, "enc_adain_dec", setting.seeds[0]), "val/loss")[0][-1]
-    more = {name: found[name] for name in ("content image", "style image")}
-    return {
-        "values": values | more,
-        "checks": checks,
-        "steps": steps,
-        "pairs": pair_count(comparison(setting, setting.seeds[0])),
-    }
+    return {"values": found | textures, "checks": checks, **SYSTEMS.record(setting)}
 
 
 def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:
     """Style losses of textures for ten held-out paintings, each out of four pieces of noise, and of the noise."""
-    net = load_network(last_checkpoint(run_of(setting, "enc_adain_dec", seed)))
+    net = load_network(SYSTEMS.checkpoint(setting, "enc_adain_dec", seed))
     size = 96 if setting.small else 256
     styles = found_pictures(setting).held_out_pairs(contents=1, styles=10, size=size).styles
     pairs = HeldOutPairs(_noise(4, size), styles)
@@ -157,9 +125,8 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
 
 @torch.inference_mode()
 def _show(setting: Setting) -> None:
-    nets = {
-        name: load_network(last_checkpoint(run_of(setting, key, setting.seeds[0]))) for key, name in SYSTEMS.items()
-    }
+    seed = setting.seeds[0]
+    nets = {name: load_network(SYSTEMS.checkpoint(setting, key, seed)) for key, name in SYSTEMS.names.items()}
     rows, columns = demo_rows(nets, 4, size=192)
     _, styles = demo_pairs(4, size=192)
     textures = nets["AdaIN"](_noise(4, 192)[: len(styles)].float() / 255, styles)

@@ -19,7 +19,7 @@ CLAIM = Claim(
 )
 DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized": "of one style"}
 NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
-SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
+SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
 QUANTITY = "mean style loss of the second half"
 MUCH_SMALLER = 0.5
 """Share of the gap with original photographs below which the gap with stylised ones is much smaller."""

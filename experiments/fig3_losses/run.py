@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from adain_lit.devices import choose_device
 from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, network_for, paper_system, single_styles, squares
+from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
 from adain_lit.evidence.figures import COLOURS, DASHES, label, new_figure, save_figure
 from adain_lit.evidence.jobs import DONE
+from adain_lit.evidence.systems import paper_system
 from adain_lit.gatys import Gatys
 from adain_lit.losses import content_loss
 from adain_lit.measuring import Method
@@ -63,13 +64,13 @@ def ulyanov(setting: Setting, style: int, seed: int) -> Path:
 
 def ours(setting: Setting) -> dict[int, Path]:
     """The paper's system by seed; at small scale only where the ablations have left it."""
-    found = {seed: paper_system(setting, CLAIM.folder.parent, seed) for seed in setting.seeds}
+    found = {seed: paper_system(setting, seed) for seed in setting.seeds}
     return {seed: path for seed, (job, path) in found.items() if not setting.small or (job.folder / DONE).is_file()}
 
 
 def jobs(setting: Setting) -> list[Job]:
     """A network for each test style and seed; at paper scale the paper's system too."""
-    systems = [] if setting.small else [paper_system(setting, CLAIM.folder.parent, seed)[0] for seed in setting.seeds]
+    systems = [] if setting.small else [paper_system(setting, seed)[0] for seed in setting.seeds]
     return [*(single(setting, seed) for seed in setting.seeds), *systems]
 
 

@@ -11,11 +11,12 @@ from tqdm import tqdm
 from adain_lit.data.demo import demo_paintings, demo_photographs
 from adain_lit.devices import choose_device
 from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, network_for, paper_system, single_styles, squares
+from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
 from adain_lit.evidence.composition import composed
 from adain_lit.evidence.figures import picture_sheet, save_sheet
 from adain_lit.evidence.jobs import DONE
 from adain_lit.evidence.outcomes import by_seed, evaluated, selected
+from adain_lit.evidence.systems import paper_system
 from adain_lit.gatys import Gatys
 from adain_lit.images import to_image, write_image
 from adain_lit.losses import PerceptualLoss
@@ -90,7 +91,7 @@ def steps(setting: Setting, small: int, paper: int) -> tuple[str, str]:
 
 def networks(setting: Setting) -> dict[str, Path]:
     """Checkpoints of the arbitrary networks beside the one that is judged; Enc-AdaIN-Dec where it has been trained."""
-    job, path = paper_system(setting, CLAIM.folder.parent, setting.seeds[0])
+    job, path = paper_system(setting, setting.seeds[0])
     return {OURS: path} if not setting.small or (job.folder / DONE).is_file() else {}
 
 
@@ -124,7 +125,7 @@ def encoder(setting: Setting) -> str:
 
 def jobs(setting: Setting) -> list[Job]:
     """Every training, then the evaluation."""
-    systems = [] if setting.small else [paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[0]]
+    systems = [] if setting.small else [paper_system(setting, setting.seeds[0])[0]]
     return [*systems, ulyanov(setting), dumoulin(setting), style_swap(setting), comparison(setting)]
 
 

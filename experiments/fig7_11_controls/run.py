@@ -12,10 +12,11 @@ from tqdm import tqdm
 from adain_lit.color import match_color
 from adain_lit.devices import choose_device
 from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, paper_system, squares
+from adain_lit.evidence.baselines import held_out, squares
 from adain_lit.evidence.composition import composed
 from adain_lit.evidence.control_sheets import draw_alpha, grids, strips
 from adain_lit.evidence.figures import save_sheet
+from adain_lit.evidence.systems import paper_system
 from adain_lit.functional import channel_stats
 from adain_lit.losses import PerceptualLoss, content_loss
 from adain_lit.measuring import similarity
@@ -45,7 +46,7 @@ def counts(setting: Setting) -> tuple[int, int, int]:
 
 def jobs(setting: Setting) -> list[Job]:
     """None at small scale, where the bundled network is looked at; at paper scale the paper's system."""
-    return [] if setting.small else [paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[0]]
+    return [] if setting.small else [paper_system(setting, setting.seeds[0])[0]]
 
 
 class Bench:
@@ -59,7 +60,7 @@ class Bench:
 
     def __init__(self, setting: Setting) -> None:
         device = choose_device(None)
-        source = "compact" if setting.small else paper_system(setting, CLAIM.folder.parent, setting.seeds[0])[1]
+        source = "compact" if setting.small else paper_system(setting, setting.seeds[0])[1]
         self.net: StyleTransferNet = load_network(source).eval().to(device)
         model = composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model
         self.criterion = PerceptualLoss()

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adain_lit.config import last_checkpoint
 from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
 from adain_lit.evidence.pictures import demo_rows
+from adain_lit.evidence.systems import Systems
 from adain_lit.network_files import load_network
 from adain_lit.runs.curves import COLOURS, MARKERS
 
@@ -21,47 +20,26 @@ CLAIM = Claim(
     "Sec. 7.3",
 )
 WEIGHTS = {"small": ("0.1", "0.5", "2", "10"), "paper": ("1", "3", "10", "30", "100")}
-SMALL = ("trainer.max_steps=150", "trainer.val_check_interval=75")
+SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 
 
-def sweep(setting: Setting) -> Job:
-    """One training for each lambda and seed: a multirun of Hydra."""
-    weights = ",".join(WEIGHTS[setting.scale])
-    common = setting.training(setting.seeds, *(SMALL if setting.small else ()))
-    settings = ("experiment=sweep_lambda", *common, f"model.style_weight={weights}")
-    return Job("train", "sweep", settings, setting.folder, multirun=True)
-
-
-def run_of(setting: Setting, weight: str, seed: int) -> Path:
-    """Folder of one training."""
-    return sweep(setting).run_of("sweep_lambda", model__style_weight=weight, seed=seed)
-
-
-def comparison(setting: Setting, seed: int) -> Job:
-    """All lambdas of one seed on the same held-out pairs."""
-    weights = WEIGHTS[setting.scale]
-    networks = {name_of(weight): last_checkpoint(run_of(setting, weight, seed)) for weight in weights}
-    small = ("data.resize=160", "data.crop=96") if setting.small else ()
-    return evaluation(setting, f"lambdas-{seed}", networks, "contents=10", "styles=10", *small)
-
-
-def name_of(weight: str) -> str:
-    """Name of a network in the evaluation."""
-    return f"lambda_{weight.replace('.', '_')}"
+def systems(setting: Setting) -> Systems:
+    """One system for each lambda."""
+    names = {weight: f"lambda {weight}" for weight in WEIGHTS[setting.scale]}
+    return Systems(names, SMALL, key="model.style_weight", experiment="sweep_lambda")
 
 
 def jobs(setting: Setting) -> list[Job]:
     """The sweep, then an evaluation for each seed."""
-    return [sweep(setting), *(comparison(setting, seed) for seed in setting.seeds)]
+    return systems(setting).jobs(setting)
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
     """Judge the claim and draw the trade-off and pictures."""
     weights = WEIGHTS[setting.scale]
-    rows = {seed: evaluated(comparison(setting, seed), name_of(weights[0])) for seed in setting.seeds}
-    found = selected(by_seed(rows), QUANTITIES)
-    values = {f"lambda {weight}": found[name_of(weight)] for weight in weights}
+    found = systems(setting).measured(setting, QUANTITIES)
+    values = {f"lambda {weight}": found[f"lambda {weight}"] for weight in weights}
     first, last = values[f"lambda {weights[0]}"], values[f"lambda {weights[-1]}"]
     checks = [
         in_every_seed(f"style loss at lambda {weights[-1]} < {weights[0]}", last["style loss"], first["style loss"]),
@@ -71,16 +49,10 @@ def conclude(setting: Setting) -> dict[str, Any]:
         _ordered("style loss falls from each lambda to the next", [row["style loss"] for row in values.values()], -1),
         _ordered("content loss rises likewise", [row["content loss"] for row in values.values()], 1),
     ]
-    _draw(setting, values)
+    record = systems(setting).record(setting)
+    _draw(setting, values, record["pairs"])
     _show(setting)
-    steps = logged(run_of(setting, weights[0], setting.seeds[0]), "val/loss")[0][-1]
-    more = {"content image": found["content image"], "style image": found["style image"]}
-    return {
-        "values": values | more,
-        "checks": checks,
-        "steps": steps,
-        "pairs": pair_count(comparison(setting, setting.seeds[0])),
-    }
+    return {"values": found, "checks": checks, **record}
 
 
 def _ordered(rule: str, losses: list[Mapping[int, float]], sign: int) -> Check:
@@ -89,7 +61,7 @@ def _ordered(rule: str, losses: list[Mapping[int, float]], sign: int) -> Check:
     return Check(f"{rule} (means over seeds)", holds, ", ".join(f"{mean:.4g}" for mean in means))
 
 
-def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
+def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float]]], pairs: int) -> None:
     figure, (ax,) = new_figure(height=3.6)
     points = []
     for i, (name, row) in enumerate(values.items()):
@@ -101,9 +73,8 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
     ax.plot(*zip(*points, strict=True), color="0.5", linewidth=0.8, zorder=0)
     label(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True, logarithmic_x=True)
     ax.legend(fontsize=8, frameon=False)
-    count = pair_count(comparison(setting, setting.seeds[0]))
     caption = (
-        f"Content against style loss on {count} held-out pairs, scale={setting.scale}: dots are seeds, marks their "
+        f"Content against style loss on {pairs} held-out pairs, scale={setting.scale}: dots are seeds, marks their "
         f'means. The paper (Sec. 7.3): "{CLAIM.statement}".'
     )
     save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
@@ -113,7 +84,7 @@ def _show(setting: Setting) -> None:
     """One row of pictures for each lambda."""
     pictures, names, columns = [], [], []
     for weight in WEIGHTS[setting.scale]:
-        net = load_network(last_checkpoint(run_of(setting, weight, setting.seeds[0])))
+        net = load_network(systems(setting).checkpoint(setting, weight, setting.seeds[0]))
         rows, _ = demo_rows({weight: net}, 4, size=192)
         if not pictures:
             pictures += [[row[i] for row in rows] for i in (0, 1)]

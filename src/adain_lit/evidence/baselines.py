@@ -1,9 +1,7 @@
 """Trainings of the methods that the paper compares with, and the pictures that all are compared on."""
 
 import functools
-import importlib.util
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -53,25 +51,3 @@ def held_out(setting: Setting) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def squares(files: Sequence[str], size: int) -> list[Tensor]:
     """The middle squares of pictures, scaled to `size` pixels to each side: each (1, 3, size, size), RGB in [0, 1]."""
     return [to_tensor(resized_crop(read_image(file), size, size, (0.5, 0.5)))[None].float() / 255 for file in files]
-
-
-def paper_system(setting: Setting, experiments: Path, seed: int) -> tuple[Job, Path]:
-    """Enc-AdaIN-Dec of the claim ``fig5_6_ablations``, which other claims look at too.
-
-    Args:
-        setting: of the claim that looks at it.
-        experiments: folder of all claims.
-        seed: of the training.
-
-    Returns:
-        The sweep of trainings that it belongs to, and its checkpoint.
-    """
-    name = "fig5_6_ablations"
-    spec = importlib.util.spec_from_file_location(f"experiments.{name}", experiments / name / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    ablations = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ablations)
-    theirs = replace(setting, claim=name, seeds=tuple(sorted({seed, *Setting(name).seeds})))
-    trainings: Job = ablations.trainings(theirs)
-    return trainings, last_checkpoint(ablations.run_of(theirs, "enc_adain_dec", seed))
