@@ -57,18 +57,16 @@ def assert_same_training(one: Path, several: Path, *, weights: float, losses: fl
     for name in ("loss", "style_loss", "content_loss", "grad_norm"):
         expected = losses_of(one, f"train/{name}")
         assert list(expected) == list(range(1, steps + 1))
-        assert losses_of(several, f"train/{name}") == pytest.approx(expected, rel=losses, abs=losses), name
+        tolerance = 100 * losses if name == "grad_norm" else losses  # it jumps where a ReLU goes on or off
+        assert losses_of(several, f"train/{name}") == pytest.approx(expected, rel=tolerance, abs=tolerance), name
     assert losses_of(several, "val/loss") == pytest.approx(losses_of(one, "val/loss"), rel=max(losses, 1e-6))
     assert_same_weights(one, several, weights)
 
 
 def assert_same_weights(one: Path, several: Path, tolerance: float) -> None:
-    """Biases that a normalisation cancels have rounding for a gradient, which Adam divides by its own size."""
     expected, found = weights_of(one), weights_of(several)
     for name, value in expected.items():
-        cancelled = name.endswith(".bias") and name.replace("conv", "norm") in expected and "conv" in name
-        atol = max(tolerance, 1e-6) if cancelled else tolerance
-        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=atol), name
+        assert torch.allclose(found[name].double(), value.double(), rtol=0, atol=tolerance), name
 
 
 def train_systems(

@@ -66,7 +66,27 @@ def test_without_a_norm_there_are_convolutions_alone() -> None:
     assert all(isinstance(module, nn.Conv2d) for module in Decoder(TINY).modules() if not isinstance(module, Decoder))
 
 
-def by_hand(decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor], residual: bool) -> Tensor:
+@pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
+def test_biases_are_trained_where_no_norm_cancels_them(norm: str) -> None:
+    """Oracle: the picture does not answer to a cancelled bias, so all its gradient is rounding."""
+    decoder = Decoder(TINY, "relu3_1", norm=norm)
+    x = torch.rand(1, TINY[2], 4, 4, dtype=torch.float64)
+    before = decoder.double()(x)
+    for name, conv in decoder.named_children():
+        if isinstance(conv, nn.Conv2d):
+            bias = conv.bias
+            assert bias is not None
+            with torch.no_grad():
+                bias.add_(1)
+            answers = not torch.allclose(decoder(x), before, rtol=0, atol=1e-9)
+            assert bias.requires_grad is answers, name
+            with torch.no_grad():
+                bias.sub_(1)
+
+
+def by_hand(
+    decoder: Decoder, x: Tensor, norm: str, skips: dict[str, Tensor], residual: bool, slope: float = 0.0
+) -> Tensor:
     """The decoder from relu3_1 written out: conv, norm, ReLU, and doubling where the encoder pools.
 
     Before a convolution that is named in `skips` the features are cut to those and stand before them. With `residual`

@@ -77,6 +77,7 @@ class Decoder(nn.Module):
             target = own[block_of(self.names[i + 1]) - 1] if i + 1 < len(names) else 3
             self.add_module(name, ReflectConv2d(channels, target))
             if norm != "none" and target != 3:
+                self.get_parameter(f"{name}.bias").requires_grad_(False)  # cancelled: its gradient would be rounding
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
         self.shortcuts = frozenset(name for name in names if residual and self._keeps_channels(name))
         self._initialise()
