@@ -28,6 +28,7 @@ def small_network(
     skip_layers: Sequence[str] = (),
     decoder_widths: Sequence[int] | None = None,
     residual: bool = False,
+    decoder_slope: float = 0.0,
 ) -> StyleTransferNet:
     """The same weights every time; pictures of standard deviation 0.3 around mid-grey."""
     encoder = VGGEncoder(WIDTHS, last)
@@ -39,6 +40,7 @@ def small_network(
         skip_layers=skip_layers,
         decoder_widths=decoder_widths,
         residual=residual,
+        decoder_slope=decoder_slope,
     )
     net = net.requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(3)

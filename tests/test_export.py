@@ -34,11 +34,11 @@ def saved(net: StyleTransferNet, path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module", params=[((), True), (("relu1_1",), False)], ids=["plain and residual", "skips"])
+@pytest.fixture(scope="module", params=[((), True, 0.0), (("relu1_1",), False, 0.1)], ids=["residual", "skips"])
 def net(request: pytest.FixtureRequest) -> StyleTransferNet:
     """Shallow, for the exporter takes its time for every layer."""
-    skip_layers, residual = request.param
-    return small_network(last="relu2_1", skip_layers=skip_layers, residual=residual)
+    skip_layers, residual, slope = request.param
+    return small_network(last="relu2_1", skip_layers=skip_layers, residual=residual, decoder_slope=slope)
 
 
 def run_onnx(path: Path, **inputs: Tensor) -> dict[str, Tensor]:

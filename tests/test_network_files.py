@@ -277,15 +277,22 @@ def test_own_file_remembers_the_widths_of_the_decoder(tmp_path: Path) -> None:
     assert torch.equal(picture(loaded), picture(net))
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_own_file_keeps_the_shortcuts_of_the_decoder(tmp_path: Path, residual: bool) -> None:
-    """Oracle: the network before; a file from before there were any says nothing of them."""
-    net, path = small_network(residual=residual), tmp_path / "own.safetensors"
+@pytest.mark.parametrize(
+    ("key", "form", "plain"),
+    [
+        ("residual", {"residual": False}, True),
+        ("residual", {"residual": True}, False),
+        ("decoder_slope", {"decoder_slope": 0.2}, False),
+    ],
+)
+def test_own_file_keeps_the_form_of_the_decoder(tmp_path: Path, key: str, form: dict[str, Any], plain: bool) -> None:
+    """Oracle: the network before; a file from before there were shortcuts and slopes says nothing of them."""
+    net, path = small_network(**form), tmp_path / "own.safetensors"
     save_network(net, path, card={}, half=False)
     assert torch.equal(picture(load_network(path)), picture(net))
     state, told = state_files.read_state_dict(path)
-    save_file(dict(state), path, {key: value for key, value in told.items() if key != "residual"})
-    assert torch.equal(picture(load_network(path)), picture(net)) is not residual
+    save_file(dict(state), path, {name: value for name, value in told.items() if name != key})
+    assert torch.equal(picture(load_network(path)), picture(net)) is plain
 
 
 def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:

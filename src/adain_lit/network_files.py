@@ -66,6 +66,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         "skip_layers": json.dumps(net.skip_layers),
         "decoder_widths": json.dumps(net.decoder_widths),
         "residual": json.dumps(net.residual),
+        "decoder_slope": json.dumps(net.decoder.slope),
     }
     _save(net.state_dict(), path, card, form, half)
 
@@ -99,7 +100,8 @@ def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: st
             content_layer=metadata["content_layer"],
             skip_layers=json.loads(metadata["skip_layers"]),
             decoder_widths=json.loads(metadata.get("decoder_widths", "null")),
-            residual=json.loads(metadata.get("residual", "false")),  # files from before it was there have none
+            residual=json.loads(metadata.get("residual", "false")),  # files from before these were there have none
+            decoder_slope=json.loads(metadata.get("decoder_slope", "0")),
         )
         net.load_state_dict(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
@@ -116,6 +118,7 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
     form["decoder_widths"] = settings.get("decoder_widths")  # checkpoints from before these were there have none
     form["residual"] = settings.get("residual", False)
+    form["decoder_slope"] = settings.get("decoder_slope", 0.0)
     if settings["train_encoder"]:
         told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in form.items()}
         return _from_own(state, told, str(path))

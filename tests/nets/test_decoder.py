@@ -108,7 +108,7 @@ def by_hand(
             x = (x - mean) / (var + 1e-5).sqrt() * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
         if residual and name in ("conv2_2", "conv1_2") and name not in skips:
             x = x + before
-        x = x.clamp(min=0)
+        x = x.clamp(min=0) + slope * x.clamp(max=0)
         if name in ("conv3_1", "conv2_1"):
             x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     return x
@@ -143,6 +143,23 @@ def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[
     image = decoder(x, *entering.values())
     assert image.shape[2:] == ((17, 12) if "conv1_2" in skips.values() else (18, 12) if skips else (20, 12))
     torch.testing.assert_close(image, by_hand(decoder, x, norm, entering, residual), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_leaky_decoder_equals_its_formula_by_hand(residual: bool) -> None:
+    """Oracle: max(x, 0) + 0.2 min(x, 0) for every ReLU."""
+    torch.manual_seed(0)
+    decoder = Decoder(TINY, "relu3_1", residual=residual, slope=0.2)
+    x = torch.rand(2, TINY[2], 5, 3)
+    image = decoder(x)
+    torch.testing.assert_close(image, by_hand(decoder, x, "none", {}, residual, 0.2), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(image, by_hand(decoder, x, "none", {}, residual), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.0])
+def test_slope_that_is_none_of_a_leaky_relu_is_refused(slope: float) -> None:
+    with pytest.raises(InputError, match=rf"^the decoder's slope is {slope}; it must be 0 or more and less than 1$"):
+        Decoder(TINY, slope=slope)
 
 
 def test_outputs_can_lie_below_0_and_above_1() -> None:

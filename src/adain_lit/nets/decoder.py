@@ -36,6 +36,7 @@ class Decoder(nn.Module):
         residual: add what goes into a convolution to what comes out, before the ReLU, wherever both have the same
             number of channels (He et al. 2016); the paper has it as its outlook (Sec. 8). No further parameters, and
             an output pixel depends on the same cells.
+        slope: slope of the ReLUs for what is negative. 0 is the paper's; above 0 no channel can die (Maas et al. 2013).
 
     Shape:
         - input: (N, inputs * C, H, W), and for each skip layer, the deepest first, (N, inputs * C', H', W')
@@ -53,8 +54,12 @@ class Decoder(nn.Module):
         skip_layers: Sequence[str] = (),
         decoder_widths: Sequence[int] | None = None,
         residual: bool = False,
+        slope: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= slope < 1:
+            raise InputError(f"the decoder's slope is {slope}; it must be 0 or more and less than 1")
+        self.slope = slope
         if norm not in NORMS:
             raise InputError(f"unknown decoder norm {norm!r}; known are {', '.join(NORMS)}")
         widths = named_widths(widths)
@@ -126,7 +131,8 @@ class Decoder(nn.Module):
                 break
             norm = modules.get(name.replace("conv", "norm"))
             x = x if norm is None else norm(x)
-            x = F.relu(x + before if name in self.shortcuts else x, inplace=True)
+            x = x + before if name in self.shortcuts else x
+            x = F.leaky_relu(x, self.slope, inplace=True) if self.slope else F.relu(x, inplace=True)
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x

@@ -31,6 +31,7 @@ class StyleTransferNet(nn.Module):
             handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
         decoder_widths: channels of the decoder's blocks; None: those of the encoder, as in the paper.
         residual: shortcuts in the decoder, see `Decoder`. The paper has none.
+        decoder_slope: slope of the decoder's ReLUs for what is negative; 0 in the paper.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class StyleTransferNet(nn.Module):
         skip_layers: Sequence[str] = (),
         decoder_widths: Sequence[int] | None = None,
         residual: bool = False,
+        decoder_slope: float = 0.0,
     ) -> None:
         super().__init__()
         self.fusion_name = fusion
@@ -61,6 +63,7 @@ class StyleTransferNet(nn.Module):
             skip_layers=self.skip_layers,
             decoder_widths=self.decoder_widths,
             residual=residual,
+            slope=decoder_slope,
         )
 
     @property

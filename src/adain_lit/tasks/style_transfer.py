@@ -49,6 +49,7 @@ class StyleTransferModule(LossModule):
             learn to use the deepest layer, which it otherwise ignores.
         decoder_widths: channels of the decoder's blocks; None: the encoder's, as in the paper.
         residual: shortcuts in the decoder, see `adain_lit.nets.Decoder`; the paper has none.
+        decoder_slope: slope of the decoder's ReLUs for what is negative; 0 in the paper.
         train_encoder: train the encoder with the decoder, on the losses of `loss_encoder`; the paper's is fixed. Its
             weights are in the checkpoints then.
         style_layers: layers of the style loss.
@@ -85,6 +86,7 @@ class StyleTransferModule(LossModule):
         skips_from: int = 0,
         decoder_widths: Sequence[int] | None = None,
         residual: bool = False,
+        decoder_slope: float = 0.0,
         train_encoder: bool = False,
         style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
         style_weight: float = 10.0,
@@ -133,6 +135,7 @@ class StyleTransferModule(LossModule):
             skip_layers=skip_layers,
             decoder_widths=decoder_widths,
             residual=residual,
+            decoder_slope=decoder_slope,
         )
         self.net.encoder.requires_grad_(train_encoder)
         if decoder is not None:
