@@ -96,15 +96,16 @@ def test_two_processes_train_the_network_of_one(folders: list[str], tmp_path: Pa
     ("settings", "weights", "losses"),
     [
         pytest.param(DOUBLE, 1e-8, 1e-8, id="float64"),
-        pytest.param(("model.lr=1e-5", "model.unit_mean_images=0"), 1.0, 1e-4, id="float32"),
+        pytest.param(("model.lr=3e-6", "model.unit_mean_images=0"), 1.0, 1e-4, id="float32"),
     ],
 )
 def test_two_and_four_processes_train_the_networks_of_one(
     settings: tuple[str, ...], weights: float, losses: float, folders: list[str], tmp_path: Path
 ) -> None:
-    """Oracle: one process; in float32 Adam amplifies rounding, so there losses are compared, at a tenth of the rate.
+    """Oracle: one process; in float32 Adam amplifies rounding, so there losses are compared, at a small rate.
 
-    At the paper's 1e-4 those of so small a network drift apart from 1e-7 to 5e-3 within the 20 steps.
+    At the paper's 1e-4 those of so small a network drift apart from 1e-7 to 5e-3 within the 20 steps; at 1e-5 by 1.3e-4
+    (Enc-Concat-Dec, four processes). At 3e-6 they still fall by 5 %, which is 500 times what is allowed.
     """
     steps = ["trainer.max_steps=20", "trainer.val_check_interval=10"]
     runs = train_systems(SYSTEMS, (1, 2, 4), [*folders, *steps, *settings], tmp_path)
