@@ -13,7 +13,7 @@ from torch import Tensor
 from adain_lit.errors import InputError
 
 BUNDLED: dict[str, str] = {
-    "compact": "8d43021426f8895fdfc5aabaa80ee428653e0a101c51575c6e57c205d5eb045c",
+    "compact": "d5b43504e4c7b09f48124df599f2cc3257836a3a7462fbdecf20657c1091635f",
     "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
 }
 """Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and
