@@ -39,7 +39,7 @@ SYSTEMS = Systems(
         "outlook_skips": "skip connections",
         "outlook_residual": "residual decoder",
     },
-    ("trainer.max_steps=250", "trainer.val_check_interval=125"),
+    800,
 )
 IMPROVES = ("whitening and colouring", "histogram matching", "skip connections", "residual decoder")
 TOTAL = "loss of Eq. 11"

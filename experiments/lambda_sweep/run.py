@@ -20,14 +20,13 @@ CLAIM = Claim(
     "Sec. 7.3",
 )
 WEIGHTS = {"small": ("0.1", "0.5", "2", "10"), "paper": ("1", "3", "10", "30", "100")}
-SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 
 
 def systems(setting: Setting) -> Systems:
     """One system for each lambda."""
     names = {weight: f"lambda {weight}" for weight in WEIGHTS[setting.scale]}
-    return Systems(names, SMALL, key="model.style_weight", experiment="sweep_lambda")
+    return Systems(names, 800, key="model.style_weight", experiment="sweep_lambda")
 
 
 def jobs(setting: Setting) -> list[Job]:
