@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from adain_lit.config import last_checkpoint
 from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_lit.evidence.figures import draw_with_spread, label, new_figure, save_figure
 from adain_lit.evidence.outcomes import logged
+from adain_lit.evidence.session import found_pictures
+from adain_lit.functional import channel_stats
+from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+from adain_lit.tasks import FixedStyleModule
 
 CLAIM = Claim(
     Path(__file__).parent,
@@ -21,6 +28,10 @@ DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized
 NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
 SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
 QUANTITY = "mean style loss of the second half"
+SPREAD = "spread of styles at"
+"""Variance over photographs of a layer's means and standard deviations, as a share of that of the original photographs:
+what there is for instance normalisation to take away."""
+PHOTOGRAPHS = 64
 MUCH_SMALLER = 0.5
 """Share of the gap with original photographs below which the gap with stylised ones is much smaller."""
 
@@ -50,6 +61,12 @@ def conclude(setting: Setting) -> dict[str, Any]:
         for norm in NORMS
     }
     values = {f"{NORMS[norm]}, {DATA[data]}": {QUANTITY: seeds} for (data, norm), seeds in means.items()}
+    spreads = {data: {seed: _spread(setting, f"fig1_in{data}", seed) for seed in setting.seeds} for data in DATA}
+    for data, words in DATA.items():
+        values[f"photographs, {words.removesuffix(' photographs')}"] = {
+            f"{SPREAD} {layer}": {seed: spreads[data][seed][layer] / spreads[""][seed][layer] for seed in setting.seeds}
+            for layer in PAPER_STYLE_LAYERS
+        }
     original, contrast, stylized = ({seed: _gap(means, data, seed) for seed in setting.seeds} for data in DATA)
     checks = [
         in_every_seed("(a) original photographs: IN < BN", means["", "in"], means["", "bn"]),
@@ -79,6 +96,19 @@ def conclude(setting: Setting) -> dict[str, Any]:
 def _second_half(setting: Setting, name: str, seed: int) -> float:
     losses = style_losses(setting, name, seed)[1]
     return statistics.fmean(losses[len(losses) // 2 :])
+
+
+@torch.inference_mode()
+def _spread(setting: Setting, name: str, seed: int) -> dict[str, float]:
+    """Variance of the style statistics of a training's photographs, as its network sees them, at each layer."""
+    checkpoint = last_checkpoint(trainings(setting).run_of(name, seed=seed))
+    module = FixedStyleModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+    photographs = torch.cat(found_pictures(setting).photographs(PHOTOGRAPHS))
+    features = module.phi(module.normalizer(photographs), PAPER_STYLE_LAYERS)
+    return {
+        layer: sum(float(statistic.var(0).sum()) for statistic in channel_stats(features[layer]))
+        for layer in PAPER_STYLE_LAYERS
+    }
 
 
 def _gap(means: Mapping[tuple[str, str], Mapping[int, float]], data: str, seed: int) -> float:
