@@ -47,7 +47,7 @@ Losses = dict[str, float]
 
 def counts(setting: Setting) -> tuple[int, int, int]:
     """Number of contents and of styles, and the side of the test pictures in pixels."""
-    return (2, 2, 96) if setting.small else (50, 10, 512)
+    return (5, 2, 96) if setting.small else (50, 10, 512)
 
 
 def single(setting: Setting, seed: int) -> Job:

@@ -110,7 +110,7 @@ def comparison(setting: Setting) -> Job:
         f"+compare.dumoulin={quoted(str(dumoulin(setting).checkpoint))}",
         *others,
         *setting.pictures(),
-        f"contents={2 if setting.small else 50}",
+        f"contents={5 if setting.small else 50}",
         "batch_size=1",
         f"size={size(setting)}",
     )
@@ -149,7 +149,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
               f"{style[judged]:.4g} | {style['Chen & Schmidt']:.4g}"),
     ]  # fmt: skip
     notes = [
-        f"{2 if setting.small else 50} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
+        f"{5 if setting.small else 50} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
         f"Ulyanov et al. and Dumoulin et al. were trained on; {size(setting)} px; lambda 10, losses against AdaIN's t.",
     ]
     if OURS not in values:
