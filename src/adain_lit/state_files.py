@@ -13,7 +13,7 @@ from torch import Tensor
 from adain_lit.errors import InputError
 
 BUNDLED: dict[str, str] = {
-    "compact": "d5b43504e4c7b09f48124df599f2cc3257836a3a7462fbdecf20657c1091635f",
+    "compact": "cc4a39e6aaa494ad093d0e354178728567b8903ccf39cfe391a743d0bb51c270",
     "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
 }
 """Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and

@@ -1,5 +1,6 @@
 """Losses that are measured with a network of their own, and the reconstruction that is asked for beside them."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
 def test_losses_of_a_loss_network_equal_formulas_written_out(
     files: list[str], pair: tuple[Tensor, Tensor], skip_layers: tuple[str, ...]
 ) -> None:
-    """Oracle: Eqs. 8 and 11 to 13 on features of the two files over their means, and |g(f(c)) - c| by hand."""
+    """Oracle: Eqs. 8 and 11 to 13 on features of the two files over their means; g(f(c)) and its mean colour by hand."""
     content, style = pair
-    module = module_with(files, style_weight=3.0, identity_weight=0.5, skip_layers=skip_layers)
+    module = module_with(files, style_weight=3.0, identity_weight=0.5, color_weight=4.0, skip_layers=skip_layers)
     upper, lower = (load_encoder(path, last=last) for path, last in zip(files[1:], ("relu2_1", "relu4_1"), strict=True))
     assert module.loss_network is not None
     means = module.loss_network.means
@@ -100,11 +101,13 @@ def test_losses_of_a_loss_network_equal_formulas_written_out(
         torch.testing.assert_close(losses[f"style_loss/{layer}"], expected, rtol=1e-3, atol=1e-6)
         style_loss += expected
     identity = (same - content).abs().mean((1, 2, 3))
-    assert min(float(x.min()) for x in (content_loss, style_loss, identity)) > 1e-3
+    color = (same.mean((2, 3)) - content.mean((2, 3))).abs().mean(1)
+    assert min(float(x.min()) for x in (content_loss, style_loss, identity, color)) > 1e-3
     torch.testing.assert_close(losses["content_loss"], content_loss, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(losses["style_loss"], style_loss, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(losses["identity_loss"], identity, rtol=1e-3, atol=1e-6)
-    total = content_loss + 3 * style_loss + 0.5 * identity
+    torch.testing.assert_close(losses["color_loss"], color, rtol=1e-3, atol=1e-6)
+    total = content_loss + 3 * style_loss + 0.5 * identity + 4 * color
     torch.testing.assert_close(losses["loss"], total, rtol=1e-3, atol=1e-6)
 
 
@@ -125,13 +128,13 @@ def test_an_encoder_that_measures_itself_gives_the_losses_of_its_double(
         torch.testing.assert_close(value, expected[name])
 
 
-def test_without_weight_there_is_no_identity_loss(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
+def test_without_weight_there_is_no_loss_of_the_reconstruction(files: list[str], pair: tuple[Tensor, Tensor]) -> None:
     losses = module_with(files).losses(*pair)
-    assert "identity_loss" not in losses
+    assert not {"identity_loss", "color_loss"} & losses.keys()
     torch.testing.assert_close(losses["loss"], losses["content_loss"] + 10 * losses["style_loss"])
-    for weight in (-1.0, float("inf"), float("nan")):
-        with pytest.raises(InputError, match=r"^identity_weight is \S+; it must be 0 or more$"):
-            StyleTransferModule(encoder="random", encoder_widths="compact", identity_weight=weight)
+    for name, weight in product(("identity_weight", "color_weight"), (-1.0, float("inf"), float("nan"))):
+        with pytest.raises(InputError, match=rf"^{name} is \S+; it must be 0 or more$"):
+            StyleTransferModule(encoder="random", encoder_widths="compact", **{name: weight})
 
 
 def test_concatenation_compares_with_the_content_in_the_loss_network(

@@ -58,6 +58,7 @@ class StyleTransferModule(LossModule):
         reduction: ``mean`` or ``sum`` over channels in the style loss.
         identity_weight: weight of the mean absolute difference between the photograph and g(f(c)), its reconstruction
             at alpha 0; the paper has no such term.
+        color_weight: weight of the mean absolute difference between the mean colours of the two; nor has it this one.
         lr: learning rate of Adam.
         lr_schedule: ``inverse``, the authors', or ``cosine``, see `adain_lit.tasks.schedule.adam`.
         lr_decay: of ``inverse``: the rate at step t is lr / (1 + lr_decay t), as in the authors' code.
@@ -93,6 +94,7 @@ class StyleTransferModule(LossModule):
         style_statistic: str = "mean_std",
         reduction: str = "mean",
         identity_weight: float = 0.0,
+        color_weight: float = 0.0,
         lr: float = 1e-4,
         lr_schedule: str = "inverse",
         lr_decay: float = 5e-5,
@@ -107,8 +109,9 @@ class StyleTransferModule(LossModule):
         loss_encoder = loss_encoder if loss_encoder is None or isinstance(loss_encoder, str) else list(loss_encoder)
         skip_layers = list(skip_layers)
         decoder_widths = None if decoder_widths is None else list(decoder_widths)
-        if not 0 <= identity_weight < float("inf"):
-            raise InputError(f"identity_weight is {identity_weight}; it must be 0 or more")
+        for name, weight in (("identity_weight", identity_weight), ("color_weight", color_weight)):
+            if not 0 <= weight < float("inf"):
+                raise InputError(f"{name} is {weight}; it must be 0 or more")
         if train_encoder and loss_encoder is None:
             raise InputError("train_encoder needs a loss network that stays as it is; set loss_encoder (torchvision)")
         self.frozen = ("loss_network.",) if train_encoder else ("net.encoder.", "loss_network.")
@@ -148,7 +151,9 @@ class StyleTransferModule(LossModule):
             if self.loss_network is not None:
                 self.loss_network.compile()
         names = ["loss", "content_loss", "style_loss", *(f"style_loss/{layer}" for layer in style_layers)]
-        self.average_losses([*names, "identity_loss"] if identity_weight else names)
+        if identity_weight or color_weight:
+            names += ["identity_loss", "color_loss"]
+        self.average_losses(names)
 
     def _begin_with(self, source: str) -> None:
         """Take over the decoder of another network.
@@ -184,8 +189,9 @@ class StyleTransferModule(LossModule):
             style: (N, 3, H', W'), RGB in [0, 1].
 
         Returns:
-            As `PerceptualLoss` gives them, and ``identity_loss``, each (N,). The gradient goes through the output
-            alone: the target and the style statistics are constants, as in the authors' code.
+            As `PerceptualLoss` gives them, and where either has a weight ``identity_loss`` and ``color_loss``, each
+            (N,). The gradient goes through the output alone: the target and the style statistics are constants, as in
+            the authors' code.
         """
         net, phi, layers = self.net, self.phi, self.criterion.layers
         if self.hparams["channels_last"]:
@@ -208,12 +214,14 @@ class StyleTransferModule(LossModule):
                     target = net.fusion.fuse(target, style_features[net.content_layer])
         stylized = net.decode(self._handed_over(fused), content.shape[2:])  # (N, 3, H, W)
         losses: dict[str, Tensor] = self.criterion(phi(stylized, layers), target, style_features)
-        weight = self.hparams["identity_weight"]
-        if weight:
+        identity_weight, color_weight = (self.hparams[name] for name in ("identity_weight", "color_weight"))
+        if identity_weight or color_weight:
             same = net.decode(self._handed_over(net.fuse(features, [features])), content.shape[2:])
             error = same.float() - content.float()
             losses["identity_loss"] = error.abs().flatten(1).mean(1)
-            losses["loss"] = losses["loss"] + weight * losses["identity_loss"]
+            losses["color_loss"] = error.mean((2, 3)).abs().mean(1)
+            rest = identity_weight * losses["identity_loss"] + color_weight * losses["color_loss"]
+            losses["loss"] = losses["loss"] + rest
         return losses
 
     def _handed_over(self, fused: Features) -> Features:
