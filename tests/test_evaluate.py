@@ -20,6 +20,7 @@ from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
 from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
+from adain_lit.weights import load_encoder
 from commands import run_here, tiny
 from networks import small_network, write_fixed_styles
 from ranks import torchrun_environment
@@ -128,6 +129,24 @@ def test_methods_and_another_measuring_network_can_be_asked_for(
     assert result["measured_with"] == ["phi.safetensors"]
     total = {name: row["content_loss"]["mean"] + 10 * row["style_loss"]["mean"] for name, row in rows.items()}
     assert total["gatys"] < 0.5 * min(total["content image"], total["stylised"])
+
+
+def test_measuring_network_that_is_scaled_already_is_left_alone(
+    evaluated: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the distance of the two pictures' features of the bundled encoder, by hand."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint, _ = evaluated
+    arguments = [f"ckpt_path={checkpoint}", "contents=1", "styles=1", "loss_encoder=distilled", "unit_mean_images=0"]
+    assert run_here(evaluate.main, [*arguments, "output=e.json"], monkeypatch) == 0
+    data = PairedDataModule(**torch.load(checkpoint, weights_only=True)["datamodule_hyper_parameters"])
+    data.setup("validate")
+    pair = data.held_out_pairs(contents=1, styles=1)
+    encoder = load_encoder("distilled")
+    with torch.no_grad():
+        content, style = (encoder(x / 255, ("relu4_1",))["relu4_1"] for x in (pair.contents, pair.styles))
+    row = json.loads(Path("e.json").read_text())["results"]["style image"]
+    assert row["content_distance"]["mean"] == pytest.approx(float(((content - style) ** 2).mean()), rel=1e-3)
 
 
 @pytest.fixture(scope="module")

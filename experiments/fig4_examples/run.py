@@ -103,6 +103,7 @@ def comparison(setting: Setting) -> Job:
     settings = (
         "ckpt_path=compact",
         f"loss_encoder={encoder(setting)}",
+        f"unit_mean_images={unit_mean_images(setting)}",
         "method=[gatys,style_swap,fixed_style]",
         "method.gatys.progress=false",
         f"method.style_swap.source={quoted(str(style_swap(setting).checkpoint))}",
@@ -121,6 +122,11 @@ def comparison(setting: Setting) -> Job:
 def encoder(setting: Setting) -> str:
     """Weights of the network that measures: that of the trainings."""
     return str(composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model.encoder)
+
+
+def unit_mean_images(setting: Setting) -> int:
+    """Photographs to scale it on: the bundled encoder is scaled already."""
+    return 0 if setting.small else 24
 
 
 def jobs(setting: Setting) -> list[Job]:
@@ -189,8 +195,10 @@ def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
     criterion = PerceptualLoss()
     phi = load_loss_network(encoder(setting), layers=criterion.layers).requires_grad_(False).to(device)
     photographs = [x.to(device) for x in squares([str(path) for path in demo_photographs(held_out=True)], side)]
-    phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:24], side))
-    told = hashlib.sha256("\n".join([encoder(setting), *setting.pictures()]).encode()).hexdigest()[:6]
+    count = unit_mean_images(setting)
+    if count:
+        phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:count], side))
+    told = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.pictures()]).encode()).hexdigest()[:6]
     made = {}
     pairs = [(i, j) for i in range(len(photographs)) for j in range(len(MANNERS))]
     for i, j in tqdm(pairs, desc="Gatys et al.", unit="pair"):

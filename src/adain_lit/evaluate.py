@@ -67,7 +67,7 @@ def _evaluate(cfg: DictConfig) -> None:
     data = _data(cfg, checkpoint)
     criterion = _criterion(settings)
     phi = _phi(cfg, checkpoint, net, criterion).to(device)
-    if isinstance(phi, LossNetwork) and not phi.means:
+    if isinstance(phi, LossNetwork) and not phi.means and cfg.unit_mean_images:
         photographs = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
         phi.normalize(picture.unsqueeze(0).to(device) / 255 for picture in photographs)
     methods: dict[str, Method] = {"stylised": net}

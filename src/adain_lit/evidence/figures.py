@@ -45,7 +45,8 @@ def label(
     ):
         if wanted:
             scale("log")
-            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            low, high = axis.get_data_interval()
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if low > 0 and high < 30 * low else (1, 3)))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.set_minor_formatter(NullFormatter())
 
