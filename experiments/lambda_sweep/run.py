@@ -19,7 +19,7 @@ CLAIM = Claim(
     "The degree of style transfer can be controlled during training by adjusting the style weight lambda in Eq. 11",
     "Sec. 7.3",
 )
-WEIGHTS = {"small": ("0.1", "0.5", "2", "10"), "paper": ("1", "3", "10", "30", "100")}
+WEIGHTS = {"small": ("0.01", "0.03", "0.1", "1", "10"), "paper": ("1", "3", "10", "30", "100")}
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 
 
