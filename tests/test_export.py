@@ -34,7 +34,11 @@ def saved(net: StyleTransferNet, path: Path) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="module", params=[((), True, 0.0), (("relu1_1",), False, 0.1)], ids=["residual", "skips"])
+RESIDUAL, SKIPS = ((), True, 0.0), (("relu1_1",), False, 0.1)
+"""Skip layers, shortcuts and slope of a decoder."""
+
+
+@pytest.fixture(scope="module", params=[RESIDUAL, SKIPS], ids=["residual", "skips"])
 def net(request: pytest.FixtureRequest) -> StyleTransferNet:
     """Shallow, for the exporter takes its time for every layer."""
     skip_layers, residual, slope = request.param
@@ -137,10 +141,10 @@ def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("net", "name", "read"),
     [
-        pytest.param(((), True), "whole.onnx", onnx_graph, id="onnx"),
-        pytest.param((("relu1_1",), False), "whole.onnx", onnx_graph, id="onnx-skips"),
-        pytest.param(((), True), "whole.pt2", program, id="pt2"),
-        pytest.param((("relu1_1",), False), "whole.pt2", program, id="pt2-skips", marks=pytest.mark.slow),
+        pytest.param(RESIDUAL, "whole.onnx", onnx_graph, id="onnx"),
+        pytest.param(SKIPS, "whole.onnx", onnx_graph, id="onnx-skips"),
+        pytest.param(RESIDUAL, "whole.pt2", program, id="pt2"),
+        pytest.param(SKIPS, "whole.pt2", program, id="pt2-skips", marks=pytest.mark.slow),
     ],
     indirect=["net"],
 )

@@ -75,7 +75,7 @@ def adain(content: Tensor, style: Tensor) -> Tensor:
 def test_losses_of_a_loss_network_equal_formulas_written_out(
     files: list[str], pair: tuple[Tensor, Tensor], skip_layers: tuple[str, ...]
 ) -> None:
-    """Oracle: Eqs. 8 and 11 to 13 on features of the two files over their means; g(f(c)) and its mean colour by hand."""
+    """Oracle: Eqs. 8 and 11 to 13 on features of both files over their means; g(f(c)) and its mean colour by hand."""
     content, style = pair
     module = module_with(files, style_weight=3.0, identity_weight=0.5, color_weight=4.0, skip_layers=skip_layers)
     upper, lower = (load_encoder(path, last=last) for path, last in zip(files[1:], ("relu2_1", "relu4_1"), strict=True))
