@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from PIL import Image, ImageDraw, ImageFont
 
 from adain_lit.images import write_atomically
@@ -45,10 +45,16 @@ def label(
     ):
         if wanted:
             scale("log")
-            low, high = axis.get_data_interval()
-            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if low > 0 and high < 30 * low else (1, 3)))
+            axis.set_major_locator(_ticks(*axis.get_data_interval()))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float) -> Locator:
+    """Some five ticks for a logarithmic axis, whatever its range."""
+    if low <= 0 or high >= 30 * low:
+        return LogLocator(subs=(1, 3))
+    return LogLocator(subs=(1, 1.5, 2, 3, 5, 7)) if high >= 3 * low else MaxNLocator(5)
 
 
 def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smooth: bool = False) -> None:
