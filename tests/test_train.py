@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import time
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -19,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from adain_lit import train
 from adain_lit.images import read_image, to_tensor
-from adain_lit.runs.offline import offline_runs
+from adain_lit.runs.offline import OfflineRun, offline_runs
 from adain_lit.runs.run import find_runs, read_run
 from adain_lit.tasks import StyleTransferModule
 from commands import run, run_here, tiny
@@ -112,9 +113,17 @@ def test_learning_rate_decays_as_in_the_authors_code(finished: Path) -> None:
     assert rates == {step: pytest.approx(1e-3 / (1 + (step - 1) * 5e-5), rel=1e-6) for step in range(1, 9)}
 
 
+def closed_runs(folder: Path) -> list[OfflineRun]:
+    """W&B's runs below a folder once they are closed: its service writes the last rows a moment after the training."""
+    until = time.monotonic() + 30
+    while None in [run.exit_code for run in offline_runs(folder)] and time.monotonic() < until:
+        time.sleep(0.1)
+    return offline_runs(folder)
+
+
 def test_wandb_run_holds_the_same_curves_on_the_axis_of_steps(finished: Path) -> None:
     """Oracle: metrics.csv; read back from the record file that W&B wrote."""
-    (record,) = offline_runs(finished)
+    (record,) = closed_runs(finished)
     assert (record.project, record.name, record.exit_code) == ("adain_lit", "ablation_indec", 0)
     assert record.tags == ("ablation",)
     assert record.metrics["*"] == "trainer/global_step"
@@ -193,7 +202,7 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3, "many")]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
     assert "Traceback" in (sweep / names[1] / "train.log").read_text()
-    records = offline_runs(sweep)
+    records = closed_runs(sweep)
     assert [record.name for record in records] == [system for system in systems for _ in (1, 3, "many")]
     assert [record.exit_code for record in records] == [0, 1, 1] * 2
     assert [record.config["model"]["style_weight"] for record in records] == [1, 3, "many"] * 2
@@ -208,7 +217,7 @@ def test_resumed_run_goes_on_under_the_same_wandb_id(
     arguments = [*tiny(photographs, paintings), "logger=wandb"]
     assert run_here(train.main, arguments, monkeypatch) == 0
     assert run_here(train.main, [*arguments, "resume=last", "trainer.max_steps=4"], monkeypatch) == 0
-    first, second = offline_runs(tmp_path)
+    first, second = closed_runs(tmp_path)
     assert first.run_id == second.run_id
     steps = [[row["trainer/global_step"] for row in r.history if "train/loss" in row] for r in (first, second)]
     assert steps == [[1, 2], [3, 4]]
