@@ -1,6 +1,7 @@
 """W&B's files of offline runs, written by W&B itself."""
 
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -31,6 +32,12 @@ def test_what_was_logged_is_read_back(offline: Path) -> None:
     assert [row["trainer/global_step"] for row in record.history] == [5, 5, 6]
     assert record.history[1]["deep.er"] == 2
     assert record.history[2]["note"] == "x" * 2 * BLOCK_SIZE
+
+
+def test_parts_of_a_run_that_began_in_the_same_second_are_one_run(offline: Path, tmp_path: Path) -> None:
+    """W&B puts a number behind the folder of the second."""
+    parts = [copytree(offline, tmp_path / f"{offline.name}{number}") for number in ("", "-1")]
+    assert find_runs(tmp_path) == [tuple(parts)]
 
 
 def test_rows_of_a_run_are_its_losses_by_optimiser_step(offline: Path) -> None:

@@ -53,8 +53,10 @@ def find_runs(path: Path) -> list[Source]:
         raise InputError(f"{path} is {'no folder' if path.exists() else 'not there'}; {WANTED}")
     sources: dict[tuple[Path, str], list[Path]] = {}
     for folder in _below(path):
-        same = folder.name.rpartition("-")[2] if _is_offline(folder) else folder.name  # W&B's id comes last
-        sources.setdefault((folder.parent, same), []).append(folder)
+        record = next(
+            folder.glob("*.wandb"), folder
+        )  # its name is W&B's id; that of its folder may have a number behind
+        sources.setdefault((folder.parent, record.name), []).append(folder)
     if not sources:
         raise InputError(f"{path} is no run and holds none (no {LEFT_BY_RUNS[0]}, no .wandb file); {WANTED}")
     return [tuple(folders) for folders in sources.values()]
