@@ -53,9 +53,8 @@ def find_runs(path: Path) -> list[Source]:
         raise InputError(f"{path} is {'no folder' if path.exists() else 'not there'}; {WANTED}")
     sources: dict[tuple[Path, str], list[Path]] = {}
     for folder in _below(path):
-        record = next(
-            folder.glob("*.wandb"), folder
-        )  # its name is W&B's id; that of its folder may have a number behind
+        # W&B names the file by the id; the folder of a second run in the same second has a number behind it
+        record = next(folder.glob("*.wandb"), folder)
         sources.setdefault((folder.parent, record.name), []).append(folder)
     if not sources:
         raise InputError(f"{path} is no run and holds none (no {LEFT_BY_RUNS[0]}, no .wandb file); {WANTED}")
