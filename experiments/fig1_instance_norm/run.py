@@ -61,7 +61,10 @@ def conclude(setting: Setting) -> dict[str, Any]:
         for norm in NORMS
     }
     values = {f"{NORMS[norm]}, {DATA[data]}": {QUANTITY: seeds} for (data, norm), seeds in means.items()}
-    spreads = {data: {seed: _spread(setting, f"fig1_in{data}", seed) for seed in setting.seeds} for data in DATA}
+    photographs = torch.cat(found_pictures(setting).photographs(PHOTOGRAPHS))
+    spreads = {
+        data: {seed: _spread(setting, f"fig1_in{data}", seed, photographs) for seed in setting.seeds} for data in DATA
+    }
     for data, words in DATA.items():
         values[f"photographs, {words.removesuffix(' photographs')}"] = {
             f"{SPREAD} {layer}": {seed: spreads[data][seed][layer] / spreads[""][seed][layer] for seed in setting.seeds}
@@ -99,11 +102,10 @@ def _second_half(setting: Setting, name: str, seed: int) -> float:
 
 
 @torch.inference_mode()
-def _spread(setting: Setting, name: str, seed: int) -> dict[str, float]:
+def _spread(setting: Setting, name: str, seed: int, photographs: torch.Tensor) -> dict[str, float]:
     """Variance of the style statistics of a training's photographs, as its network sees them, at each layer."""
     checkpoint = last_checkpoint(trainings(setting).run_of(name, seed=seed))
     module = FixedStyleModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    photographs = torch.cat(found_pictures(setting).photographs(PHOTOGRAPHS))
     features = module.phi(module.normalizer(photographs), PAPER_STYLE_LAYERS)
     return {
         layer: sum(float(statistic.var(0).sum()) for statistic in channel_stats(features[layer]))

@@ -60,6 +60,11 @@ def size(setting: Setting) -> int:
     return 128 if setting.small else 512
 
 
+def contents(setting: Setting) -> int:
+    """Number of held-out photographs that are measured."""
+    return 5 if setting.small else 50
+
+
 def styles() -> list[str]:
     """Files of the test styles."""
     return [str(path.absolute()) for path in demo_paintings(held_out=True) if path.stem.rpartition("-")[0] in MANNERS]
@@ -111,7 +116,7 @@ def comparison(setting: Setting) -> Job:
         f"+compare.dumoulin={quoted(str(dumoulin(setting).checkpoint))}",
         *others,
         *setting.pictures(),
-        f"contents={5 if setting.small else 50}",
+        f"contents={contents(setting)}",
         "batch_size=1",
         f"size={size(setting)}",
     )
@@ -155,7 +160,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
               f"{style[judged]:.4g} | {style['Chen & Schmidt']:.4g}"),
     ]  # fmt: skip
     notes = [
-        f"{5 if setting.small else 50} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
+        f"{contents(setting)} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
         f"Ulyanov et al. and Dumoulin et al. were trained on; {size(setting)} px; lambda 10, losses against AdaIN's t.",
     ]
     if OURS not in values:
