@@ -243,3 +243,59 @@ def test_decoder_of_widths_of_its_own_still_takes_the_encoder_s_features() -> No
 def test_decoder_widths_that_do_not_do_are_refused(own: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"decoder_widths are \[.*\]; a decoder from relu4_1 needs 4 numbers"):
         Decoder(TINY, "relu4_1", decoder_widths=own)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
+def test_wider_decoder_takes_over_what_a_narrower_one_computes(norm: str, inputs: int, residual: bool) -> None:
+    """Oracle: the pictures of the narrower one, also after a step of BN; and its new channels learn."""
+    torch.manual_seed(0)
+    skips = ("relu1_1", "relu3_1")
+    shape = {"norm": norm, "inputs": inputs, "skip_layers": skips, "residual": residual, "slope": 0.1}
+    narrow = Decoder(TINY, "relu4_1", **shape, decoder_widths=(5, 4, 7, 6))  # type: ignore[arg-type]
+    wide = Decoder(TINY, "relu4_1", **shape, decoder_widths=(6, 4, 9, 6))  # type: ignore[arg-type]
+    features = [torch.rand(2, c * inputs, *size) for c, size in ((10, (3, 2)), (8, (6, 4)), (4, (24, 16)))]
+    narrow(*features)
+    wide.take_over(narrow)
+    wide.eval()
+    narrow.eval()
+    image = wide(*features)
+    torch.testing.assert_close(image, narrow(*features), rtol=1e-5, atol=1e-6)
+    image.square().sum().backward()
+    gradient = wide.get_parameter("conv1_1.weight").grad
+    assert gradient is not None
+    assert (gradient.abs().sum((0, 2, 3)) > 0).all()
+
+
+def test_wider_decoder_takes_over_every_tensor_of_one_as_wide() -> None:
+    """Oracle: the other's own weights."""
+    torch.manual_seed(0)
+    other, decoder = (Decoder(TINY, "relu4_1", norm="batch", skip_layers=["relu2_1"]) for _ in range(2))
+    other(torch.rand(2, 10, 3, 2), torch.rand(2, 6, 12, 8))
+    decoder.take_over(other)
+    torch.testing.assert_close(decoder.state_dict(), other.state_dict(), rtol=0, atol=0)
+
+
+OTHER_SHAPES: dict[str, dict[str, object]] = {
+    "wider": {"decoder_widths": (5, 6, 8, 10)},
+    "of another encoder": {"widths": (4, 5, 8, 10, 12)},
+    "of a wider encoder": {"widths": (4, 6, 8, 11, 12)},
+    "without skip layers": {"skip_layers": ()},
+    "of another skip layer": {"skip_layers": ["relu3_1"]},
+    "with norms": {"norm": "instance"},
+    "with shortcuts": {"residual": True},
+    "less deep": {"last": "relu3_1"},
+    "of concatenated features": {"inputs": 2},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_SHAPES.values(), ids=OTHER_SHAPES)
+def test_decoder_of_another_shape_is_not_taken_over(other: dict[str, object]) -> None:
+    """Oracle: refused, and nothing was changed."""
+    shape: dict[str, object] = {"widths": TINY, "skip_layers": ["relu2_1"], "decoder_widths": (4, 6, 8, 10)}
+    decoder = Decoder(**shape)  # type: ignore[arg-type]
+    before = {name: tensor.clone() for name, tensor in decoder.state_dict().items()}
+    with pytest.raises(InputError, match=r"^has another shape than this one .*, and is not merely narrower$"):
+        decoder.take_over(Decoder(**{**shape, **other}))  # type: ignore[arg-type]
+    torch.testing.assert_close(decoder.state_dict(), before, rtol=0, atol=0)

@@ -118,6 +118,48 @@ class Decoder(nn.Module):
         last.weight.mul_(0.2)
         last.bias.fill_(0.5)
 
+    @torch.no_grad()
+    def take_over(self, other: "Decoder") -> None:
+        """Compute what `other` computes, whose blocks may have fewer channels than these.
+
+        Channels that `other` lacks keep the random weights they have and go into those of `other` with weight 0, so
+        that training alone brings them in (as in Net2WiderNet, Chen et al. 2016, but new channels, not doubled ones).
+
+        Raises:
+            InputError: if `other` is of another shape in other ways.
+        """
+        own, its = self.state_dict(), other.state_dict()
+        if not (
+            self.skips == other.skips
+            and self.shortcuts == other.shortcuts
+            and own.keys() == its.keys()
+            and self._from_features() == other._from_features()
+            and all(len(own[name]) >= len(tensor) for name, tensor in its.items() if tensor.ndim)
+        ):
+            raise InputError(
+                "has another shape than this one (depth, skip layers, encoder widths, fusion, norm, shortcuts), "
+                "and is not merely narrower"
+            )
+        for conv, fed in self._from_features().items():
+            wide, narrow = own[f"{conv}.weight"], its[f"{conv}.weight"]
+            outputs, passed = len(narrow), narrow.shape[1] - fed  # channels from the convolution before; then features
+            wide[:outputs] = 0
+            wide[:outputs, :passed] = narrow[:, :passed]
+            wide[:outputs, wide.shape[1] - fed :] = narrow[:, passed:]
+        for name, tensor in its.items():
+            if tensor.ndim == 1:  # biases, and what norms have
+                own[name][: len(tensor)] = tensor
+            elif not tensor.ndim:  # batches that a norm has seen
+                own[name].copy_(tensor)
+
+    def _from_features(self) -> dict[str, int]:
+        """How many of each convolution's input channels are fused features."""
+        before = (0, *(len(self.get_parameter(f"{name}.weight")) for name in self.names[:-1]))
+        return {
+            name: self.get_parameter(f"{name}.weight").shape[1] - passed
+            for name, passed in zip(self.names, before, strict=True)
+        }
+
     def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
         """Map fused features back to an image."""
         x, rest = features, iter(skips)

@@ -37,8 +37,8 @@ class StyleTransferModule(LossModule):
         encoder_preprocessing: ``auto``, ``rgb``, ``imagenet`` or ``caffe``: what input the weights expect.
         unit_mean_images: number of training photographs on which every channel of the encoder is scaled to mean
             activation 1; 0 leaves the weights as they are (right for ``vgg_normalised``, which is so already).
-        decoder: a network, as `load_network` takes it, whose decoder training begins with; None is the paper's random
-            beginning.
+        decoder: a network, as `load_network` takes it, whose decoder training begins with; it may be narrower, see
+            `Decoder.take_over`. None is the paper's random beginning.
         loss_encoder: weights of the network that the losses are measured with, as `load_loss_network` takes them; None:
             the encoder itself, as in the paper.
         loss_unit_mean_images: number of training photographs on which the loss network is scaled likewise.
@@ -159,17 +159,15 @@ class StyleTransferModule(LossModule):
         """Take over the decoder of another network.
 
         Raises:
-            InputError: if it is of another shape.
+            InputError: if it is of another shape, other than narrower.
         """
-        net = load_network(source)
-        other = net.decoder.state_dict()
-        own = {name: tensor.shape for name, tensor in self.net.decoder.state_dict().items()}
-        if {name: tensor.shape for name, tensor in other.items()} != own or net.residual != self.net.residual:
+        other = load_network(source).decoder
+        try:
+            self.net.decoder.take_over(other)
+        except InputError as error:
             raise InputError(
-                f"the decoder of {source} has another shape than this one (encoder widths, fusion, norm, residual); "
-                "train with the same, or leave out model.decoder"
-            )
-        self.net.decoder.load_state_dict(other)
+                f"the decoder of {source} {error}; train with the same settings, or leave out model.decoder"
+            ) from None
 
     @property
     def phi(self) -> VGGEncoder | LossNetwork:
