@@ -64,7 +64,7 @@ def test_settings_that_no_curve_is_known_for_are_not_judged_by_one(changed: dict
 def test_the_recipe_of_the_bundled_network_has_its_own_curve() -> None:
     """Oracle: the setting of conf/experiment/compact_adain.yaml, and one step away from it."""
     settings = {"encoder": "distilled", "loss_encoder": "torchvision", "train_encoder": True}
-    settings |= {"decoder_widths": [16, 32, 96, 128], "reduction": "mean", "style_statistic": "mean_std"}
+    settings |= {"decoder_widths": [24, 64, 120, 128], "reduction": "mean", "style_statistic": "mean_std"}
     assert curve_for(settings) is COMPACT
     assert curve_for(settings | {"train_encoder": False}) is None
     line = verdict(results(0.44, 0.7), step=4000, settings=settings | {"style_weight": 2.0})

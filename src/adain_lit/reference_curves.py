@@ -49,7 +49,8 @@ COMPACT = ReferenceCurve(
     style_weight=2.0,
     content=((1000, 0.547), (1500, 0.516), (2500, 0.500), (3000, 0.487), (3500, 0.443), (4000, 0.435)),
     style=((1000, 1.247), (1500, 0.831), (2500, 0.826), (3000, 0.740), (3500, 0.715), (4000, 0.691)),
-    source="val/content_loss and val/style_loss of the bundled network's own training, see docs/model_card.md",
+    source="val/content_loss and val/style_loss of the bundled network's own training, its decoder then narrower, see "
+    "docs/model_card.md",
 )
 
 

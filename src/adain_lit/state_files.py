@@ -13,7 +13,7 @@ from torch import Tensor
 from adain_lit.errors import InputError
 
 BUNDLED: dict[str, str] = {
-    "compact": "cc4a39e6aaa494ad093d0e354178728567b8903ccf39cfe391a743d0bb51c270",
+    "compact": "a022971b1ecd708ed57f1dc5a93fdaca79b933cccc719731594167c0290248d9",
     "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
 }
 """Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and
