@@ -15,6 +15,7 @@ from adain_lit.functional import (
     concatenate,
     conditional_instance_norm,
     gram_matrix,
+    is_exporting,
 )
 
 EPS = 1e-5
@@ -303,3 +304,9 @@ def test_empty_mask_of_one_sample_is_refused() -> None:
     for function in (lambda x: channel_stats(x, mask), lambda x: adaptive_instance_norm(x, x, mask)):
         with pytest.raises(InputError, match="a mask is empty; each mask needs at least one pixel above 0"):
             function(torch.ones(2, 3, 4, 4))
+
+
+def test_compiling_is_no_exporting() -> None:
+    """With torch 2.11 it was, and the graph of an odd picture did not run."""
+    compiled = torch.compile(lambda x: x + is_exporting(), backend="eager")
+    assert float(compiled(torch.zeros(()))) == 0.0

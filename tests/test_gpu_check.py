@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,21 +10,27 @@ from types import ModuleType
 
 import pytest
 
+from adain_lit.network_files import load_network
 from test_config import composed
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "gpu" / "check.py"
+TRAINING = SCRIPT.with_name("train_compact.py")
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="experiments/ is not here")
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"gpu_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclass looks for its own annotations
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_check", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_check"] = module  # where its dataclass looks for its own annotations
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SCRIPT)
 
 
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
@@ -83,6 +90,26 @@ def test_step_that_fails_or_is_not_over_in_time_is_recorded(script: ModuleType) 
     assert (failed["status"], failed["output"]) == ("failed with exit status 3", "why\n")
     assert record("import time; time.sleep(60)", seconds=0.5)["status"] == "failed: not over in time"
     assert record("pass", left=1)["status"] == "not reached, time was up"
+
+
+def test_training_of_the_compact_network_composes() -> None:
+    script = loaded(TRAINING)
+    assert composed(*script.SETTINGS, *script.MEASURED, "data=demo").model.compile
+    rows = [{"train/pairs_per_second": speed} for speed in (1.0, 2.0, 70.0, 90.0, 80.0)]
+    assert script.speed([{"val/loss": 1.0}, *rows]) == 80.0
+
+
+@pytest.mark.slow
+def test_training_of_the_compact_network_leaves_a_network_and_a_row_for_each_seed(tmp_path: Path) -> None:
+    tiny = ["data=demo", "data.crop=64", "data.val_pairs=2", "data.num_workers=0", "model.loss_encoder=distilled"]
+    on_cpu = ["trainer.accelerator=cpu", "model.compile=false", "trainer.log_every_n_steps=1"]
+    arguments = ["--steps", "3", "--seeds", "4", "5", "--batch", "2", "--output", "made"]
+    subprocess.run([sys.executable, TRAINING, *arguments, *tiny, *on_cpu], cwd=tmp_path, check=True)
+    runs = json.loads((tmp_path / "made" / "training.json").read_text("utf-8"))["runs"]
+    assert [run["step"] for run in runs] == [3, 3]
+    assert runs[0]["val/loss"] != runs[1]["val/loss"]
+    for seed in (4, 5):
+        load_network(str(tmp_path / "made" / f"seed_{seed}.ckpt"))
 
 
 @pytest.mark.slow

@@ -1,9 +1,9 @@
 """``python experiments/gpu/check.py``: builds, checks, times and trains on one GPU, within eight minutes.
 
-What it measured goes into ``results.json`` beside it, with date, hardware and versions; a step that fails or is not
-reached does not stop the others, and the exit status is 0 only if all went well. Nothing but Python and a driver needs
-to be there; with ``--wheels FOLDER`` nothing is fetched. ``--rehearse`` does the same on a CPU, as small as it can be,
-and writes to ``outputs/gpu/rehearsal.json``: it shows that the script works, nothing else.
+What it measured goes into ``results.json`` beside it (or ``--results FILE``), with date, hardware and versions; a step
+that fails or is not reached does not stop the others, and the exit status is 0 only if all went well. Nothing but
+Python and a driver needs to be there; with ``--wheels FOLDER`` nothing is fetched. ``--rehearse`` does the same on a
+CPU, as small as it can be, and writes to ``outputs/gpu/rehearsal.json``: it shows that the script works, nothing else.
 """
 
 import argparse
@@ -171,6 +171,11 @@ def install(wheels: Path | None) -> tuple[str, ...]:
     return ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels), "adain_lit", "pytest")
 
 
+def install_all(wheels: Path) -> tuple[str, ...]:
+    """The same without asking what fits together, for where pip finds that something does not."""
+    return ("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *map(str, sorted(wheels.glob("*.whl"))))
+
+
 def gpu() -> str | None:
     """Name, memory and driver of the first GPU, None if there is none."""
     if shutil.which("nvidia-smi") is None:
@@ -182,14 +187,15 @@ def gpu() -> str | None:
 
 def carry_out(step: Step, python: str, deadline: float) -> dict[str, Any]:
     """Run a step, for at most its time and what is left of all; the record of it."""
-    record: dict[str, Any] = {"name": step.name, "command": "python " + " ".join(step.command)}
+    record: dict[str, Any] = {"name": step.name, "command": "python " + " ".join(step.command).replace(f"{ROOT}/", "")}
     if step.command[0] == "-c":
         record["command"] = "python -c ..."
     left = deadline - time.monotonic()
     if left < 10:
         return record | {"status": "not reached, time was up"}
     begun = time.monotonic()
-    variables = os.environ | {"PYTHONPATH": str(ROOT / "tests"), "WANDB_MODE": "offline"}
+    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "WANDB_MODE": "offline"}
     try:
         done = subprocess.run(
             [python, *step.command],
@@ -223,6 +229,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, help="folder with wheels of the project and of what it needs")
     parser.add_argument("--minutes", type=float, default=8.0, help="for all of it (default: 8)")
+    parser.add_argument("--here", action="store_true", help="with this Python, in which the project is installed")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="STEP", help="steps whose names begin so")
+    parser.add_argument("--results", type=Path, help="the record (default: results.json beside this script)")
     parser.add_argument("--rehearse", action="store_true", help="on a CPU, with this Python, tiny")
     arguments = parser.parse_args()
     hardware = gpu()
@@ -236,14 +245,18 @@ def main() -> None:
         "hardware": "rehearsal on a CPU" if arguments.rehearse else hardware,
         "steps": [],
     }
-    output = WORK / "rehearsal.json" if arguments.rehearse else RESULTS
+    output = arguments.results or (WORK / "rehearsal.json" if arguments.rehearse else RESULTS)
     python, planned = sys.executable, steps(rehearsal=arguments.rehearse)
-    if not arguments.rehearse:
+    planned = [step for step in planned if step.name == "versions" or step.name.startswith(tuple(arguments.only))]
+    if not (arguments.rehearse or arguments.here):
         python = environment(WORK / "venv")
         planned.insert(0, Step("install", install(arguments.wheels), 240))
-    for step in planned:
+    while planned:
+        step = planned.pop(0)
         record = carry_out(step, python, deadline)
         result["steps"].append(record)
+        if step.name == "install" and record["status"] != "done" and arguments.wheels is not None:
+            planned.insert(0, Step("install, whatever fits", install_all(arguments.wheels), 120))
         sys.stdout.write(f"{record['name']}: {record['status']}\n")
         sys.stdout.flush()
         output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")  # after each, lest a time limit takes all

@@ -128,7 +128,7 @@ def concatenate(content: Tensor, style: Tensor, mask: Tensor | None = None) -> T
 
     The paper does not say how sizes are brought together; in training both are square and equal.
     """
-    if torch.compiler.is_exporting() or style.shape[2:] != content.shape[2:]:  # of sizes the exporter knows nothing
+    if is_exporting() or style.shape[2:] != content.shape[2:]:  # of sizes the exporter knows nothing
         style = F.interpolate(style, size=content.shape[2:], mode="bilinear", align_corners=False)
     if mask is not None:
         style = torch.lerp(content, style, mask.to(content.dtype))
@@ -166,6 +166,11 @@ class _Moments(torch.autograd.Function):
         cells = x.shape[2] * x.shape[3]
         slope = by_var * (2 / cells)
         return torch.addcmul(by_mean / cells - slope * mean, x, slope)
+
+
+def is_exporting() -> bool:
+    """Whether a graph is being recorded for other programs; torch 2.11 takes ``torch.compile`` for that too."""
+    return torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -109,6 +109,8 @@ def test_every_command_composes(path: Path) -> None:
             module, settings = words[2].removeprefix("adain_lit."), [word for word in words[3:] if word != "-m"]
             for combination in Job(module, "", tuple(settings), Path()).compositions():
                 composed(module, combination)
+        elif words[1] == "experiments/gpu/train_compact.py":
+            composed("train", ("experiment=compact_adain", *(word for word in words[2:] if "=" in word)))
         elif words[1] not in ("experiments/index.py", "experiments/gpu/check.py"):  # these take no settings
             folder = Path(words[1]).parent
             (found,) = (m for f, m in CLAIMS.items() if f.name == folder.name)

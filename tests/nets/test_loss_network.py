@@ -129,6 +129,17 @@ def test_channel_that_is_hardly_on_counts_as_a_share_of_its_layer(images: Tensor
     assert torch.equal(network(images)["relu2_1"], torch.zeros(2, 6, 17, 20))
 
 
+def test_means_go_where_the_weights_go_and_are_no_weights(images: Tensor) -> None:
+    network = LossNetwork([encoder("relu2_1")], ("relu1_1", "relu2_1"))
+    names = set(network.state_dict())
+    network.normalize([images])
+    assert set(network.state_dict()) == names
+    network.to("meta")
+    assert {mean.device.type for mean in network.means.values()} == {"meta"}
+    network.means = {}
+    assert network.means == {}
+
+
 def save(network: VGGEncoder, heads: dict[str, tuple[Tensor, Tensor]], path: Path) -> str:
     """The layout of a distilled encoder: VGG names, heads as aux1_1."""
     state = dict(network.state_dict())

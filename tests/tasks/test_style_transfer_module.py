@@ -1,5 +1,6 @@
 """Losses that are measured with a network of their own, and the reconstruction that is asked for beside them."""
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adain_lit import train
+from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.images import to_tensor
 from adain_lit.nets import StyleTransferNet, VGGEncoder
@@ -273,13 +275,46 @@ def test_skip_layers_are_handed_over_from_a_step_on(
     def loss(module: StyleTransferModule, step: int) -> Tensor:
         monkeypatch.setattr(StyleTransferModule, "global_step", step)
         with torch.no_grad():
-            return module.losses(*pair)["loss"]
+            return module.batch_losses(PairBatch(*pair, torch.arange(len(pair[0])), []))["loss"]
 
     whole = loss(module, 0)  # not in training
     module.train()
     assert torch.equal(loss(module, 2), whole)
     torch.testing.assert_close(loss(module, 1), loss(deaf, 1))
     assert not torch.allclose(loss(module, 1), whole, rtol=1e-3)
+
+
+@each_network
+def test_losses_compile_as_one_graph_for_all_steps(
+    files: list[str], pair: tuple[Tensor, Tensor], skip_layers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the same module without compiling, losses and gradients; a step with the skip layers is traced no more.
+
+    The graph is run by autograd, without the compiler behind it, which takes a minute.
+    """
+    graphs: list[int] = []
+
+    def counted(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        graphs.append(len(inputs))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted, fullgraph=True))
+    settings = {"skip_layers": skip_layers, "skips_from": 2, "identity_weight": 1.0, "train_encoder": True}
+    plain, compiled = module_with(files, **settings), module_with(files, compile=True, **settings)
+    batch = PairBatch(*pair, torch.arange(len(pair[0])), [])
+    with torch.no_grad():
+        expected, found = (module.batch_losses(batch)["loss"] for module in (plain, compiled))
+    assert not graphs  # in validation
+    assert torch.equal(expected, found)
+    for step in (1, 2, 3):
+        monkeypatch.setattr(StyleTransferModule, "global_step", step)
+        gradients = []
+        for module in (plain.train(), compiled.train()):
+            module.zero_grad()
+            module.batch_losses(batch)["loss"].sum().backward()
+            gradients.append([p.grad for p in module.net.parameters()])
+        torch.testing.assert_close(*gradients)
+    assert len(graphs) == 1
 
 
 def test_checkpoint_keeps_the_means_of_the_loss_network_and_not_its_weights(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.functional import is_exporting
 from adain_lit.nets.batch_norm import GlobalBatchNorm2d
 from adain_lit.nets.reflect_conv import ReflectConv2d
 from adain_lit.nets.vgg import block_of, conv_names, named_widths
@@ -182,7 +183,7 @@ class Decoder(nn.Module):
 
 def cut(x: Tensor, size: Sequence[int]) -> Tensor:
     """The upper left part of `size`, height and width, of (N, C, H, W): what up-sampling made too much is left off."""
-    if torch.compiler.is_exporting():  # the exporter cannot know that x is at least as large; a slice could be shorter
+    if is_exporting():  # the exporter cannot know that x is at least as large; a slice could be shorter
         for axis, length in zip((2, 3), size, strict=True):
             x = x.index_select(axis, torch.arange(length, device=x.device))
         return x

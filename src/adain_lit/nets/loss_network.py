@@ -70,7 +70,23 @@ class LossNetwork(nn.Module):
         missing = [layer for layer, source in self.sources.items() if source < 0]
         if missing:
             raise InputError(f"no encoder of the loss network has {missing[0]}; give weights that reach it")
-        self.means: dict[str, Tensor] = {}
+        self.means = {}
+
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """What each channel of a layer is divided by, (C,); none: nothing was scaled."""
+        return {layer: self.get_buffer(name) for layer, name in self._buffers_of_means()}
+
+    @means.setter
+    def means(self, means: Mapping[str, Tensor]) -> None:
+        for _, name in self._buffers_of_means():
+            delattr(self, name)
+        like = next(self.parameters())
+        for layer, mean in means.items():
+            self.register_buffer(f"mean_{layer}", mean.to(like.device), persistent=False)  # goes where the weights go
+
+    def _buffers_of_means(self) -> list[tuple[str, str]]:
+        return [(layer, f"mean_{layer}") for layer in self.sources if f"mean_{layer}" in self._buffers]
 
     @property
     def widths(self) -> dict[str, int]:
@@ -87,8 +103,6 @@ class LossNetwork(nn.Module):
                 features |= encoder(images, own)
         for layer, mean in self.means.items():
             if layer in features:
-                if mean.device != images.device:
-                    mean = self.means[layer] = mean.to(images.device)  # once
                 features[layer] = features[layer] / mean.view(1, -1, 1, 1)
         return features
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.functional import is_exporting
 from adain_lit.nets.reflect_conv import ReflectConv2d
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
@@ -127,11 +128,9 @@ class VGGEncoder(nn.Module):
 
 def _halve(x: Tensor) -> Tensor:
     """2x2 max pooling that rounds sizes up."""
-    if (
-        torch.compiler.is_exporting()
-    ):  # the exporter takes sizes that round up for multiples; the last cell twice is the same
+    if is_exporting():  # the exporter takes sizes that round up for multiples; the last cell twice is the same
         x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
-    return F.max_pool2d(x, 2, ceil_mode=not torch.compiler.is_exporting())
+    return F.max_pool2d(x, 2, ceil_mode=not is_exporting())
 
 
 def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:

@@ -86,12 +86,13 @@ class InversionModule(StyleTransferModule):
         names = ["loss", "content_loss", "style_loss", *(f"style_loss/{layer}" for layer in PAPER_STYLE_LAYERS)]
         self.average_losses([*names, "inversion_loss", "pixel_loss", "tv_loss"])
 
-    def losses(self, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+    def losses(self, content: Tensor, style: Tensor, skips: Tensor | None = None) -> dict[str, Tensor]:
         """Losses of a batch of pairs, whose pictures are all of one size.
 
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
             style: (N, 3, H, W), RGB in [0, 1].
+            skips: as in the parent; without skip layers it changes nothing.
 
         Returns:
             Each (N,): ``loss``; ``content_loss`` and ``style_loss`` of the fused pictures as `PerceptualLoss` gives

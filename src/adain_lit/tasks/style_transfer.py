@@ -67,7 +67,7 @@ class StyleTransferModule(LossModule):
         lr_fan_in: convolutions that sum over more values than this learn more slowly, see
             `adain_lit.tasks.schedule.by_fan_in`; None: all alike, as in the paper.
         channels_last: keep images and weights in channels-last memory, which convolutions prefer.
-        compile: compile encoder and decoder with ``torch.compile``.
+        compile: compile the losses, with all that leads to them, with ``torch.compile``; in training alone.
     """
 
     def __init__(
@@ -145,11 +145,7 @@ class StyleTransferModule(LossModule):
             self._begin_with(decoder)
         if channels_last:
             self.to(memory_format=torch.channels_last)
-        if compile:
-            self.net.encoder.compile()
-            self.net.decoder.compile()
-            if self.loss_network is not None:
-                self.loss_network.compile()
+        self._trained_losses = torch.compile(self.losses, dynamic=False) if compile else self.losses
         names = ["loss", "content_loss", "style_loss", *(f"style_loss/{layer}" for layer in style_layers)]
         if identity_weight or color_weight:
             names += ["identity_loss", "color_loss"]
@@ -179,12 +175,14 @@ class StyleTransferModule(LossModule):
         stylized: Tensor = self.net(content, styles, **controls)
         return stylized
 
-    def losses(self, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+    def losses(self, content: Tensor, style: Tensor, skips: Tensor | None = None) -> dict[str, Tensor]:
         """Losses of Eqs. 11 to 13 for a batch of pairs.
 
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
             style: (N, 3, H', W'), RGB in [0, 1].
+            skips: what the features of the skip layers are multiplied by on their way to the decoder, 0 or 1, without
+                dimensions; None is 1.
 
         Returns:
             As `PerceptualLoss` gives them, and where either has a weight ``identity_loss`` and ``color_loss``, each
@@ -210,11 +208,11 @@ class StyleTransferModule(LossModule):
                 target = phi(content, (net.content_layer,))[net.content_layer]
                 if is_fused:
                     target = net.fusion.fuse(target, style_features[net.content_layer])
-        stylized = net.decode(self._handed_over(fused), content.shape[2:])  # (N, 3, H, W)
+        stylized = net.decode(_handed_over(fused, skips), content.shape[2:])  # (N, 3, H, W)
         losses: dict[str, Tensor] = self.criterion(phi(stylized, layers), target, style_features)
         identity_weight, color_weight = (self.hparams[name] for name in ("identity_weight", "color_weight"))
         if identity_weight or color_weight:
-            same = net.decode(self._handed_over(net.fuse(features, [features])), content.shape[2:])
+            same = net.decode(_handed_over(net.fuse(features, [features]), skips), content.shape[2:])
             error = same.float() - content.float()
             losses["identity_loss"] = error.abs().flatten(1).mean(1)
             losses["color_loss"] = error.mean((2, 3)).abs().mean(1)
@@ -222,15 +220,14 @@ class StyleTransferModule(LossModule):
             losses["loss"] = losses["loss"] + rest
         return losses
 
-    def _handed_over(self, fused: Features) -> Features:
-        """What the decoder is given of the fused features: 0 for the skip layers in the first steps."""
-        if not self.training or self.global_step >= self.hparams["skips_from"]:
-            return fused
-        return (fused[0], *(torch.zeros_like(skip) for skip in fused[1:]))
-
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of a batch of pairs."""
-        return self.losses(batch.content, batch.style)
+        """Losses of a batch of pairs; in the first steps of training without the skip layers."""
+        if not self.training:
+            return self.losses(batch.content, batch.style)
+        if not self.hparams["skips_from"]:
+            return self._trained_losses(batch.content, batch.style)
+        skips = batch.content.new_full((), float(self.global_step >= self.hparams["skips_from"]))
+        return self._trained_losses(batch.content, batch.style, skips)
 
     def configure_optimizers(self) -> Any:
         """Adam (Sec. 6.2) on the decoder, and on the encoder where it is trained."""
@@ -294,3 +291,8 @@ class StyleTransferModule(LossModule):
             )
             self.loss_network.means = saved["mean_activations"]
         self.put_frozen_back(checkpoint)
+
+
+def _handed_over(fused: Features, skips: Tensor | None) -> Features:
+    """What the decoder is given of the fused features."""
+    return fused if skips is None else (fused[0], *(layer * skips.to(layer.dtype) for layer in fused[1:]))
