@@ -67,5 +67,5 @@ def test_the_recipe_of_the_bundled_network_has_its_own_curve() -> None:
     settings |= {"decoder_widths": [24, 64, 120, 128], "reduction": "mean", "style_statistic": "mean_std"}
     assert curve_for(settings) is COMPACT
     assert curve_for(settings | {"train_encoder": False}) is None
-    line = verdict(results(0.44, 0.7), step=4000, settings=settings | {"style_weight": 2.0})
+    line = verdict(results(0.30, 0.24), step=10_500, settings=settings | {"style_weight": 2.0})
     assert line.startswith("on track")

@@ -13,7 +13,7 @@ from torch import Tensor
 from adain_lit.errors import InputError
 
 BUNDLED: dict[str, str] = {
-    "compact": "a022971b1ecd708ed57f1dc5a93fdaca79b933cccc719731594167c0290248d9",
+    "compact": "9f126c5ead12d77f29c16a64c8fcf77269e0d2ff6f99e361eda67e0b55d88bf9",
     "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
 }
 """Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and
