@@ -53,6 +53,7 @@ COMPACT = ReferenceCurve(
     "at the last step",
 )
 
+
 def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
     """The curve that a training's losses compare with, if there is one.
 
