@@ -159,7 +159,10 @@ def test_film_keeps_frames_times_size_and_sound(
 
 
 def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    """Oracle: each frame stylised as a picture; BT.601 for BT.709 is 10 of 255 off in the reddest of them."""
+    """Oracle: each frame stylised as a picture, as it was and as the film has it.
+
+    BT.601 for BT.709 is 10 of 255 off in the reddest of them where it is read, 2.5 where it is written.
+    """
     photograph = np.asarray(small("coffee.png", (64, 48)), dtype=float)
     tints = ((1.0, 0.2, 0.2), (0.2, 1.0, 0.3), (0.2, 0.3, 1.0))
     frames = [(photograph * tint).round().astype(np.uint8) for tint in tints]
@@ -169,9 +172,10 @@ def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylize
         stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
         made = read_film(tmp_path / "made.mp4")
         assert made.colorspace == 1
-        for got, pixels in zip(made.frames, frames, strict=True):
-            expected = np.asarray(stylizer(Image.fromarray(pixels), style), dtype=float)
-            assert np.abs(got.mean((0, 1)) - expected.mean((0, 1))).max() < 3
+        for oracle, tolerance in ((frames, 5), (given.frames, 2)):
+            for got, pixels in zip(made.frames, oracle, strict=True):
+                expected = np.asarray(stylizer(Image.fromarray(pixels), style), dtype=float)
+                assert np.abs(got.mean((0, 1)) - expected.mean((0, 1))).max() < tolerance
 
 
 def test_odd_size_loses_one_row_or_column_only(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
