@@ -49,8 +49,8 @@ COMPACT = ReferenceCurve(
     style_weight=2.0,
     content=((1000, 0.421), (1900, 0.384), (3600, 0.353), (7500, 0.297), (10_500, 0.289)),
     style=((1000, 0.693), (1900, 0.502), (3600, 0.432), (7500, 0.260), (10_500, 0.223)),
-    source="the bundled network's own training, docs/model_card.md: batches of 16 training pairs, and 100 held-out pairs "
-    "at the last step",
+    source="the bundled network's own training, docs/model_card.md: batches of 16 training pairs, and 100 held-out "
+    "pairs at the last step",
 )
 
 
