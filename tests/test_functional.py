@@ -307,6 +307,6 @@ def test_empty_mask_of_one_sample_is_refused() -> None:
 
 
 def test_compiling_is_no_exporting() -> None:
-    """With torch 2.11 it was, and the graph of an odd picture did not run."""
+    """With torch 2.11 it was, and what was compiled then did not run."""
     compiled = torch.compile(lambda x: x + is_exporting(), backend="eager")
     assert float(compiled(torch.zeros(()))) == 0.0

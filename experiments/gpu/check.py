@@ -171,11 +171,6 @@ def install(wheels: Path | None) -> tuple[str, ...]:
     return ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels), "adain_lit", "pytest")
 
 
-def install_all(wheels: Path) -> tuple[str, ...]:
-    """The same without asking what fits together, for where pip finds that something does not."""
-    return ("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *map(str, sorted(wheels.glob("*.whl"))))
-
-
 def gpu() -> str | None:
     """Name, memory and driver of the first GPU, None if there is none."""
     if shutil.which("nvidia-smi") is None:
@@ -251,12 +246,9 @@ def main() -> None:
     if not (arguments.rehearse or arguments.here):
         python = environment(WORK / "venv")
         planned.insert(0, Step("install", install(arguments.wheels), 240))
-    while planned:
-        step = planned.pop(0)
+    for step in planned:
         record = carry_out(step, python, deadline)
         result["steps"].append(record)
-        if step.name == "install" and record["status"] != "done" and arguments.wheels is not None:
-            planned.insert(0, Step("install, whatever fits", install_all(arguments.wheels), 120))
         sys.stdout.write(f"{record['name']}: {record['status']}\n")
         sys.stdout.flush()
         output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")  # after each, lest a time limit takes all

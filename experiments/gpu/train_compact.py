@@ -6,7 +6,6 @@ how fast it goes, and nothing else. Further arguments are handed to `adain_lit.t
 """
 
 import argparse
-import csv
 import datetime
 import json
 import shutil
@@ -17,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from adain_lit.runs.rows import curve, read_rows, values_by_step
+
 WORK = Path("outputs/compact")
 SETTINGS = ("experiment=compact_adain", "model.compile=true", "logger=csv", "callbacks.checkpoints.every_n_steps=5000")
 MEASURED = ("trainer.max_steps=160", "trainer.val_check_interval=1000", "model.skips_from=0")
@@ -24,19 +25,18 @@ STARTUP = 85.0
 """Seconds of a run that are no training: imports, compiling (64 on an H100 with 16 cores), validation."""
 
 
-def train(folder: Path, settings: list[str]) -> list[dict[str, float]]:
-    """One run; the rows of its log. If it fails, so does the script, which leaves what was said to the run."""
+def train(folder: Path, settings: list[str]) -> dict[int, dict[str, float]]:
+    """One run; the rows of its log by step. If it fails, so does the script, which leaves what was said to the run."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "adain_lit.train", *settings, f"hydra.run.dir={folder}"]
     if status := subprocess.run(command, check=False).returncode:
         sys.exit(status)
-    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return values_by_step(read_rows(folder / "metrics.csv")[1])
 
 
-def speed(rows: list[dict[str, float]]) -> float:
+def speed(rows: dict[int, dict[str, float]]) -> float:
     """Pairs a second: the median over the log without the first half, in which workers read and things warm up."""
-    speeds = [row["train/pairs_per_second"] for row in rows if "train/pairs_per_second" in row]
+    _, speeds = curve(rows, "train/pairs_per_second")
     return statistics.median(speeds[len(speeds) // 2 :])
 
 
@@ -69,9 +69,14 @@ def main() -> None:
         rows = train(folder, own)
         shutil.copyfile(folder / "checkpoints" / "last.ckpt", arguments.output / f"seed_{seed}.ckpt")
         shutil.copyfile(folder / "metrics.csv", arguments.output / f"seed_{seed}.csv")
-        held_out = next(row for row in reversed(rows) if "val/loss" in row)
-        run = {"settings": own, "seconds": round(time.monotonic() - begun, 1), "pairs per second": speed(rows)}
-        record["runs"].append(run | held_out)
+        step = curve(rows, "val/loss")[0][-1]
+        run = {
+            "settings": own,
+            "step": step,
+            "seconds": round(time.monotonic() - begun, 1),
+            "pairs per second": speed(rows),
+        }
+        record["runs"].append(run | rows[step])
         record["environment"] = json.loads((folder / "environment.json").read_text("utf-8"))
         (arguments.output / "training.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 

@@ -224,9 +224,9 @@ class StyleTransferModule(LossModule):
         """Losses of a batch of pairs; in the first steps of training without the skip layers."""
         if not self.training:
             return self.losses(batch.content, batch.style)
-        if not self.hparams["skips_from"]:
-            return self._trained_losses(batch.content, batch.style)
-        skips = batch.content.new_full((), float(self.global_step >= self.hparams["skips_from"]))
+        skips = None
+        if self.hparams["skips_from"]:  # a tensor, lest a compiled graph be made anew for each value
+            skips = batch.content.new_full((), float(self.global_step >= self.hparams["skips_from"]))
         return self._trained_losses(batch.content, batch.style, skips)
 
     def configure_optimizers(self) -> Any:
