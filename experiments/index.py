@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from adain_lit.evidence.index import write_index
+from adain_evidence.index import write_index
 
 if __name__ == "__main__":
     write_index(Path(__file__).parent)

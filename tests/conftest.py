@@ -6,27 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import skimage.data
-from PIL import Image
 
 import adain_lit  # noqa: F401  # before torch, for the way its threads wait
+from support.images import PHOTOGRAPHS, small
 
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
-
-PHOTOGRAPHS = (
-    "astronaut.png",
-    "coffee.png",
-    "chelsea.png",
-    "rocket.jpg",
-    "motorcycle_left.png",
-    "hubble_deep_field.jpg",
-)
-
-
-def small(name: str, size: tuple[int, int] = (96, 72)) -> Image.Image:
-    """A photograph of scikit-image, scaled down."""
-    with Image.open(Path(skimage.data.__file__).parent / name) as image:
-        return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,13 @@ from PIL import Image, ImageChops, ImageDraw
 
 from adain_lit import app
 from adain_lit.errors import InputError
-from adain_lit.images import read_image
-from adain_lit.studio import CANVAS, Studio
-from adain_lit.stylizer import Stylizer, load
-from commands import run_here
-from conftest import small
+from adain_lit.inference.stylizer import Stylizer, load
+from adain_lit.io.images import read_image
+from adain_lit.web.service import CANVAS, Studio
+from support.commands import run_here
+from support.images import small
 
-page = pytest.importorskip("adain_lit.page", reason="gradio is not installed")
+page = pytest.importorskip("adain_lit.web.page", reason="gradio is not installed")
 
 WATCHED = """
 import sys
@@ -252,7 +252,7 @@ def test_missing_gradio_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_page_needs_no_trainer_and_help_needs_no_torch() -> None:
     code = (
         "import sys, adain_lit.app; assert not {'torch', 'gradio'} & set(sys.modules); "
-        "import adain_lit.page; assert not {'lightning', 'hydra', 'wandb'} & set(sys.modules)"
+        "import adain_lit.web.page; assert not {'lightning', 'hydra', 'wandb'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from adain_lit import benchmark
-from adain_lit.speed_table import TABLE_1, published, speed_table
-from commands import run, run_here
+from adain_lit.evaluation.speed_table import TABLE_1, published, speed_table
+from support.commands import run, run_here
 
 TINY = [
     "sizes=[32,40]",

@@ -11,10 +11,10 @@ from PIL import Image
 from adain_lit import evaluate, functional, stylize, train
 from adain_lit.nets import FUSIONS
 from adain_lit.nets.fusion import Fusion
-from commands import run_here, tiny
-from conftest import small
-from test_project import ROOT, code_blocks, commands
-from test_resume import only_run
+from support.commands import run_here, tiny
+from support.documents import ROOT, code_blocks, commands
+from support.images import small
+from support.runs import only_run
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 

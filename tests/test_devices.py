@@ -12,8 +12,8 @@ import adain_lit
 from adain_lit import train
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
-from commands import run_here, tiny
-from ranks import losses_of
+from support.commands import run_here, tiny
+from support.ranks import losses_of
 
 STEPS = """
 import resource, sys, torch

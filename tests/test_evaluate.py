@@ -14,16 +14,16 @@ from skimage.metrics import structural_similarity
 from adain_lit import evaluate, train
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import read_styles
-from adain_lit.measuring import in_order
-from adain_lit.methods import load_fixed_styles
+from adain_lit.evaluation.metrics import in_order
+from adain_lit.methods.fixed_styles import load_fixed_styles
 from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
-from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
-from adain_lit.weights import load_encoder
-from commands import run_here, tiny
-from networks import small_network, write_fixed_styles
-from ranks import torchrun_environment
+from adain_lit.weights.encoders import load_encoder
+from adain_lit.weights.networks import load_network, save_network
+from support.commands import run_here, tiny
+from support.networks import small_network, write_fixed_styles
+from support.ranks import torchrun_environment
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 import adain_lit
 from adain_lit import export
-from adain_lit.graphs import SIZES as SIZES_OF_GRAPHS
-from adain_lit.graphs import Graph
-from adain_lit.images import to_tensor
+from adain_lit.inference.graphs import SIZES as SIZES_OF_GRAPHS
+from adain_lit.inference.graphs import Graph
+from adain_lit.io.images import to_tensor
 from adain_lit.nets import StyleTransferNet
-from adain_lit.network_files import save_network
-from adain_lit.weights import load_encoder
-from commands import run_here
-from conftest import small
-from networks import each_network, small_network
+from adain_lit.weights.encoders import load_encoder
+from adain_lit.weights.networks import save_network
+from support.commands import run_here
+from support.images import small
+from support.networks import each_network, small_network
 
 SIZES = (((88, 120), (77, 50)), ((41, 33), (31, 200)), ((16, 17), (17, 16)), ((96, 64), (96, 64)))
 """Widths and heights of contents and styles; the exporter's own example is 96x64 and 64x96."""

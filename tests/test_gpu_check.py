@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from adain_lit.network_files import load_network
-from test_config import composed
+from adain_lit.weights.networks import load_network
+from support.configurations import composed
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "gpu" / "check.py"
 TRAINING = SCRIPT.with_name("train_compact.py")

@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 from adain_lit import train
-from commands import run_here, tiny
+from support.commands import run_here, tiny
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 

@@ -17,28 +17,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from adain_lit import app, benchmark, evaluate, export, prepare, report, stylize, train
-from adain_lit.config import conf_dir, register_resolvers
-from commands import TINY, run_here
-from conftest import small
-from test_config import composed
-from test_video import moving, write_film
+from adain_lit.config.paths import conf_dir
+from adain_lit.config.resolvers import register_resolvers
+from support.commands import TINY, run_here
+from support.configurations import composed
+from support.documents import ROOT, code_blocks, commands
+from support.images import small
+from support.videos import moving, write_film
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SCALING = (ROOT / "docs" / "scaling.md").read_text("utf-8")
 PAPER_MAP = (ROOT / "docs" / "paper_map.md").read_text("utf-8")
-
-
-def code_blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def commands(text: str, program: str) -> list[list[str]]:
-    """Arguments of each command line of a module in the shell blocks of a document."""
-    joined = "\n".join(code_blocks(text, "bash")).replace("\\\n", " ")
-    prefix = f"python -m {program}"
-    lines = [line.split("#")[0].strip() for line in joined.splitlines()]
-    return [shlex.split(line[len(prefix) :]) for line in lines if re.match(re.escape(prefix) + r"( |$)", line)]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adain_lit import report
-from commands import run_here
-from run_folders import losses, plain, write_run
+from support.commands import run_here
+from support.run_folders import losses, plain, write_run
 
 COLOURS = ("red", "green", "blue")
 

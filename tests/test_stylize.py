@@ -16,12 +16,12 @@ from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
 import adain_lit
-import pictures
 from adain_lit import stylize
-from adain_lit.images import read_image
-from adain_lit.stylizer import Stylizer
-from commands import run_here
-from conftest import small
+from adain_lit.inference.stylizer import Stylizer
+from adain_lit.io.images import read_image
+from support import images
+from support.commands import run_here
+from support.images import small
 
 Run = Callable[..., int]
 STYLE_SIZE = 64
@@ -289,7 +289,7 @@ def test_what_is_missing_of_several_contents_in_a_batch_gets_its_own_style(
 def test_broken_files_among_good_ones_are_reported_at_the_end(
     batch: int, run: Run, here: Path, photographs: Path, styles: list[Path], tmp_path: Path, capsys: Any
 ) -> None:
-    broken = pictures.write_broken(tmp_path / "broken")
+    broken = images.write_broken(tmp_path / "broken")
     contents = [photographs / "coffee.jpg", broken["text"], photographs / "chelsea.jpg", broken["truncated_png"]]
     assert run(*contents, photographs / "rocket.jpg", "-s", styles[0], "-o", "out", "--batch-size", batch) == 1
     assert files(here) == {f"out/{name}_stylized_{styles[0].stem}.jpg" for name in ("coffee", "chelsea", "rocket")}
@@ -302,7 +302,7 @@ def test_broken_files_among_good_ones_are_reported_at_the_end(
 def test_a_broken_style_among_good_ones_costs_its_own_pictures(
     run: Run, here: Path, content: Path, styles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = pictures.write_broken(tmp_path / "broken")["text"]
+    broken = images.write_broken(tmp_path / "broken")["text"]
     assert run(content, "-s", broken, styles[0], "--every-pair") == 1
     assert files(here) == {f"coffee_stylized_{styles[0].stem}.png"}
     assert f"adain_lit.stylize: cannot read {broken} as a picture" in capsys.readouterr().err
@@ -538,7 +538,7 @@ def test_help_is_there_at_once_and_using_a_network_needs_no_trainer() -> None:
         "except SystemExit as end:\n"
         "    assert end.code == 0\n"
         "assert 'torch' not in sys.modules\n"
-        "import adain_lit.stylizer, adain_lit.stylizing\n"
+        "import adain_lit.inference.stylizer, adain_lit.inference.batch\n"
         "assert 'torch' in sys.modules\n"
         "print(sorted({'lightning', 'hydra', 'omegaconf', 'wandb'} & set(sys.modules)))\n"
     )

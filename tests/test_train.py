@@ -19,11 +19,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from adain_lit import train
-from adain_lit.images import read_image, to_tensor
+from adain_lit.io.images import read_image, to_tensor
 from adain_lit.runs.offline import OfflineRun, offline_runs
 from adain_lit.runs.run import find_runs, read_run
 from adain_lit.tasks import StyleTransferModule
-from commands import run, run_here, tiny
+from support.commands import run, run_here, tiny
 
 LOSSES = ("loss", "content_loss", "style_loss", *(f"style_loss/relu{i}_1" for i in (1, 2, 3, 4)))
 
@@ -278,13 +278,13 @@ def test_paper_scale_trains_the_decoder_and_nothing_else(
             seen["trained"] = sum(p.numel() for group in trainer.optimizers[0].param_groups for p in group["params"])
             seen["losses"] = [float(v) for v in trainer.callback_metrics.values()]
 
-    monkeypatch.setattr("commands.Watch", Watch, raising=False)
+    monkeypatch.setattr("support.commands.Watch", Watch, raising=False)
     monkeypatch.chdir(tmp_path)
     arguments = [
         *tiny(photographs, paintings),
         "scale=paper",
         "model.encoder=random",
-        "+callbacks.w._target_=commands.Watch",
+        "+callbacks.w._target_=support.commands.Watch",
     ]
     assert run_here(train.main, arguments, monkeypatch) == 0
     assert seen["trained"] == 3_505_219

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from adain_evidence import Claim, Setting, in_every_seed, run_claim
+from adain_evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_evidence.outcomes import by_seed, selected
+from adain_evidence.pictures import demo_pairs, demo_rows
+from adain_evidence.session import found_pictures
+from adain_evidence.systems import Systems
 from adain_lit.data.demo import noise_picture
 from adain_lit.data.pairs import HeldOutPairs, collate
-from adain_lit.evidence import Claim, Setting, in_every_seed, run_claim
-from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import by_seed, selected
-from adain_lit.evidence.pictures import demo_pairs, demo_rows
-from adain_lit.evidence.session import found_pictures
-from adain_lit.evidence.systems import Systems
-from adain_lit.images import read_image, to_image, to_tensor
+from adain_lit.evaluation.metrics import measure, summarise
+from adain_lit.io.images import read_image, to_image, to_tensor
 from adain_lit.losses import PerceptualLoss
-from adain_lit.measuring import measure, summarise
-from adain_lit.network_files import load_network
-from adain_lit.runs.curves import COLOURS, MARKERS
+from adain_lit.reports.curves import COLOURS, MARKERS
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from adain_lit.config import last_checkpoint
-from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_lit.evidence.figures import draw_with_spread, label, new_figure, save_figure
-from adain_lit.evidence.outcomes import logged
-from adain_lit.evidence.session import found_pictures
-from adain_lit.functional import channel_stats
+from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
+from adain_evidence.figures import draw_with_spread, label, new_figure, save_figure
+from adain_evidence.outcomes import logged
+from adain_evidence.session import found_pictures
+from adain_lit.config.paths import last_checkpoint
+from adain_lit.functional.adain import channel_stats
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
 from adain_lit.tasks import FixedStyleModule
 

@@ -12,19 +12,19 @@ from matplotlib.ticker import StrMethodFormatter
 from torch import Tensor
 from tqdm import tqdm
 
+from adain_evidence import Check, Claim, Job, Setting, run_claim
+from adain_evidence.baselines import held_out, network_for, single_styles, squares
+from adain_evidence.figures import COLOURS, DASHES, label, new_figure, save_figure
+from adain_evidence.jobs import DONE
+from adain_evidence.systems import paper_system
 from adain_lit.devices import choose_device
-from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
-from adain_lit.evidence.figures import COLOURS, DASHES, label, new_figure, save_figure
-from adain_lit.evidence.jobs import DONE
-from adain_lit.evidence.systems import paper_system
-from adain_lit.gatys import Gatys
+from adain_lit.evaluation.metrics import Method
+from adain_lit.io.files import write_json
 from adain_lit.losses import content_loss
-from adain_lit.measuring import Method
-from adain_lit.methods import load_fixed_styles
-from adain_lit.network_files import load_network
-from adain_lit.run_record import write_json
+from adain_lit.methods.fixed_styles import load_fixed_styles
+from adain_lit.methods.gatys import Gatys
 from adain_lit.tasks import FixedStyleModule
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

@@ -8,23 +8,23 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from adain_evidence import Check, Claim, Job, Setting, run_claim
+from adain_evidence.baselines import held_out, network_for, single_styles, squares
+from adain_evidence.composition import composed
+from adain_evidence.figures import picture_sheet, save_sheet
+from adain_evidence.jobs import DONE
+from adain_evidence.outcomes import by_seed, evaluated, selected
+from adain_evidence.systems import paper_system
+from adain_lit.config.overrides import quoted
 from adain_lit.data.demo import demo_paintings, demo_photographs
 from adain_lit.devices import choose_device
-from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
-from adain_lit.evidence.composition import composed
-from adain_lit.evidence.figures import picture_sheet, save_sheet
-from adain_lit.evidence.jobs import DONE
-from adain_lit.evidence.outcomes import by_seed, evaluated, selected
-from adain_lit.evidence.systems import paper_system
-from adain_lit.gatys import Gatys
-from adain_lit.images import to_image, write_image
+from adain_lit.io.images import to_image, write_image
 from adain_lit.losses import PerceptualLoss
-from adain_lit.methods import load_fixed_styles
-from adain_lit.network_files import load_network
-from adain_lit.overrides import quoted
-from adain_lit.state_files import bundled_file
-from adain_lit.weights import load_loss_network
+from adain_lit.methods.fixed_styles import load_fixed_styles
+from adain_lit.methods.gatys import Gatys
+from adain_lit.weights.encoders import load_loss_network
+from adain_lit.weights.files import bundled_file
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from adain_lit.evidence import Check, Claim, Setting, in_every_seed, run_claim
-from adain_lit.evidence.figures import draw_with_spread, label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.outcomes import logged
-from adain_lit.evidence.pictures import demo_rows
-from adain_lit.evidence.systems import ABLATIONS
-from adain_lit.network_files import load_network
+from adain_evidence import Check, Claim, Setting, in_every_seed, run_claim
+from adain_evidence.figures import draw_with_spread, label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_evidence.outcomes import logged
+from adain_evidence.pictures import demo_rows
+from adain_evidence.systems import ABLATIONS
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adain_lit.color import match_color
+from adain_evidence import Check, Claim, Job, Setting, run_claim
+from adain_evidence.baselines import held_out, squares
+from adain_evidence.composition import composed
+from adain_evidence.control_sheets import draw_alpha, grids, strips
+from adain_evidence.figures import save_sheet
+from adain_evidence.systems import paper_system
 from adain_lit.devices import choose_device
-from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.baselines import held_out, squares
-from adain_lit.evidence.composition import composed
-from adain_lit.evidence.control_sheets import draw_alpha, grids, strips
-from adain_lit.evidence.figures import save_sheet
-from adain_lit.evidence.systems import paper_system
-from adain_lit.functional import channel_stats
+from adain_lit.evaluation.metrics import similarity
+from adain_lit.functional.adain import channel_stats
+from adain_lit.functional.color import match_color
 from adain_lit.losses import PerceptualLoss, content_loss
-from adain_lit.measuring import similarity
 from adain_lit.nets import StyleTransferNet
-from adain_lit.network_files import load_network
-from adain_lit.weights import load_loss_network
+from adain_lit.weights.encoders import load_loss_network
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

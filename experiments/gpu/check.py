@@ -108,7 +108,7 @@ def steps(*, rehearsal: bool) -> list[Step]:
 
 VERSIONS = f"""
 import json, torch
-from adain_lit.run_record import environment
+from adain_lit.runs.record import environment
 found = environment()
 found["cuda"], found["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
 found["nccl"] = ".".join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else None

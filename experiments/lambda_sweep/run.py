@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_lit.evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_lit.evidence.pictures import demo_rows
-from adain_lit.evidence.systems import Systems
-from adain_lit.network_files import load_network
-from adain_lit.runs.curves import COLOURS, MARKERS
+from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
+from adain_evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_evidence.pictures import demo_rows
+from adain_evidence.systems import Systems
+from adain_lit.reports.curves import COLOURS, MARKERS
+from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
     Path(__file__).parent,

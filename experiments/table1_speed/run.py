@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from adain_lit.evidence import Check, Claim, Job, Setting, run_claim
-from adain_lit.evidence.figures import COLOURS, label, new_figure, save_figure
-from adain_lit.matching import style_swap
+from adain_evidence import Check, Claim, Job, Setting, run_claim
+from adain_evidence.figures import COLOURS, label, new_figure, save_figure
+from adain_lit.evaluation.speed_table import TABLE_1, published
+from adain_lit.functional.matching import style_swap
 from adain_lit.nets import StyleTransferNet, TransformerNet
-from adain_lit.speed_table import TABLE_1, published
-from adain_lit.weights import load_encoder
+from adain_lit.weights.encoders import load_encoder
 
 NAMES = {
     "gatys": "Gatys et al.",
@@ -55,7 +55,7 @@ ALIKE = 3
 
 def jobs(setting: Setting) -> list[Job]:
     """The benchmark: networks of the papers' widths with random weights, on which no time depends."""
-    encoder = "{_target_:adain_lit.weights.load_encoder,weights:random,widths:vgg19,last:relu3_1}"
+    encoder = "{_target_:adain_lit.weights.encoders.load_encoder,weights:random,widths:vgg19,last:relu3_1}"
     settings = (
         "method=[gatys,vgg19,compact]",
         "method.gatys.progress=false",

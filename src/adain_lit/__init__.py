@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def __getattr__(name: str) -> Any:
     """`load` and `Stylizer` when they are first asked for: with them comes torch, which takes seconds."""
     if name in ("load", "Stylizer"):
-        from adain_lit import stylizer
+        from adain_lit.inference import stylizer
 
         return getattr(stylizer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,27 +2,21 @@
 
 import argparse
 import os
-import re
 import signal
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from adain_lit.errors import InputError
+from adain_lit.web.gate import Gate
 
 MEGABYTE = 1024**2
 SLACK = MEGABYTE // 4
 """What a request may have beside the file in it, in bytes."""
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 def main() -> None:
@@ -68,13 +62,15 @@ def serve(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="adain_app_") as name:
         folder = Path(name).resolve()
         _environment(folder)
-        from adain_lit.stylizer import load  # and torch: it takes seconds, which a mistake above need not wait for
+        from adain_lit.inference.stylizer import (
+            load,  # and torch: it takes seconds, which a mistake above need not wait for
+        )
 
         stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
         from starlette.middleware import Middleware
 
-        from adain_lit import page
-        from adain_lit.studio import Studio
+        from adain_lit.web import page
+        from adain_lit.web.service import Studio
 
         studio = Studio(stylizer, folder, max_pixels=arguments.max_pixels)
         blocks = page.build(studio)
@@ -110,55 +106,6 @@ def serve(arguments: argparse.Namespace) -> None:
         while not stop.wait(1):
             pass
         blocks.close(verbose=False)
-
-
-class Gate:
-    """Lets through what the page itself asks for; Gradio has more, among it addresses that it would fetch.
-
-    Args:
-        app: the application behind it.
-        files: folder of uploads and results, the only one whose files are served.
-        most: bytes of a request.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]], *, files: str, most: int) -> None:
-        self.app = app
-        self.most = most
-        calls = "|".join(
-            (
-                "queue/(join|data)",
-                "upload(_progress)?",
-                r"heartbeat/\w+",
-                "(info|reset|cancel)/?",
-                "startup-events|app_id|theme\\.css",
-                f"file={re.escape(files)}/.*",
-            )
-        )
-        own = r"((assets|static|svelte)/.*|theme\.css|favicon\.ico|manifest\.json|config/?)?"
-        self.open = re.compile(f"/({own}|gradio_api/({calls}))", re.DOTALL)
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer 404, 411 or 413, or hand the request on. People who leave in the middle of one are no error."""
-        from starlette.requests import ClientDisconnect  # not at the top, for it comes with Gradio
-
-        status = self._refusal(scope) if scope["type"] == "http" else None
-        if status is None:
-            with suppress(ClientDisconnect):
-                await self.app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": b"not available"})
-
-    def _refusal(self, scope: Message) -> int | None:
-        path: str = scope["path"]
-        if ".." in path.split("/") or not self.open.fullmatch(path):
-            return 404
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            return None
-        length = dict(scope["headers"]).get(b"content-length")
-        if length is None:
-            return 411
-        return 413 if int(length) > self.most else None
 
 
 def _environment(folder: Path) -> None:

@@ -17,18 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from adain_lit.config import run_command
-from adain_lit.configured_methods import EncodesStyle, Losses, build_method
+from adain_lit.config.hydra import run_command
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
-from adain_lit.gatys import Gatys
+from adain_lit.evaluation.metrics import Method
+from adain_lit.evaluation.speed_table import TABLE_1, published, speed_table
+from adain_lit.evaluation.timing import Action, peak_memory, spread, time_interleaved
+from adain_lit.io.files import write_json
 from adain_lit.losses import PerceptualLoss
-from adain_lit.measuring import Method
+from adain_lit.methods.build import EncodesStyle, Losses, build_method
+from adain_lit.methods.gatys import Gatys
 from adain_lit.nets import StyleTransferNet
-from adain_lit.run_record import cpu_name, environment, write_json
-from adain_lit.speed_table import TABLE_1, published, speed_table
-from adain_lit.timing import Action, peak_memory, spread, time_interleaved
-from adain_lit.weights import load_encoder
+from adain_lit.runs.record import cpu_name, environment
+from adain_lit.weights.encoders import load_encoder
 
 log = logging.getLogger(__name__)
 

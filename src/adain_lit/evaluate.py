@@ -10,16 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from adain_lit import processes
-from adain_lit.config import instantiate, run_command
-from adain_lit.configured_methods import build_method
+from adain_lit.config.hydra import run_command
+from adain_lit.config.instantiate import instantiate
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.devices import choose_device
+from adain_lit.distributed import processes
+from adain_lit.distributed.launch import launch
 from adain_lit.errors import InputError
-from adain_lit.launch import launch
-from adain_lit.losses import PerceptualLoss
-from adain_lit.measuring import (
+from adain_lit.evaluation.metrics import (
     REFERENCES,
     Method,
     in_order,
@@ -29,12 +28,15 @@ from adain_lit.measuring import (
     summarise,
     table,
 )
-from adain_lit.methods import FixedStyles, load_method, style_pictures
+from adain_lit.evaluation.reference_curves import verdict
+from adain_lit.io.files import write_json
+from adain_lit.losses import PerceptualLoss
+from adain_lit.methods.build import build_method
+from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_pictures
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
-from adain_lit.reference_curves import verdict
-from adain_lit.run_record import environment, write_json
-from adain_lit.state_files import BUNDLED, read_checkpoint
-from adain_lit.weights import checksum, load_loss_network, require_checksum
+from adain_lit.runs.record import environment
+from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
+from adain_lit.weights.files import BUNDLED, read_checkpoint
 
 log = logging.getLogger(__name__)
 

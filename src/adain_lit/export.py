@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 
 from adain_lit.errors import InputError
-from adain_lit.graphs import SIZES, Graph, WholeGraph, part_graphs, whole_graph
-from adain_lit.images import write_atomically
+from adain_lit.inference.graphs import SIZES, Graph, WholeGraph, part_graphs, whole_graph
+from adain_lit.io.files import require_writable, write_atomically
 from adain_lit.nets import StyleTransferNet, VGGEncoder
-from adain_lit.network_files import load_network, save_encoder, save_network
-from adain_lit.plan import require_writable
-from adain_lit.weights import load_encoder
+from adain_lit.weights.encoders import load_encoder
+from adain_lit.weights.networks import load_network, save_encoder, save_network
 
 SUFFIXES = (".safetensors", ".onnx", ".pt2")
 TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from adain_lit.errors import InputError
-from adain_lit.functional import channel_stats, gram_matrix
+from adain_lit.functional.adain import channel_stats, gram_matrix
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

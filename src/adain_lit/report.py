@@ -10,14 +10,14 @@ from pathlib import Path
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.images import read_image, write_atomically
-from adain_lit.plan import require_writable
+from adain_lit.io.files import require_writable, write_atomically
+from adain_lit.io.images import read_image
+from adain_lit.reports.contact_sheet import contact_sheet
+from adain_lit.reports.curves import draw_curves
+from adain_lit.reports.html import report_page
+from adain_lit.reports.runs_table import as_text, rows_of
 from adain_lit.runs.comparison import common_settings, differing_measures, labels
-from adain_lit.runs.curves import draw_curves
-from adain_lit.runs.page import report_page
 from adain_lit.runs.run import Run, Source, find_runs, read_run
-from adain_lit.runs.sheet import contact_sheet
-from adain_lit.runs.table import as_text, rows_of
 
 PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_pictures.png"
 """What is written; no run and no sweep has files of these names."""

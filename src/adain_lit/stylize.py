@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from adain_lit.errors import InputError
-from adain_lit.plan import find, is_video, missing, plan, plan_grid, require_writable, suffix_of
+from adain_lit.inference.plan import find, is_video, missing, plan, plan_grid, suffix_of
+from adain_lit.io.files import require_writable
 
 SHEETS = ("grid", "trade_off", "interpolate")
 """Options that make a sheet of several pictures."""
@@ -123,7 +124,7 @@ def stylize(arguments: argparse.Namespace) -> int:
         return 0
     for folder in {job.output.parent for job in todo}:
         require_writable(folder)
-    from adain_lit.stylizing import Run  # and torch: it takes seconds, which a mistake above need not wait for
+    from adain_lit.inference.batch import Run  # and torch: it takes seconds, which a mistake above need not wait for
 
     run = Run(arguments, 1 if arguments.grid else len(jobs[0].styles))
     if arguments.alpha > 1:

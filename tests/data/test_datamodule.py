@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-import pictures
 from adain_lit.data import datamodule as datamodule_module
 from adain_lit.data import demo
 from adain_lit.data.datamodule import PairedDataModule
@@ -20,6 +19,7 @@ from adain_lit.data.folders import find_images, hold_out
 from adain_lit.data.lists import PictureList, check_pictures, write_list
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
+from support import images
 
 
 def make(contents: Path | str, styles: Path | str, **options: object) -> PairedDataModule:
@@ -65,10 +65,10 @@ def write_flat(folder: Path, count: int) -> Path:
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
     """A folder of 200 tiny pictures, among them one broken file of each kind, and the paths of those."""
     folder = tmp_path_factory.mktemp("damaged")
-    broken = pictures.write_broken(folder / "broken")
+    broken = images.write_broken(folder / "broken")
     broken.pop("folder").rmdir()  # `find_images` looks into a folder, it never takes it for a picture
-    broken["large"] = pictures.write_large(folder / "broken" / "large.png")
-    good = pictures.write_good(folder / "good")
+    broken["large"] = images.write_large(folder / "broken" / "large.png")
+    good = images.write_good(folder / "good")
     for k in range(200 - len(broken) - len(good)):
         Image.new("RGB", (19, 17), (k, 80, 255 - k)).save(folder / "good" / f"flat_{k}.png")
     assert len(find_images(folder)) == 200
@@ -88,7 +88,7 @@ def test_the_number_of_workers_changes_neither_batches_nor_their_order(
 ) -> None:
     """Oracle: the batches of the training process, in a folder with broken files."""
     folder, broken = damaged
-    options = {"val_content_dir": str(paintings), "max_pixels": pictures.SMALL_LIMIT, "flip": True}
+    options = {"val_content_dir": str(paintings), "max_pixels": images.SMALL_LIMIT, "flip": True}
     here = batches(ready(folder, paintings, num_workers=0, **options), 50)
     workers = batches(ready(folder, paintings, num_workers=2, **options), 50)
     assert_same(here, workers)
@@ -103,7 +103,7 @@ def test_one_epoch_over_a_damaged_folder_finds_exactly_the_broken_files(
     """Oracle: the broken files that were written; every sample is there all the same."""
     folder, broken = damaged
     options = {"val_content_dir": str(photographs), "val_style_dir": str(paintings), "batch_size": 8}
-    data = ready(folder, paintings, max_pixels=pictures.SMALL_LIMIT, **options)
+    data = ready(folder, paintings, max_pixels=images.SMALL_LIMIT, **options)
     before = [skipped.path for skipped in data.skipped]
     epoch = batches(data, 25)
     assert torch.cat([batch.number for batch in epoch]).tolist() == list(range(200))

@@ -10,7 +10,7 @@ import skimage.data
 from adain_lit.data import demo
 from adain_lit.data.paintings import render_painting
 from adain_lit.errors import InputError
-from adain_lit.images import read_image
+from adain_lit.io.images import read_image
 
 
 @pytest.fixture

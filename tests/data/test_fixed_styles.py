@@ -9,8 +9,8 @@ from PIL import Image
 from adain_lit.data import fixed_styles
 from adain_lit.data.fixed_styles import read_styles, style_files
 from adain_lit.errors import InputError
-from adain_lit.images import ImageReadError, to_tensor
-from conftest import small
+from adain_lit.io.images import ImageReadError, to_tensor
+from support.images import small
 
 
 def test_styles_are_a_file_several_a_folder_or_the_demo_s(paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:

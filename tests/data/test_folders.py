@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from adain_lit.data.folders import find_images, hold_out
 from adain_lit.errors import InputError
-from adain_lit.images import IMAGE_SUFFIXES
+from adain_lit.io.images import IMAGE_SUFFIXES
 
 
 def touch(root: Path, *names: str) -> None:

@@ -31,7 +31,7 @@ from adain_lit.data.pairs import (
     read_held_out,
 )
 from adain_lit.errors import InputError
-from adain_lit.images import read_image
+from adain_lit.io.images import read_image
 
 CROP = 12
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_lit.config import last_checkpoint
-from adain_lit.evidence import Setting, control_sheets
-from adain_lit.evidence.baselines import held_out, network_for, single_styles, squares
-from adain_lit.evidence.figures import GAP
-from adain_lit.evidence.session import found_pictures
-from adain_lit.images import read_image, to_tensor
-from adain_lit.network_files import load_network
-from adain_lit.overrides import job_folder
+from adain_evidence import Setting, control_sheets
+from adain_evidence.baselines import held_out, network_for, single_styles, squares
+from adain_evidence.figures import GAP
+from adain_evidence.session import found_pictures
+from adain_lit.config.overrides import job_folder
+from adain_lit.config.paths import last_checkpoint
+from adain_lit.io.images import read_image, to_tensor
+from adain_lit.weights.networks import load_network
 
 
 def test_networks_of_a_sweep_are_found_by_their_style() -> None:

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adain_lit.errors import InputError
-from adain_lit.evidence import Check, Claim, Job, Setting, in_every_seed, run_claim, run_job
-from adain_lit.evidence import jobs as jobs_module
-from adain_lit.evidence.claim import verdict
-from adain_lit.evidence.composition import composed
-from adain_lit.evidence.figures import (
+from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim, run_job
+from adain_evidence import jobs as jobs_module
+from adain_evidence.claim import verdict
+from adain_evidence.composition import composed
+from adain_evidence.figures import (
     MOST_BYTES,
     draw_with_spread,
     label,
@@ -23,12 +22,13 @@ from adain_lit.evidence.figures import (
     save_figure,
     save_sheet,
 )
-from adain_lit.evidence.index import index
-from adain_lit.evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
-from adain_lit.evidence.record import hash_of
-from adain_lit.evidence.results import BEGIN, END, read_results, write_results
-from commands import TINY
-from conftest import small
+from adain_evidence.index import index
+from adain_evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
+from adain_evidence.record import hash_of
+from adain_evidence.results import BEGIN, END, read_results, write_results
+from adain_lit.errors import InputError
+from support.commands import TINY
+from support.images import small
 
 YES, NO = Check("a", True, ""), Check("b", False, "")
 
@@ -143,7 +143,7 @@ def test_a_claim_is_run_once_and_leaves_results_readme_and_index(
     (folder / "README.md").write_text(CLAIM_README)
     claim = Claim(folder, "A title", "All is well", "Fig. 0", {"ours": {"style loss": 1.5}})
     title = f'CLAIM = Claim(Path(r"{folder}"), "A title", "All is well", "Fig. 0")\n'
-    (folder / "run.py").write_text(f"from pathlib import Path\nfrom adain_lit.evidence import Claim\n{title}")
+    (folder / "run.py").write_text(f"from pathlib import Path\nfrom adain_evidence import Claim\n{title}")
     tiny = [text for text in TINY if "." in text.split("=")[0]]  # the groups are chosen by the scale
 
     def training(setting: Setting) -> Job:

@@ -8,14 +8,14 @@ from types import ModuleType
 
 import pytest
 
-from adain_lit.config import conf_dir
-from adain_lit.evidence import Job, Setting
-from adain_lit.evidence.claim import VERDICTS, verdict
-from adain_lit.evidence.composition import composed
-from adain_lit.evidence.figures import MOST_BYTES
-from adain_lit.evidence.index import claim_modules, index
-from adain_lit.evidence.results import BEGIN, END, read_results, with_results
-from adain_lit.evidence.setting import SCALES
+from adain_evidence import Job, Setting
+from adain_evidence.claim import VERDICTS, verdict
+from adain_evidence.composition import composed
+from adain_evidence.figures import MOST_BYTES
+from adain_evidence.index import claim_modules, index
+from adain_evidence.results import BEGIN, END, read_results, with_results
+from adain_evidence.setting import SCALES
+from adain_lit.config.paths import conf_dir
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 READMES = sorted(EXPERIMENTS.rglob("README.md"))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adain_lit.errors import InputError
-from adain_lit.functional import adaptive_instance_norm, concatenate
+from adain_lit.functional.adain import adaptive_instance_norm, concatenate
 from adain_lit.nets.fusion import FUSIONS, named_fusion
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
+from adain_lit.io.images import to_tensor
 from adain_lit.nets import HeadedEncoder, LossNetwork, VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
-from adain_lit.weights import load_loss_network
-from conftest import small
+from adain_lit.weights.encoders import load_loss_network
+from support.images import small
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from adain_lit.errors import InputError
 from adain_lit.nets.style_transfer import StyleTransferNet
 from adain_lit.nets.vgg import VGGEncoder, initialise_randomly
-from networks import SKIP_LAYERS, each_network
+from support.networks import SKIP_LAYERS, each_network
 
 TINY = (8, 12, 16, 20, 20)
 EPS = 1e-5

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from adain_lit.data.fixed_styles import read_styles
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
+from adain_lit.io.images import to_tensor
 from adain_lit.nets import ConditionalInstanceNorm, TransformerNet
-from conftest import small
-from networks import fixed_style_network
+from support.images import small
+from support.networks import fixed_style_network
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adain_lit.errors import InputError
+from adain_lit.reports.runs_table import as_text, duration, rows_of
 from adain_lit.runs.comparison import (
     UNSET,
     common_settings,
@@ -17,8 +18,7 @@ from adain_lit.runs.comparison import (
     summarise,
 )
 from adain_lit.runs.run import Run
-from adain_lit.runs.table import as_text, duration, rows_of
-from run_folders import losses
+from support.run_folders import losses
 
 
 def run(name: str, folder: str = "folder", /, **settings: Any) -> Run:

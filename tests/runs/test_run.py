@@ -7,7 +7,7 @@ import pytest
 
 from adain_lit.errors import InputError
 from adain_lit.runs.run import find_runs, read_run
-from run_folders import losses, plain, write_run
+from support.run_folders import losses, plain, write_run
 
 
 def test_runs_below_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from adain_lit import train
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
+from adain_lit.io.images import to_tensor
 from adain_lit.nets import VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly
 from adain_lit.tasks import DistillationModule
-from adain_lit.weights import load_encoder, load_loss_network
-from commands import run_here, tiny
-from conftest import small
-from test_resume import assert_same, last, log_of, only_run
+from adain_lit.weights.encoders import load_encoder, load_loss_network
+from support.commands import run_here, tiny
+from support.images import small
+from support.runs import assert_same, last, log_of, only_run
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 STEPS = 30

@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 from adain_lit import evaluate, train
-from adain_lit.color import equalize_contrast
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import read_styles
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
+from adain_lit.functional.color import equalize_contrast
+from adain_lit.io.images import to_tensor
 from adain_lit.losses import PerceptualLoss
-from adain_lit.methods import load_fixed_styles
-from adain_lit.network_files import load_network, save_network
+from adain_lit.methods.fixed_styles import load_fixed_styles
 from adain_lit.tasks import FixedStyleModule
-from adain_lit.weights import load_encoder
-from commands import run_here, tiny
-from conftest import small
-from networks import small_network, write_fixed_styles
-from test_resume import assert_same, last, log_of, only_run
+from adain_lit.weights.encoders import load_encoder
+from adain_lit.weights.networks import load_network, save_network
+from support.commands import run_here, tiny
+from support.images import small
+from support.networks import small_network, write_fixed_styles
+from support.runs import assert_same, last, log_of, only_run
 
 SMALL: dict[str, Any] = {"encoder": "random", "encoder_widths": "compact", "width": 4, "blocks": 1, "style_size": 40}
 

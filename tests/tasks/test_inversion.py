@@ -10,13 +10,13 @@ from torch import Tensor
 
 from adain_lit import train
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
-from adain_lit.matching import style_swap
-from adain_lit.network_files import load_network
+from adain_lit.functional.matching import style_swap
+from adain_lit.io.images import to_tensor
 from adain_lit.tasks import InversionModule
-from commands import run_here, tiny
-from conftest import small
-from test_resume import only_run
+from adain_lit.weights.networks import load_network
+from support.commands import run_here, tiny
+from support.images import small
+from support.runs import only_run
 
 RANDOM: dict[str, Any] = {"encoder": "random", "encoder_widths": "compact"}
 

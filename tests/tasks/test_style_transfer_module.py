@@ -13,16 +13,16 @@ from torch import Tensor
 from adain_lit import train
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
-from adain_lit.images import to_tensor
+from adain_lit.io.images import to_tensor
 from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly, normalize_activations
-from adain_lit.network_files import load_network, save_network
 from adain_lit.tasks import StyleTransferModule
-from adain_lit.weights import load_encoder
-from commands import run_here, tiny
-from conftest import small
-from networks import SKIP_LAYERS, each_network
-from test_resume import assert_same_runs, last, only_run
+from adain_lit.weights.encoders import load_encoder
+from adain_lit.weights.networks import load_network, save_network
+from support.commands import run_here, tiny
+from support.images import small
+from support.networks import SKIP_LAYERS, each_network
+from support.runs import assert_same_runs, last, only_run
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

@@ -13,10 +13,10 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
-from adain_lit import processes
+from adain_lit.distributed import processes
 from adain_lit.errors import InputError
-from adain_lit.images import write_atomically
-from adain_lit.metrics_file import attempt
+from adain_lit.io.files import write_atomically
+from adain_lit.loggers.csv import attempt
 
 log = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from adain_lit import processes
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch, SkippedFile, collate
-from adain_lit.images import to_image, write_image
-from adain_lit.metrics_file import attempt, log_everywhere
-from adain_lit.runs.sheet import GRID_COLUMNS, GRID_GAP
+from adain_lit.distributed import processes
+from adain_lit.io.images import to_image, write_image
+from adain_lit.loggers.csv import attempt, log_everywhere
+from adain_lit.reports.contact_sheet import GRID_COLUMNS, GRID_GAP
 
 log = logging.getLogger(__name__)
 

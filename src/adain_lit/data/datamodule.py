@@ -26,7 +26,7 @@ from adain_lit.data.pairs import (
     read_held_out,
 )
 from adain_lit.errors import InputError
-from adain_lit.images import MAX_PIXELS
+from adain_lit.io.images import MAX_PIXELS
 
 
 class PairedDataModule(L.LightningDataModule):

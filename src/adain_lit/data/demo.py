@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from adain_lit.data.paintings import MANNERS, render_painting
 from adain_lit.errors import InputError
-from adain_lit.images import write_image
+from adain_lit.io.images import write_image
 
 DEMO = "demo"
 """In place of a folder: the pictures of this module."""

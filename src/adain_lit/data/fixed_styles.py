@@ -9,7 +9,7 @@ from torch import Tensor
 from adain_lit.data.demo import DEMO, demo_paintings
 from adain_lit.data.lists import find_pictures
 from adain_lit.errors import InputError
-from adain_lit.images import IMAGE_SUFFIXES, read_image, resized_crop, to_tensor
+from adain_lit.io.images import IMAGE_SUFFIXES, read_image, resized_crop, to_tensor
 
 
 def style_files(source: str | Sequence[str], count: int | None = None) -> list[Path]:

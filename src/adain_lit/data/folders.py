@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adain_lit.errors import InputError
-from adain_lit.images import IMAGE_SUFFIXES
+from adain_lit.io.images import IMAGE_SUFFIXES
 
 
 def find_images(folder: str | Path) -> list[Path]:

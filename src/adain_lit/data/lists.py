@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from adain_lit.data.folders import find_images, place_in_split
 from adain_lit.errors import InputError
-from adain_lit.images import ImageReadError, read_image, write_atomically
+from adain_lit.io.files import write_atomically
+from adain_lit.io.images import ImageReadError, read_image
 
 FORMAT_VERSION = 1
 _HEADER = re.compile(r"# adain_lit picture list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from adain_lit.errors import InputError
-from adain_lit.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
+from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
 
 CONTENT, STYLE = 0, 1
 """Streams of random numbers: photographs and paintings are drawn independently."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.functional import is_exporting
+from adain_lit.functional.adain import is_exporting
 from adain_lit.nets.batch_norm import GlobalBatchNorm2d
 from adain_lit.nets.reflect_conv import ReflectConv2d
 from adain_lit.nets.vgg import block_of, conv_names, named_widths

@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor
 
 from adain_lit.errors import InputError
-from adain_lit.functional import adaptive_instance_norm, concatenate, condense
-from adain_lit.matching import histogram_matching, style_swap, whitening_coloring
+from adain_lit.functional.adain import adaptive_instance_norm, concatenate, condense
+from adain_lit.functional.matching import histogram_matching, style_swap, whitening_coloring
 
 
 @dataclass(frozen=True)

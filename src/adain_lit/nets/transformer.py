@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.functional import conditional_instance_norm
+from adain_lit.functional.adain import conditional_instance_norm
 from adain_lit.nets.reflect_conv import ReflectConv2d
 
 NORMS = ("batch", "instance", "conditional")

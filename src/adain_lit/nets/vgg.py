@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.functional import is_exporting
+from adain_lit.functional.adain import is_exporting
 from adain_lit.nets.reflect_conv import ReflectConv2d
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)

@@ -1,1 +1,1 @@
-"""Runs of training as they lie on the disk: finding and reading them, and showing several beside each other."""
+"""Training runs on disk: find them, read them, compare them."""

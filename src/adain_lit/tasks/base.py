@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
-from adain_lit.metrics_file import log_everywhere
+from adain_lit.loggers.csv import log_everywhere
 from adain_lit.nets import LossNetwork
 
 

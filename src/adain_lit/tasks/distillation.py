@@ -13,7 +13,7 @@ from adain_lit.nets import HeadedEncoder
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest
 from adain_lit.tasks.base import LossModule
 from adain_lit.tasks.schedule import adam
-from adain_lit.weights import checksum, load_encoder, load_loss_network, require_checksum
+from adain_lit.weights.encoders import checksum, load_encoder, load_loss_network, require_checksum
 
 
 class DistillationModule(LossModule):

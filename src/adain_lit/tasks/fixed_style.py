@@ -11,16 +11,16 @@ from adain_lit.data.fixed_styles import read_styles, style_files
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss
-from adain_lit.methods import fixed_style_net
+from adain_lit.methods.fixed_styles import fixed_style_net
 from adain_lit.nets import FixedStyleNet, TransformerNet
 from adain_lit.nets.transformer import thumbnails
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
-from adain_lit.state_files import read_checkpoint
 from adain_lit.tasks.base import LossModule
 from adain_lit.tasks.normalization import NORMALIZATIONS
 from adain_lit.tasks.schedule import adam
 from adain_lit.tasks.style_transfer import LEAST_ACTIVATION, LEAST_ACTIVATION_VGG19
-from adain_lit.weights import checksum, load_loss_network, require_checksum
+from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
+from adain_lit.weights.files import read_checkpoint
 
 
 class FixedStyleModule(LossModule):

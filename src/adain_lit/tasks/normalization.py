@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from adain_lit.color import equalize_contrast
 from adain_lit.data.fixed_styles import read_styles
-from adain_lit.network_files import load_network
+from adain_lit.functional.color import equalize_contrast
+from adain_lit.weights.networks import load_network
 
 
 class EqualContrast(nn.Module):

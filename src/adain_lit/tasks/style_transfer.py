@@ -12,10 +12,10 @@ from adain_lit.losses import PerceptualLoss
 from adain_lit.nets import WIDTHS, LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.nets.style_transfer import Features
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, deepest, mean_activations, normalize_activations
-from adain_lit.network_files import load_network
 from adain_lit.tasks.base import LossModule
 from adain_lit.tasks.schedule import adam, by_fan_in
-from adain_lit.weights import checksum, load_encoder, load_loss_network, require_checksum
+from adain_lit.weights.encoders import checksum, load_encoder, load_loss_network, require_checksum
+from adain_lit.weights.networks import load_network
 
 LEAST_ACTIVATION_VGG19, LEAST_ACTIVATION = 0.01, 0.1
 """Least mean activation, see `mean_activations`. Below 1 % VGG-19 has no channel; random weights and small encoders
@@ -32,7 +32,7 @@ class StyleTransferModule(LossModule):
     Args:
         fusion: ``adain``, ``concat`` (Enc-Concat-Dec) or another name in `adain_lit.nets.FUSIONS`.
         norm: normalisation in the decoder: ``none``, ``batch`` (BNDec) or ``instance`` (INDec).
-        encoder: weights: ``torchvision``, ``vgg_normalised``, ``random`` or a path, see `adain_lit.weights`.
+        encoder: weights: ``torchvision``, ``vgg_normalised``, ``random`` or a path, see `adain_lit.weights.encoders`.
         encoder_widths: ``vgg19`` or ``compact`` for random weights; a file tells its own.
         encoder_preprocessing: ``auto``, ``rgb``, ``imagenet`` or ``caffe``: what input the weights expect.
         unit_mean_images: number of training photographs on which every channel of the encoder is scaled to mean

@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 if TYPE_CHECKING:
-    from adain_lit.jobs import Job
+    from adain_lit.sweeps.jobs import Job
 
 
 class GridSweeper(upstream.BasicSweeper):
@@ -43,7 +43,7 @@ class GridSweeper(upstream.BasicSweeper):
         Raises:
             InputError: if jobs failed, or if their folders hold other trainings.
         """
-        from adain_lit.sweep_report import reporting
+        from adain_lit.sweeps.report import reporting
 
         overrides = self.overrides_of(arguments)
         swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
@@ -76,8 +76,8 @@ class GridSweeper(upstream.BasicSweeper):
         Raises:
             HydraException: if they do not compose.
         """
-        from adain_lit.jobs import Job
-        from adain_lit.overrides import job_folder, of_the_training
+        from adain_lit.config.overrides import job_folder, of_the_training
+        from adain_lit.sweeps.jobs import Job
 
         assert self.hydra_context is not None
         assert self.config is not None

@@ -115,7 +115,7 @@ class WaitingLauncher(upstream.BaseSubmititLauncher):  # type: ignore[misc]
 
     def __call__(self, argv: list[str], *arguments: Any) -> JobReturn:
         """Run one job, in a process of its own; its record names the command that a person gave."""
-        from adain_lit.config import register_resolvers
+        from adain_lit.config.resolvers import register_resolvers
 
         register_resolvers()
         sys.argv = argv

@@ -71,7 +71,7 @@ class _LocalJob(base.StartedJob):
     def __init__(self, launcher: LocalLauncher, call: base.Call, slot: int, gpu: str | None) -> None:
         from submitit.core.utils import DelayedSubmission, JobPaths
 
-        from adain_lit.processes import LAUNCHER
+        from adain_lit.distributed.processes import LAUNCHER
 
         assert launcher.config is not None
         number = str(call[3])
@@ -110,7 +110,7 @@ class _LocalJob(base.StartedJob):
     def outcome(self) -> tuple[str, Any]:
         from submitit.core.utils import pickle_load
 
-        from adain_lit.launch import how_it_ended
+        from adain_lit.distributed.launch import how_it_ended
 
         if not self.paths.result_pickle.is_file():
             return "error", f"its process {how_it_ended(self.process.returncode)}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-    from adain_lit.jobs import Job
+    from adain_lit.sweeps.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class OptunaSweeper(grid.GridSweeper):
         Raises:
             InputError: if jobs failed, if there is nothing to search over, or if Optuna is not installed.
         """
-        from adain_lit.sweep_report import reporting
+        from adain_lit.sweeps.report import reporting
 
         overrides = self.overrides_of(arguments)
         space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
@@ -130,7 +130,7 @@ class OptunaSweeper(grid.GridSweeper):
 
     def pruning(self, trial: int, study: str) -> list[str]:
         """The settings that tell a job which trial it is."""
-        from adain_lit.overrides import quoted
+        from adain_lit.config.overrides import quoted
 
         values = {
             "_target_": "adain_lit.callbacks.Pruning",

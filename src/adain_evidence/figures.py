@@ -1,0 +1,151 @@
+"""Figures for people: curves with the spread over seeds, pictures in rows, the paper's statement beneath."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from PIL import Image, ImageDraw, ImageFont
+
+from adain_lit.io.files import write_atomically
+from adain_lit.reports.curves import COLOURS, DASHES, MARKERS, WIDTH, running_mean
+
+Curve = tuple[Sequence[float], Sequence[float]]
+"""Where (optimiser steps, seconds, iterations), and the values there."""
+
+MOST_BYTES = 300_000
+"""Of a figure's file."""
+GAP = 6
+
+
+def new_figure(columns: int = 1, rows: int = 1, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
+    """An empty figure as wide as a page of print, and its axes, row by row; `height` inches for each row."""
+    width = WIDTH if columns > 1 else WIDTH * 0.75
+    figure = Figure(figsize=(width, height * rows), layout="constrained", dpi=200)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def label(
+    axes: Axes, x: str, y: str, *, title: str = "", logarithmic: bool = False, logarithmic_x: bool = False
+) -> None:
+    """Name both axes, units included."""
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.set_title(title, fontsize=9)
+    axes.tick_params(which="both", labelsize=8)
+    axes.grid(alpha=0.25, which="both", linewidth=0.5)
+    for axis, wanted, scale in (
+        (axes.xaxis, logarithmic_x, axes.set_xscale),
+        (axes.yaxis, logarithmic, axes.set_yscale),
+    ):
+        if wanted:
+            scale("log")
+            axis.set_major_locator(_ticks(*axis.get_data_interval()))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float) -> Locator:
+    """Some five ticks for a logarithmic axis, whatever its range."""
+    if low <= 0 or high >= 30 * low:
+        return LogLocator(subs=(1, 3))
+    return LogLocator(subs=(1, 1.5, 2, 3, 5, 7)) if high >= 3 * low else MaxNLocator(5)
+
+
+def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smooth: bool = False) -> None:
+    """A line for each system, the mean over its seeds, and a band from the least to the greatest.
+
+    Args:
+        axes: to draw in.
+        systems: for each label a curve for each seed, all at the same places.
+        smooth: draw running means, for losses of single batches.
+    """
+    for number, (name, curves) in enumerate(systems.items()):
+        colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+        length = min(len(values) for _, values in curves)
+        places = list(curves[0][0])[:length]
+        values = np.array([running_mean(v) if smooth else list(v) for _, v in curves], dtype=float)[:, :length]
+        axes.plot(places, values.mean(0), label=name, linewidth=1.4, color=colour, linestyle=dashes,
+                  marker="" if smooth else MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
+        axes.fill_between(places, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+
+
+def save_figure(figure: Figure, path: Path, *, caption: str) -> None:
+    """Write a figure as PNG with what the paper says and what is seen beneath.
+
+    Raises:
+        ValueError: if the file has more than 300 kB.
+    """
+    letters = round(figure.get_figwidth() * 14.5)
+    figure.supxlabel("\n".join(textwrap.wrap(caption, letters)), fontsize=8, ha="left", x=0.01)
+    _write(figure, path)
+    if path.stat().st_size > MOST_BYTES:  # fewer colours; curves and letters have few
+        with Image.open(path) as picture:
+            fewer = picture.convert("RGB").quantize(64)
+        write_atomically(path, lambda temporary: fewer.save(temporary, "PNG", optimize=True))
+    require_small(path)
+
+
+def picture_sheet(
+    rows: Sequence[Sequence[Image.Image]], *, columns: Sequence[str], names: Sequence[str] = (), side: int = 128
+) -> Image.Image:
+    """Pictures in rows, each in a square of `side` pixels, with captions above the columns and beside the rows."""
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), max(11, side // 11))
+    wrapped = [_wrapped(text, font, side) for text in columns]
+    line = round(font.size * 1.3)
+    head = line * max(text.count("\n") + 1 for text in wrapped) + GAP
+    left = max([round(font.getlength(name)) + 2 * GAP for name in names], default=0)
+    size = (left + len(columns) * (side + GAP) + GAP, head + len(rows) * (side + GAP))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for j, text in enumerate(wrapped):
+        draw.multiline_text((left + GAP + j * (side + GAP), GAP // 2), text, fill="black", font=font, spacing=2)
+    for i, row in enumerate(rows):
+        top = head + i * (side + GAP)
+        if names:
+            draw.text((GAP, top + (side - line) // 2), names[i], fill="black", font=font)
+        for j, picture in enumerate(row):
+            fitted = picture.convert("RGB").copy()
+            fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
+            x = left + GAP + j * (side + GAP) + (side - fitted.width) // 2
+            sheet.paste(fitted, (x, top + (side - fitted.height) // 2))
+    return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a picture sheet as JPEG, at the best quality of which the file has at most 300 kB.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for quality in (92, 85, 75, 65):
+        write_atomically(path, partial(sheet.save, format="JPEG", quality=quality))
+        if path.stat().st_size <= MOST_BYTES:
+            return
+    require_small(path)
+
+
+def require_small(path: Path) -> None:
+    """Raise a ValueError if a file has more than 300 kB."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, more than {MOST_BYTES}; show less in it")
+
+
+def _write(figure: Figure, path: Path) -> None:
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)

@@ -1,0 +1,38 @@
+"""What trained networks make of the demo's held-out pictures, the only ones that a stored figure may show."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.io.images import read_image, resized_crop, to_image, to_tensor
+
+Method = Callable[[Tensor, Tensor], Tensor]
+
+
+def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
+    """Photographs and paintings, both (count, 3, size, size), RGB in [0, 1]: middle squares, all held out."""
+    photographs, paintings = demo_photographs(held_out=True), demo_paintings(held_out=True)
+    demo_paintings(held_out=False)  # rendered now, if ever
+    step = max(1, len(paintings) // count)
+    contents = [_square(photographs[i % len(photographs)], size) for i in range(count)]
+    styles = [_square(paintings[i * step % len(paintings)], size) for i in range(count)]
+    return torch.stack(contents), torch.stack(styles)
+
+
+@torch.inference_mode()
+def demo_rows(
+    methods: Mapping[str, Method], count: int, *, size: int = 256
+) -> tuple[list[list[Image.Image]], list[str]]:
+    """Rows of a picture sheet, and the captions of its columns: content, style, then one for each method."""
+    contents, styles = demo_pairs(count, size=size)
+    columns: list[Sequence[Image.Image]] = [[to_image(x) for x in contents], [to_image(x) for x in styles]]
+    for method in methods.values():
+        columns.append([to_image(x) for x in method(contents, styles).float()])
+    return [list(row) for row in zip(*columns, strict=True)], ["content", "style", *methods]
+
+
+def _square(path: object, size: int) -> Tensor:
+    return to_tensor(resized_crop(read_image(str(path)), size, size, (0.5, 0.5))).float() / 255

@@ -1,0 +1,46 @@
+"""What belongs to a result besides its numbers: the pictures, by their contents, and the circumstances."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adain_evidence.setting import Setting
+from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.runs.record import environment
+
+
+def picture_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
+    """Number and hash of the pictures on each side, and what they are in words; no name of a file or a folder.
+
+    Args:
+        setting: says what they are.
+        data: after ``setup``.
+    """
+    assert data.train_set is not None
+    lists = {
+        "photographs": data.train_set.contents.paths,
+        "paintings": data.train_set.styles.paths,
+        "held-out photographs": data.held_out_contents,
+        "held-out paintings": data.held_out_styles,
+    }
+    record: dict[str, Any] = {"source": setting.where_from}
+    return record | {name: {"count": len(paths), "sha256": hash_of(paths)} for name, paths in lists.items()}
+
+
+def hash_of(paths: Sequence[Path]) -> str:
+    """SHA-256 of the sorted list of the files' own, so that names and folders play no part."""
+    each = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+    return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
+def circumstances(setting: Setting) -> dict[str, Any]:
+    """Command, date, commit, versions and hardware."""
+    known = environment()
+    return {
+        "command": setting.shown(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "precision": setting.trained_precision,
+        **{key: known[key] for key in ("commit", "python", "packages", "cpu", "cpus", "torch_threads", "gpus")},
+    }

@@ -1,0 +1,149 @@
+"""What a person sets when running a claim: ``scale=small|paper``, pictures, seeds, and any setting of the training."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from adain_lit.config.overrides import quoted
+from adain_lit.data.demo import DEMO
+from adain_lit.errors import InputError
+
+SCALES = ("small", "paper")
+FOLDERS = ("content", "style", "val_content", "val_style")
+DEMO_SOURCE = "photographs of scikit-image, paintings rendered by the package"
+SMALL = (
+    "scale=demo",
+    "data.resize=160",
+    "data.crop=96",
+    "data.batch_size=4",
+    "data.val_pairs=16",
+    "data.num_workers=1",
+    "data.cache=4000",  # decoded pictures of each side: all that the small scale needs
+    "callbacks.checkpoints.every_n_steps=100",
+)
+"""Settings of a training at small scale."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a claim is run.
+
+    Attributes:
+        claim: name of the claim's folder.
+        scale: ``small``: the bundled encoder and small crops, minutes on two cores; ``paper``: the paper's setting.
+        content: folder or list of photographs; None: the demo's at small scale, COCO below $ADAIN_DATA at paper scale.
+        style: paintings, likewise (WikiArt).
+        val_content: held-out photographs; None: a share of `content`.
+        val_style: held-out paintings, likewise.
+        source: what the pictures are, in words, for the record.
+        seeds: each a training of its own.
+        precision: of the training; None: bf16-mixed at small scale, 32-true at paper scale.
+        out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
+        overrides: further settings of every training, as ``trainer.max_steps=100``.
+        given: the arguments as they were typed.
+    """
+
+    claim: str
+    scale: str = "small"
+    content: str | None = None
+    style: str | None = None
+    val_content: str | None = None
+    val_style: str | None = None
+    source: str | None = None
+    seeds: tuple[int, ...] = (0, 1)
+    precision: str | None = None
+    out: Path | None = None
+    overrides: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, claim: str, arguments: Sequence[str]) -> "Setting":
+        """Read ``key=value`` arguments; a key with a dot is a setting of the trainings.
+
+        Raises:
+            InputError: for an argument that is none, an unknown key or an unusable value.
+        """
+        values: dict[str, Any] = {}
+        overrides = []
+        known = [f.name for f in fields(cls) if f.default is not MISSING and f.name not in ("overrides", "given")]
+        for argument in arguments:
+            key, equals, value = argument.partition("=")
+            if equals and "." in key:
+                overrides.append(argument)
+            elif not equals or key not in known:
+                raise InputError(f"{argument!r} is no setting; give {', '.join(f'{name}=' for name in known)} or any "
+                                 "of the training that has a dot, as trainer.max_steps=100")  # fmt: skip
+            else:
+                values[key] = value
+        if values.get("scale", "small") not in SCALES:
+            raise InputError(f"scale is {values['scale']!r}; known are {', '.join(SCALES)}")
+        if "seeds" in values:
+            values["seeds"] = _numbers(values["seeds"])
+        if "out" in values:
+            values["out"] = Path(values["out"])
+        setting = cls(claim, **values, overrides=tuple(overrides), given=tuple(arguments))
+        if (setting.content is None) != (setting.style is None):
+            raise InputError("content and style belong together: give folders of both, or of none")
+        return setting
+
+    @property
+    def small(self) -> bool:
+        """Whether this is the small scale."""
+        return self.scale == "small"
+
+    @property
+    def folder(self) -> Path:
+        """Where run data goes."""
+        return self.out or Path("outputs", "experiments", self.claim, self.scale)
+
+    @property
+    def trained_precision(self) -> str:
+        """Precision of the trainings."""
+        return self.precision or ("bf16-mixed" if self.small else "32-true")
+
+    @property
+    def where_from(self) -> str:
+        """What the pictures are, in words."""
+        if self.source:
+            return self.source
+        if self.content is None:
+            return DEMO_SOURCE if self.small else "COCO photographs, WikiArt paintings"
+        return "pictures of the user's"
+
+    def pictures(self) -> list[str]:
+        """Settings that choose the pictures, of ``adain_lit.train`` and ``adain_lit.evaluate``."""
+        if self.content is None:
+            return ["data=demo" if self.small else "data=coco_wikiart"]
+        given = [(key, getattr(self, key)) for key in FOLDERS if getattr(self, key) is not None]
+        return ["data=folders", *(f"data.{key}_dir={quoted(value)}" for key, value in given)]
+
+    def training(self, seed: int | Sequence[int], *more: str) -> tuple[str, ...]:
+        """Settings of a training: those of the scale, then `more` of the claim, then those of the command line.
+
+        Args:
+            seed: one for a single training, several for a sweep.
+            more: of the claim.
+        """
+        common = SMALL if self.small else ("scale=paper",)
+        listed = ",".join(map(str, [seed] if isinstance(seed, int) else seed))
+        log = ["logger=csv", f"seed={listed}", f"trainer.precision={self.trained_precision}"]
+        return (*common, *self.pictures(), *log, *more, *self.overrides)
+
+    def shown(self) -> str:
+        """The command, with words in the place of folders."""
+        words = {"content": "PHOTOGRAPHS", "style": "PAINTINGS", "out": "FOLDER"}
+        words |= {"val_content": "HELD_OUT_PHOTOGRAPHS", "val_style": "HELD_OUT_PAINTINGS"}
+        parts = []
+        for argument in self.given:
+            key, _, value = argument.partition("=")
+            value = value if value == DEMO else words.get(key, value)
+            parts.append(f'{key}="{value}"' if " " in value else f"{key}={value}")
+        return " ".join(["python", f"experiments/{self.claim}/run.py", *parts])
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"seeds is {text!r}; give whole numbers with commas between, as seeds=0,1") from error

@@ -1,0 +1,112 @@
+"""Systems that are trained alike, from several seeds, and compared on the same held-out pairs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adain_evidence.jobs import Job
+from adain_evidence.outcomes import by_seed, evaluated, evaluation, logged, pair_count, selected
+from adain_evidence.setting import Setting
+from adain_lit.config.paths import last_checkpoint
+
+
+@dataclass(frozen=True)
+class Systems:
+    """Trainings that differ in one setting.
+
+    Attributes:
+        names: what people call each system, by its value of the setting.
+        steps: of the trainings at small scale, over which their rate falls to 0: at a constant one the losses of so few
+            steps swing more than the systems differ.
+        key: the setting.
+        experiment: that of all trainings, where `key` is another setting.
+    """
+
+    names: Mapping[str, str]
+    steps: int
+    key: str = "experiment"
+    experiment: str | None = None
+
+    def trainings(self, setting: Setting) -> Job:
+        """Every system from every seed: a multirun of Hydra."""
+        fixed = () if self.experiment is None else (f"experiment={self.experiment}",)
+        small = (
+            f"trainer.max_steps={self.steps}",
+            f"trainer.val_check_interval={self.steps // 10}",
+            "model.lr_schedule=cosine",
+            f"model.lr_steps={self.steps}",
+        )
+        common = setting.training(setting.seeds, *(small if setting.small else ()))
+        settings = (*fixed, f"{self.key}={','.join(self.names)}", *common)
+        return Job("train", "trainings", settings, setting.folder, multirun=True)
+
+    def run_of(self, setting: Setting, system: str, seed: int) -> Path:
+        """Folder of one training."""
+        own = {} if self.experiment is None else {self.key: system}
+        return self.trainings(setting).run_of(self.experiment or system, seed=seed, **own)
+
+    def checkpoint(self, setting: Setting, system: str, seed: int) -> Path:
+        """What it leaves after its last step."""
+        return last_checkpoint(self.run_of(setting, system, seed))
+
+    def comparison(self, setting: Setting, seed: int) -> Job:
+        """All systems of one seed on the same held-out pairs, measured by the losses of the first one's training."""
+        networks = {self._alias(system): self.checkpoint(setting, system, seed) for system in self.names}
+        small = ("data.resize=160", "data.crop=96") if setting.small else ()
+        return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *small)
+
+    def jobs(self, setting: Setting) -> list[Job]:
+        """The trainings, then an evaluation for each seed."""
+        return [self.trainings(setting), *(self.comparison(setting, seed) for seed in setting.seeds)]
+
+    def measured(self, setting: Setting, quantities: Mapping[str, str]) -> dict[str, dict[str, dict[int, float]]]:
+        """What the evaluations found, as `write_results` takes it: each system, and both pictures as they are.
+
+        Args:
+            setting: of the claim.
+            quantities: what is wanted, and its name for people.
+        """
+        first = self._alias(next(iter(self.names)))
+        rows = {seed: evaluated(self.comparison(setting, seed), first) for seed in setting.seeds}
+        found = selected(by_seed(rows), quantities)
+        values = {name: found.pop(self._alias(system)) for system, name in self.names.items()}
+        return values | found
+
+    def record(self, setting: Setting) -> dict[str, Any]:
+        """Steps of the trainings and pairs of the evaluations."""
+        seed = setting.seeds[0]
+        steps, _ = logged(self.run_of(setting, next(iter(self.names)), seed), "val/loss")
+        return {"steps": steps[-1], "pairs": pair_count(self.comparison(setting, seed))}
+
+    def _alias(self, system: str) -> str:
+        """Name in an evaluation, where only letters, digits and underscores will do."""
+        return system if self.experiment is None else re.sub(r"\W", "_", f"{self.key.rpartition('.')[2]}_{system}")
+
+
+ABLATIONS = Systems(
+    {
+        "enc_adain_dec": "Enc-AdaIN-Dec",
+        "ablation_concat": "Enc-Concat-Dec",
+        "ablation_bndec": "Enc-AdaIN-BNDec",
+        "ablation_indec": "Enc-AdaIN-INDec",
+    },
+    1000,
+)
+"""The four systems of Figs. 5 and 6, which other claims look at too."""
+
+
+def paper_system(setting: Setting, seed: int) -> tuple[Job, Path]:
+    """Enc-AdaIN-Dec as the claim ``fig5_6_ablations`` trains it.
+
+    Args:
+        setting: of the claim that looks at it.
+        seed: of the training.
+
+    Returns:
+        The sweep of trainings that it belongs to, and its checkpoint.
+    """
+    name = "fig5_6_ablations"
+    theirs = replace(setting, claim=name, seeds=tuple(sorted({seed, *Setting(name).seeds})))
+    return ABLATIONS.trainings(theirs), ABLATIONS.checkpoint(theirs, "enc_adain_dec", seed)

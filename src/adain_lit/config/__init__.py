@@ -1,0 +1,1 @@
+"""Hydra: compose, check, instantiate, and one clear line for every mistake."""

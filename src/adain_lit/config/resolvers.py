@@ -1,0 +1,76 @@
+"""Functions that configuration files call, as ``${run_folder:...}``."""
+
+import os
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from adain_lit.config.overrides import sweep_folder, unresolved
+from adain_lit.config.paths import last_checkpoint
+from adain_lit.distributed import processes
+from adain_lit.errors import InputError
+
+
+def register_resolvers() -> None:
+    """Make the functions that the configuration files call known to OmegaConf."""
+    for name, function in (
+        ("run_folder", run_folder),
+        ("sweep_folder", lambda name, overrides: sweep_folder(name, unresolved(overrides))),
+        ("coco_folder", coco_folder),
+        ("wandb_offline", wandb_offline),
+        ("hydra_subfolder", hydra_subfolder),
+        ("nodes", processes.nodes),
+        ("processes_per_node", processes.processes_per_node),
+    ):
+        OmegaConf.register_new_resolver(name, function, replace=True, use_cache=True)
+
+
+def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
+    """Folder of a run, the same in all of its processes: a new one, or the one that is gone on with.
+
+    Args:
+        resume: None; ``last`` for the run of that name which was trained last; or the folder of a run.
+        root: folder of all runs.
+        name: name of the run.
+        now: date and time, for a new folder; a run under SLURM is named after its job.
+
+    Raises:
+        InputError: if there is nothing to go on with.
+    """
+    return processes.agree_on_folder(lambda: _run_folder(resume, root, name, now))
+
+
+def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
+    if resume is None and (step := processes.slurm_step()):
+        return str(Path(root, name, step))
+    if resume is None:
+        folder, count = Path(root, name, now), 1
+        while folder.exists():
+            count += 1
+            folder = Path(root, name, f"{now}-{count}")
+        return str(folder)
+    if resume != "last":
+        if not last_checkpoint(Path(resume)).is_file():
+            raise InputError(f"resume={resume}: no {last_checkpoint(Path(resume))}; give last or the folder of a run")
+        return resume
+    checkpoints = Path(root, name).glob("*/checkpoints/last.ckpt")
+    runs = sorted((path.stat().st_mtime, str(path.parents[1])) for path in checkpoints)
+    if not runs:
+        raise InputError(f"resume=last: no run with a checkpoint in {Path(root, name)}; start one without resume")
+    return runs[-1][1]
+
+
+def coco_folder(root: str, split: str) -> str:
+    """Folder of COCO's ``train`` or ``val`` pictures below `root`: of 2014, the paper's, or of 2017."""
+    candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
+    return str(next((path for path in candidates if path.is_dir()), candidates[0]))
+
+
+def hydra_subfolder() -> str | None:
+    """Where Hydra keeps the configuration in a run folder; None in all processes but the first."""
+    return None if processes.rank() else ".hydra"
+
+
+def wandb_offline() -> bool:
+    """W&B stays offline unless the user's environment says WANDB_MODE=online."""
+    return os.environ.get("WANDB_MODE", "offline") != "online"

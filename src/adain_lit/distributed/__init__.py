@@ -1,0 +1,1 @@
+"""One command in several processes, on one machine or many."""

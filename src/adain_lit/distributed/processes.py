@@ -1,0 +1,214 @@
+"""One command in several processes: which one this is, what they agree on, and how one of them leaves.
+
+They come from torchrun, from SLURM's srun, or from `adain_lit.distributed.launch`, which tells its processes what torchrun tells
+its own.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NoReturn, TypeVar
+
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from adain_lit.errors import InputError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""A terminal's, a scheduler's, and the one that SLURM is asked to send before a job's time is up."""
+MISTAKE, LOST = 2, 113
+"""Exit status of a process that has told a person's mistake, and of one that lost the connection to another."""
+PATIENCE = 5.0
+"""Seconds that the other processes of a machine leave to its first to tell of a mistake which all of them make."""
+LAUNCHER = "ADAIN_LIT_LAUNCHER"
+"""Variable with the process id of what started this process and must not be outlived: `launch`, or a sweep."""
+FOLDER = "adain_lit/run_folder"
+"""Key of the store under which the processes find their run folder."""
+
+
+def environment() -> ClusterEnvironment | None:
+    """Who started this process among others, torchrun (or `adain_lit.distributed.launch`) or srun; None if it was started alone.
+
+    Raises:
+        InputError: if srun does not say how many processes it starts on each machine.
+    """
+    if TorchElasticEnvironment.detect():  # before SLURM, as in Lightning
+        return TorchElasticEnvironment()
+    if "SLURM_STEP_ID" not in os.environ or not SLURMEnvironment.detect():
+        return None
+    if int(os.environ["SLURM_NTASKS"]) > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise InputError(
+            f"srun starts {os.environ['SLURM_NTASKS']} processes; give --ntasks-per-node in place of --ntasks"
+        )
+    return SLURMEnvironment()
+
+
+def rank() -> int:
+    """Number of this process among all; process 0 writes the files."""
+    here = environment()
+    return 0 if here is None else here.global_rank()
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, and of its GPU."""
+    here = environment()
+    return 0 if here is None else here.local_rank()
+
+
+def world_size() -> int:
+    """Number of all processes."""
+    here = environment()
+    return 1 if here is None else here.world_size()
+
+
+def nodes() -> int:
+    """Number of machines on which torchrun or srun started processes.
+
+    Raises:
+        InputError: if neither did.
+    """
+    here = environment()
+    if here is None:
+        raise InputError(
+            "trainer=multinode takes its numbers from torchrun or srun; start the command with one of them "
+            "(docs/scaling.md), or give trainer=ddp for the devices of this machine"
+        )
+    return int(os.environ["GROUP_WORLD_SIZE" if isinstance(here, TorchElasticEnvironment) else "SLURM_NNODES"])
+
+
+def processes_per_node() -> int:
+    """Number of processes that torchrun or srun started on each machine, see `nodes`."""
+    return world_size() // nodes()
+
+
+def slurm_step() -> str | None:
+    """Name of the srun step that this process belongs to, the same when SLURM runs the job again; else None."""
+    if not isinstance(environment(), SLURMEnvironment):
+        return None
+    return f"slurm_{_slurm_job()}_{os.environ['SLURM_STEP_ID']}"
+
+
+def queued_again() -> bool:
+    """Whether SLURM runs this job for the second time or more."""
+    return slurm_step() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+def queue_again() -> None:
+    """Ask SLURM, where it runs this command, to run the job once more."""
+    if slurm_step() is None:
+        return
+    job = _slurm_job()
+    done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+    if done.returncode:
+        log.error("scontrol requeue %s failed: %s", job, done.stderr.strip())
+    else:
+        log.info("SLURM will run job %s once more", job)
+
+
+def _slurm_job() -> str:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return os.environ["SLURM_JOB_ID"] if array is None else f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+
+
+def agree_on_folder(choose: Callable[[], str]) -> str:
+    """The run folder that process 0 chooses, in every process.
+
+    Args:
+        choose: looks at the clock, and so may come to another folder in every process. Under SLURM it must not: there
+            runs are named after the job.
+    """
+    if not isinstance(environment(), TorchElasticEnvironment):
+        return choose()
+    if rank():
+        return str(_store().get(FOLDER), "utf-8")
+    return str(_store().compare_set(FOLDER, "", choose()), "utf-8")  # where `launch` has set it, it stays
+
+
+@cache
+def _store() -> Any:
+    """The store in which the processes of torchrun find each other."""
+    here = TorchElasticEnvironment()
+    hosts = here.global_rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    return TCPStore(here.main_address, here.main_port, is_master=hosts, wait_for_workers=False, multi_tenant=True)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Connect the processes of a command that has no trainer."""
+    here = environment()
+    if here is None or here.world_size() == 1:
+        yield
+        return
+    os.environ |= {"MASTER_ADDR": here.main_address, "MASTER_PORT": str(here.main_port)}
+    distributed.init_process_group("gloo", rank=here.global_rank(), world_size=here.world_size())
+    yield
+    distributed.destroy_process_group()
+
+
+def gather(value: T) -> list[T]:
+    """The values of all connected processes, in the order of their numbers, in every one of them."""
+    if not distributed.is_initialized():
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def number_the_log() -> None:
+    """Put the number of the process before every message, and leave the log file to process 0."""
+    if world_size() == 1:
+        return
+    prefix = f"[rank {rank()}] "
+
+    def number(record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith(prefix):  # by another handler
+            record.msg = f"{prefix}{record.msg}"
+        return True
+
+    for handler in logging.root.handlers[:]:
+        handler.addFilter(number)
+        if isinstance(handler, logging.FileHandler) and rank():
+            logging.root.removeHandler(handler)
+            handler.close()
+
+
+def launched() -> bool:
+    """Whether `adain_lit.distributed.launch` or a sweep started this process, and will speak of it if it dies."""
+    return LAUNCHER in os.environ
+
+
+def abandoned() -> bool:
+    """Whether the process that launched this one is gone."""
+    return launched() and os.environ[LAUNCHER] != str(os.getppid())
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether the error says that a process which this one talks to is gone."""
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in ("/gloo/", "ncclRemoteError"))
+
+
+def leave(line: str, *, lost: bool = False) -> NoReturn:
+    """End this process with a line for a person, said once where all processes have the same to say.
+
+    Args:
+        line: the message.
+        lost: whether it is that another process is gone.
+    """
+    if lost and (launched() or local_rank()):
+        sys.exit(LOST)
+    if local_rank():
+        time.sleep(PATIENCE)  # whoever started the processes ends this one when the first has left
+    sys.stderr.write(f"{line}\n")
+    sys.exit(LOST if lost else MISTAKE)

@@ -1,9 +1,0 @@
-"""Evidence for claims: each is a folder of ``experiments`` whose ``run.py`` trains, measures and says what holds."""
-
-from adain_lit.evidence.claim import Check, Claim, in_every_seed
-from adain_lit.evidence.jobs import Job, run_job
-from adain_lit.evidence.results import Values, write_results
-from adain_lit.evidence.session import run_claim
-from adain_lit.evidence.setting import Setting
-
-__all__ = ["Check", "Claim", "Job", "Setting", "Values", "in_every_seed", "run_claim", "run_job", "write_results"]

@@ -1,0 +1,88 @@
+"""Colours and contrast: the content keeps its colours (Sec. 7.3), photographs get one contrast (Sec. 4)."""
+
+import torch
+from torch import Tensor
+
+from adain_lit.errors import InputError
+from adain_lit.functional.matching import quantiles, symmetric_power
+
+REC601 = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+"""Luminance of RGB (ITU-R BT.601)."""
+
+
+def unit(image: Tensor) -> Tensor:
+    """Bytes as RGB in [0, 1] in float32; what is RGB in [0, 1] as it is."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image
+
+
+def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tensor:
+    """Give `image` the mean colour and the colour covariance of `reference` (CORAL, Sun et al. 2016).
+
+    The colours are whitened with the inverse square root of their own covariance and coloured with the square root of
+    the reference's.
+
+    Args:
+        image: RGB, shape (N, 3, H, W); the style picture, to keep the content's colours.
+        reference: RGB, shape (N, 3, H', W'), or bytes.
+        eps: least variance along any axis of the colour space, so that a grey picture has an inverse.
+
+    Returns:
+        RGB, shape (N, 3, H, W), not clipped: clipping would change the statistics.
+
+    Differs from the authors' code: that adds the identity to covariances that are not divided by the number of
+    pixels, of colours already divided by their standard deviations.
+    """
+    return recolor(image, *color_map(image, reference, eps=eps))
+
+
+def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+    """What `match_color` does to every pixel of `image`: a matrix (N, 3, 3) and a shift (N, 3, 1), in float64.
+
+    Arguments as there; either picture may be bytes.
+    """
+    if image.shape[:2] != reference.shape[:2]:
+        raise InputError(f"pictures are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
+    mean, cov = _moments(image)
+    reference_mean, reference_cov = _moments(reference)
+    matrix = symmetric_power(reference_cov, 0.5, least=eps) @ symmetric_power(cov, -0.5, least=eps)
+    return matrix, reference_mean - matrix @ mean
+
+
+def recolor(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
+    """The picture with every colour c as ``matrix @ c + shift``; RGB, shape (N, 3, H, W), not clipped."""
+    return (matrix @ image.double().flatten(2) + shift).view(image.shape).to(image.dtype)
+
+
+def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
+    """Luminance of the stylised picture with the colours of the content, both RGB of shape (N, 3, H, W)."""
+    return content + _luminance(stylized - content)
+
+
+def equalize_contrast(image: Tensor) -> Tensor:
+    """Spread the luminance of each picture evenly over [0, 1], its histogram equalised, and keep the chroma.
+
+    Every luminance becomes the share of pixels that are darker, pixels as dark counted half.
+
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W).
+
+    Returns:
+        RGB, shape (N, 3, H, W), clipped to [0, 1].
+    """
+    luminance = _luminance(image)
+    below, upto = quantiles(luminance)
+    return (image + ((below + upto) / 2).to(image.dtype) - luminance).clamp(0, 1)
+
+
+def _luminance(image: Tensor) -> Tensor:
+    """(N, 3, H, W) to (N, 1, H, W)."""
+    return (image * REC601.to(image).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; a large picture goes in parts."""
+    x = image.flatten(2)
+    parts = torch.split(x, 2**20, 2)
+    mean = torch.stack([unit(part).double().sum(2, keepdim=True) for part in parts]).sum(0) / x.shape[2]
+    centred = (unit(part).double() - mean for part in parts)
+    return mean, torch.stack([part @ part.transpose(1, 2) for part in centred]).sum(0) / x.shape[2]

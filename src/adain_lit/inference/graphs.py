@@ -1,0 +1,193 @@
+"""Networks as graphs to be exported: their inputs at any size, and what was exported held against the network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adain_lit.functional.adain import channel_stats
+from adain_lit.nets import StyleTransferNet
+from adain_lit.nets.style_transfer import Features
+
+SIZES = ((64, 96), (120, 88), (97, 131))
+"""Heights and widths at which what was exported is compared with torch; the exporter's own example is the first."""
+
+Arguments = dict[str, Tensor | Features]
+
+
+class WholeGraph(nn.Module):
+    """content (1, 3, H, W), style (1, 3, h, w) and alpha (1,) to the stylised picture (1, 3, H, W), RGB in [0, 1]."""
+
+    def __init__(self, net: StyleTransferNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, content: Tensor, style: Tensor, alpha: Tensor) -> Tensor:
+        """Stylise."""
+        features = self.net.encode(content)
+        styled = [self.net.fusion.fuse(x, y) for x, y in zip(features, self.net.encode(style), strict=True)]
+        fused = tuple(torch.lerp(self.net.fusion.fuse(x, x), y, alpha) for x, y in zip(features, styled, strict=True))
+        return torch.clamp(self.net.decode(fused, content.shape[2:]), 0, 1)
+
+
+class EncoderPart(nn.Module):
+    """image (1, 3, H, W) to features, and their mean and standard deviation, to be kept for a style."""
+
+    def __init__(self, net: StyleTransferNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> tuple[Features, Features, Features]:
+        """Encode."""
+        features = self.net.encode(image)
+        means, stds = zip(*(channel_stats(x) for x in features), strict=True)
+        return features, means, stds
+
+
+class AdaINPart(nn.Module):
+    """content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features."""
+
+    def forward(self, features: Features, mean: Features, std: Features, alpha: Tensor) -> Features:
+        """Fuse."""
+        fused = []
+        for x, style_mean, style_std in zip(features, mean, std, strict=True):
+            own_mean, own_std = channel_stats(x)
+            fused.append(torch.lerp(x, (x - own_mean) / own_std * style_std + style_mean, alpha))
+        return tuple(fused)
+
+
+class DecoderPart(nn.Module):
+    """fused features (1, C, h, w) to a picture (1, 3, 8 h, 8 w), RGB in [0, 1]; cut it to the content's size."""
+
+    def __init__(self, net: StyleTransferNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, fused: Features) -> Tensor:
+        """Decode."""
+        image: Tensor = self.net.decoder(*fused)
+        return image.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is exported as one graph.
+
+    Attributes:
+        module: what it computes.
+        inputs: kinds of its inputs: ``image``, ``turned image``, ``features``, ``statistics`` or ``scalar``.
+        outputs: names of its outputs.
+        net: the network that it belongs to.
+    """
+
+    module: nn.Module
+    inputs: Mapping[str, str]
+    outputs: Sequence[str]
+    net: StyleTransferNet
+
+    def program(self) -> torch.export.ExportedProgram:
+        """As an exported torch program whose pictures may have any size."""
+        shapes = {name: self._dynamic(name, kind) for name, kind in self.inputs.items()}
+        with torch.no_grad():
+            return torch.export.export(
+                self.module.eval(), (), self.example(SIZES[0]), dynamic_shapes=shapes, strict=False
+            )
+
+    def onnx(self) -> torch.onnx.ONNXProgram:
+        """As ONNX."""
+        names = list(self._flat(self.example(SIZES[0])))
+        program = torch.onnx.export(self.program(), input_names=names, output_names=self.outputs, verbose=False)
+        assert program is not None
+        return program
+
+    def difference_of_onnx(self, path: Path) -> float:
+        """`difference` of a file of ONNX in ONNX Runtime."""
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+        def run(**arguments: Tensor | Features) -> tuple[Tensor, ...]:
+            found = session.run(None, {name: np.asarray(x) for name, x in self._flat(arguments).items()})
+            return tuple(torch.from_numpy(x) for x in found)
+
+        return self.difference(run)
+
+    @torch.inference_mode()
+    def difference(self, other: Callable[..., Any]) -> float:
+        """Largest absolute difference of another way to compute the same, over `SIZES`."""
+        worst = 0.0
+        for size in SIZES:
+            arguments = self.example(size)
+            for a, b in zip(_leaves(self.module(**arguments)), _leaves(other(**arguments)), strict=True):
+                worst = max(worst, float((a - b).abs().nan_to_num(nan=float("inf")).max()))
+        return worst
+
+    def example(self, size: tuple[int, int]) -> Arguments:
+        """Arguments for pictures of a height and width."""
+        generator = torch.Generator().manual_seed(size[0])
+        height, width = size
+        channels = [self.net.encoder.channels(layer) for layer in self.net.fused_layers]
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator)
+
+        kinds: dict[str, Callable[[], Tensor | Features]] = {
+            "image": lambda: rand(1, 3, height, width),
+            "turned image": lambda: rand(1, 3, width, height),  # contents and styles differ in size
+            "features": lambda: tuple(
+                rand(1, c, -(-height // s), -(-width // s)) for c, s in zip(channels, self.net.strides, strict=True)
+            ),
+            "statistics": lambda: tuple(rand(1, c, 1, 1) for c in channels),
+            "scalar": lambda: rand(1),
+        }
+        return {name: kinds[kind]() for name, kind in self.inputs.items()}
+
+    def _flat(self, arguments: Arguments) -> dict[str, Tensor]:
+        """Arguments with one name for each tensor: the layer's, with that of the argument behind it."""
+        flat: dict[str, Tensor] = {}
+        for name, value in arguments.items():
+            if isinstance(value, Tensor):
+                flat[name] = value
+            else:
+                ending = "" if name == "features" else f"_{name}"
+                flat |= {f"{layer}{ending}": x for layer, x in zip(self.net.fused_layers, value, strict=True)}
+        return flat
+
+    def _dynamic(self, name: str, kind: str) -> Any:
+        """Heights and widths of an input that may change; every input has its own."""
+
+        def dims(name: str, least: int) -> dict[int, Any]:
+            return {axis: torch.export.Dim(f"{name}_{side}", min=least) for axis, side in ((2, "height"), (3, "width"))}
+
+        if kind in ("image", "turned image"):
+            return dims(name, 16)
+        if kind == "features":
+            return tuple(dims(f"{layer}_{name}", 2) for layer in self.net.fused_layers)
+        return tuple({} for _ in self.net.fused_layers) if kind == "statistics" else {}
+
+
+def whole_graph(net: StyleTransferNet) -> Graph:
+    """The network as one graph."""
+    inputs = {"content": "image", "style": "turned image", "alpha": "scalar"}
+    return Graph(WholeGraph(net), inputs, ["stylized"], net)
+
+
+def part_graphs(net: StyleTransferNet) -> dict[str, Graph]:
+    """The network in parts, for styles that are kept ready."""
+    layers = net.fused_layers
+    encoded = [f"{layer}{kind}" for kind in ("", "_mean", "_std") for layer in layers]
+    statistics = {"features": "features", "mean": "statistics", "std": "statistics", "alpha": "scalar"}
+    return {
+        "encoder": Graph(EncoderPart(net), {"image": "image"}, encoded, net),
+        "adain": Graph(AdaINPart(), statistics, [f"{layer}_fused" for layer in layers], net),
+        "decoder": Graph(DecoderPart(net), {"fused": "features"}, ["stylized"], net),
+    }
+
+
+def _leaves(value: Any) -> list[Tensor]:
+    """The tensors in nested tuples."""
+    return [value] if isinstance(value, Tensor) else [x for part in value for x in _leaves(part)]

@@ -1,0 +1,1 @@
+"""Where a training writes its metrics."""

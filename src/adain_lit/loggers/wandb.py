@@ -1,0 +1,88 @@
+"""The W&B run of a training: its id and group, and that it is closed however the training ends."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from adain_lit.config.hydra import is_multirun
+from adain_lit.config.instantiate import instantiate
+from adain_lit.loggers.csv import attempt
+
+
+def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
+    """Choose id and group: a run that is gone on with keeps its id, the jobs of a sweep are one group."""
+    saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
+    if cfg.wandb_id is None and saved is not None and saved.is_file():
+        cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
+    cfg.wandb_id = cfg.wandb_id or secrets.token_hex(4)
+    if cfg.group is None and is_multirun():
+        cfg.group = Path(HydraConfig.get().sweep.dir).name
+
+
+def chosen_loggers(cfg: DictConfig) -> list[Logger]:
+    """The loggers that a configuration names. W&B begins its run when something is logged, not now."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
+    os.environ.setdefault("WANDB_SILENT", "true")
+    chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
+    loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger._wandb_init.pop("anonymous", None)  # Lightning passes it unset, and wandb warns of it all the same
+    return loggers
+
+
+@contextmanager
+def closing(cfg: DictConfig) -> Iterator[list[Logger]]:
+    """End the W&B run with the training, as failed where it failed, so that the next job of a sweep has its own.
+
+    A job of a sweep that fails before it has begun its run gets one that says so.
+
+    Yields:
+        A list to put the loggers of the training into.
+    """
+    loggers: list[Logger] = []
+    status = 1
+    try:
+        yield loggers
+        status = 0
+    except Exception:
+        if is_multirun() and not any(map(_begun, loggers)):
+            write_failed(cfg)
+        raise
+    finally:
+        _close(loggers, status)
+
+
+def write_failed(cfg: DictConfig) -> None:
+    """Write the W&B run of a training that could not do it itself, or not to the end, and close it as failed.
+
+    Args:
+        cfg: the configuration of the training; with the id of a run that was never closed it is that run.
+    """
+    loggers = [logger for logger in chosen_loggers(cfg) if isinstance(logger, WandbLogger)]
+    for logger in loggers:
+        attempt(logger, partial(_log_settings, logger, cfg))
+    _close(loggers, exit_code=1)
+
+
+def _log_settings(logger: WandbLogger, cfg: DictConfig) -> None:
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    logger.log_hyperparams(settings)
+
+
+def _close(loggers: list[Logger] | list[WandbLogger], exit_code: int) -> None:
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and _begun(logger):
+            attempt(logger, partial(logger.experiment.finish, exit_code=exit_code))
+
+
+def _begun(logger: Logger) -> bool:
+    return isinstance(logger, WandbLogger) and logger._experiment is not None

@@ -1,0 +1,110 @@
+"""Trained networks of any kind as methods: content and style pictures in, stylised pictures out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adain_lit.data.fixed_styles import read_styles
+from adain_lit.errors import InputError
+from adain_lit.io.images import ImageReadError
+from adain_lit.nets import FixedStyleNet, StyleTransferNet, TransformerNet
+from adain_lit.nets.transformer import require_known
+from adain_lit.weights.files import read_checkpoint
+from adain_lit.weights.networks import load_network
+
+
+class FixedStyles(nn.Module):
+    """One or several networks for fixed styles as one method, which knows the styles of all.
+
+    Args:
+        nets: the networks.
+        files: the style pictures of each.
+
+    Shape:
+        - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]; a style that several networks have is
+          done by the first
+        - output: (N, 3, H, W), RGB in [0, 1]
+    """
+
+    def __init__(self, nets: Sequence[FixedStyleNet], files: Sequence[Sequence[str]]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.files = list(dict.fromkeys(file for own in files for file in own))
+
+    def forward(self, content: Tensor, style: Tensor) -> Tensor:
+        """Stylise each content in its style.
+
+        Raises:
+            InputError: if none of the networks was trained on one of the styles.
+        """
+        numbers = torch.stack([net.nearest(style) for net in self.nets])  # type: ignore[operator]
+        require_known(numbers.max(0).values)
+        owner = (numbers >= 0).int().argmax(0)  # (N,)
+        out = torch.empty_like(content)
+        for number in range(len(self.nets)):
+            own = owner == number
+            if own.any():
+                out[own] = self.nets[number](content[own], style[own]).to(out.dtype)
+        return out
+
+
+def style_pictures(files: Sequence[str], size: int) -> Tensor:
+    """Fixed styles as they were in training: middle squares of `size` pixels to each side, (S, 3, size, size), bytes.
+
+    Raises:
+        InputError: if one can no longer be read.
+    """
+    try:
+        return read_styles(files, size)
+    except ImageReadError as error:
+        raise InputError(f"the style picture {error.path} cannot be read: {error.reason}; put it back") from error
+
+
+def load_method(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet | FixedStyles:
+    """The method of any network that was trained here.
+
+    Args:
+        source: a checkpoint of `FixedStyleModule`, or whatever `load_network` takes.
+        encoder: encoder weights, where that file has none, see `load_network`.
+    """
+    if Path(source).suffix == ".ckpt" and "fixed_styles" in read_checkpoint(source):
+        return load_fixed_styles(source)
+    return load_network(source, encoder=encoder)
+
+
+def load_fixed_styles(source: str | Path | Sequence[str | Path]) -> FixedStyles:
+    """The method of one or several networks for fixed styles.
+
+    Args:
+        source: a checkpoint of `FixedStyleModule`, or several.
+
+    Returns:
+        The method, for inference, on the CPU.
+
+    Raises:
+        InputError: if a checkpoint is missing or of another kind.
+    """
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    if not sources:
+        raise InputError("no network for fixed styles was given; name at least one checkpoint")
+    checkpoints = [read_checkpoint(path) for path in sources]
+    nets = [fixed_style_net(checkpoint, path) for checkpoint, path in zip(checkpoints, sources, strict=True)]
+    return FixedStyles(nets, [checkpoint["fixed_styles"]["files"] for checkpoint in checkpoints]).eval()
+
+
+def fixed_style_net(checkpoint: Mapping[str, Any], source: str | Path) -> FixedStyleNet:
+    """The network of a checkpoint of `FixedStyleModule`, which no training changes.
+
+    Raises:
+        InputError: if it is of another kind.
+    """
+    if "fixed_styles" not in checkpoint:
+        raise InputError(f"{source} is no network for fixed styles; give a checkpoint of one, or method=network")
+    shape = {name: value for name, value in checkpoint["fixed_styles"].items() if name != "files"}
+    state = {key.removeprefix("net."): x for key, x in checkpoint["state_dict"].items() if key.startswith("net.")}
+    net = FixedStyleNet(TransformerNet(**shape), state["thumbnails"])
+    net.load_state_dict(state)
+    return net.requires_grad_(False)

@@ -1,0 +1,133 @@
+"""Style transfer by optimising the pixels (Gatys et al. 2016), with the losses of this project."""
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adain_lit.errors import InputError
+from adain_lit.functional.adain import adaptive_instance_norm
+from adain_lit.losses import PerceptualLoss
+from adain_lit.nets import LossNetwork, VGGEncoder
+
+OPTIMIZERS = ("lbfgs", "adam")
+STARTS = ("content", "noise")
+TARGETS = ("fused", "content")
+
+
+class Gatys:
+    """Stylises a batch of pairs at once by minimising the loss over the pixels themselves.
+
+    With `target` ``fused`` it minimises the very loss that the feed-forward network is trained with (Eq. 11), and so
+    finds how low that loss can get. As it was published, its `target` is ``content`` and its `statistic` ``gram``.
+
+    Args:
+        phi: the network that the losses are measured with.
+        criterion: content and style loss and their weights, as all methods are measured by.
+        iterations: updates of the pixels; the paper compares with 500.
+        optimizer: ``lbfgs``, as in the common implementations, or ``adam``.
+        lr: step size; None is 1 for ``lbfgs`` and 0.02 for ``adam``.
+        start: ``content`` or ``noise``.
+        target: of the content loss: ``fused``, AdaIN's t (Eq. 12), or ``content``, f(c) itself.
+        statistic: of the style loss: ``mean_std`` or ``gram``; None is that of `criterion`.
+        style_weight: lambda; None is that of `criterion`. Gram matrices are on another scale than means.
+        seed: of the noise.
+        progress: show a bar.
+
+    Attributes:
+        history: losses of the last call by iteration: ``content_loss`` and ``style_loss``, each a list of tensors (N,).
+            An iteration is an evaluation of the loss; those of a line search count.
+    """
+
+    def __init__(
+        self,
+        phi: VGGEncoder | LossNetwork,
+        criterion: PerceptualLoss,
+        *,
+        iterations: int = 500,
+        optimizer: str = "lbfgs",
+        lr: float | None = None,
+        start: str = "content",
+        target: str = "fused",
+        statistic: str | None = None,
+        style_weight: float | None = None,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        for what, name, known in (
+            ("optimizer", optimizer, OPTIMIZERS),
+            ("start", start, STARTS),
+            ("target", target, TARGETS),
+        ):
+            if name not in known:
+                raise InputError(f"unknown {what} {name!r} of Gatys' method; known are {', '.join(known)}")
+        if iterations < 1:
+            raise InputError(f"iterations is {iterations}; it must be at least 1")
+        self.phi = phi
+        self.criterion = PerceptualLoss(
+            criterion.style_weight if style_weight is None else style_weight,
+            style_layers=criterion.style_layers,
+            content_layer=criterion.content_layer,
+            reduction=criterion.reduction,
+            statistic=criterion.statistic if statistic is None else statistic,
+        )
+        self.iterations = iterations
+        self.optimizer = optimizer
+        self.lr = lr if lr is not None else {"lbfgs": 1.0, "adam": 0.02}[optimizer]
+        self.start = start
+        self.target = target
+        self.seed = seed
+        self.progress = progress
+        self.history: dict[str, list[Tensor]] = {}
+
+    @torch.enable_grad()
+    def __call__(self, content: Tensor, style: Tensor) -> Tensor:
+        """Stylise: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
+        layers, content_layer = self.criterion.layers, self.criterion.content_layer
+        with torch.no_grad():
+            style_features = self.phi(style, layers)
+            target = self.phi(content, (content_layer,))[content_layer]
+            if self.target == "fused":
+                target = adaptive_instance_norm(target, style_features[content_layer])
+        pixels = self._first(content).requires_grad_()
+        self.history = {"content_loss": [], "style_loss": []}
+        bar = tqdm(total=self.iterations, desc="optimising pixels", unit="iteration", disable=not self.progress)
+
+        def closure() -> Tensor:
+            pixels.grad = None
+            with torch.no_grad():
+                pixels.clamp_(0, 1)  # else the loss is lowered by pixels that no picture can have
+            losses = self.criterion(self.phi(pixels, layers), target, style_features)
+            loss: Tensor = losses["loss"].sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for name, values in self.history.items():
+                values.append(losses[name].detach().cpu())
+            bar.update()
+            return loss
+
+        adam = torch.optim.Adam([pixels], lr=self.lr)
+        while (done := len(self.history["style_loss"])) < self.iterations:
+            if self.optimizer == "adam":
+                adam.step(closure)
+            else:
+                self._lbfgs(pixels, self.iterations - done).step(closure)  # type: ignore[no-untyped-call]
+        bar.close()
+        return pixels.detach().clamp(0, 1)
+
+    def _lbfgs(self, pixels: Tensor, left: int) -> torch.optim.LBFGS:
+        """For the evaluations that are left; at the edge of [0, 1] its curvature may go wrong, and it ends before."""
+        return torch.optim.LBFGS(
+            [pixels],
+            lr=self.lr,
+            max_iter=left,
+            max_eval=left,  # counts what the history records
+            history_size=50,
+            tolerance_grad=0,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
+        )
+
+    def _first(self, content: Tensor) -> Tensor:
+        if self.start == "content":
+            return content.detach().clone(memory_format=torch.contiguous_format)  # which L-BFGS needs
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.rand(content.shape, generator=generator).to(content)

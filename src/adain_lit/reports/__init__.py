@@ -1,0 +1,1 @@
+"""What people look at: curves, grids, tables and pages of training runs."""

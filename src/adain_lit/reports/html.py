@@ -1,0 +1,85 @@
+"""The comparison of runs as one HTML page that needs no other file, no script and no network."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from adain_lit.reports.runs_table import Cells
+from adain_lit.runs.comparison import shown
+
+CSS = """
+:root {color-scheme: light dark; --line: #8886; --soft: #8882}
+body {font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; padding: 1.5rem}
+h1 {font-size: 1.6rem; margin: 0} h2 {font-size: 1.15rem; margin: 2rem 0 .5rem}
+figure {margin: 0} figcaption {font-size: .9rem; margin-top: .4rem; max-width: 80ch}
+img {background: white; display: block; max-width: 100%}
+.wide {overflow-x: auto} .wide img {max-width: none}
+#curves img {width: min(100%, 1080px)}
+table {border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums}
+th, td {border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; vertical-align: top}
+th {font-weight: 600} tbody tr:nth-child(even) {background: var(--soft)}
+th:nth-child(-n+2), td:nth-child(-n+2) {text-align: left} td:nth-child(2) {white-space: pre-line}
+.note {border-left: .25rem solid #D55E00; margin: 1rem 0; padding: .1rem .8rem}
+@media print {body {max-width: none; padding: 0} .wide {overflow: visible} .wide img {max-width: 100%}}
+"""
+CURVES_CAPTION = """Content and style loss while the runs trained. Faint: single batches of training; line: their
+running mean; points: the held-out pairs, which say more. Both axes of losses are logarithmic."""
+TABLE_CAPTION = """Losses are means over the held-out pairs, at the last validation and at the one of the least total
+loss (content + style weight x style, so totals compare only where the style weight is the same). The training time is
+without validation, from the logged pairs per second."""
+SHEET_CAPTION = "The same held-out pairs after the last validation of each run, where they are the same."
+
+
+def report_page(
+    title: str,
+    *,
+    rows: Sequence[Cells],
+    folders: Mapping[str, str],
+    curves: bytes,
+    sheet: bytes | None,
+    common: Mapping[str, Any],
+    notes: Sequence[str],
+) -> str:
+    """The page.
+
+    Args:
+        title: its title.
+        rows: the table of the runs.
+        folders: where each run lies, by label.
+        curves: PNG of the curves.
+        sheet: PNG of the contact sheet; None where no run made pictures.
+        common: settings that all runs share.
+        notes: what a reader has to know: what does not compare, and which runs are missing.
+    """
+    parts = [f"<h1>{escape(title)}</h1>", *(f'<p class="note">{escape(note)}</p>' for note in notes)]
+    parts += ["<h2>Curves</h2>", _figure("curves", curves, "Loss curves of the runs", CURVES_CAPTION)]
+    parts += ["<h2>Runs</h2>", f'<div class="wide">{_table(rows, folders)}</div>', f"<p>{TABLE_CAPTION}</p>"]
+    if sheet is not None:
+        parts += ["<h2>Pictures</h2>", _figure("pictures", sheet, "Pictures of each run", SHEET_CAPTION, wide=True)]
+    if common:
+        items = "".join(f"<tr><td>{escape(k)}</td><td>{escape(shown(v))}</td></tr>" for k, v in common.items())
+        parts.append(f"<h2>Settings that all share</h2><details><summary>{len(common)} settings</summary>")
+        parts.append(f"<table>{items}</table></details>")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    body = "\n".join(parts)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>{head}<style>{CSS}</style></head>\n<body>\n{body}\n</body></html>\n'
+    )
+
+
+def _figure(name: str, png: bytes, alt: str, caption: str, *, wide: bool = False) -> str:
+    data = base64.b64encode(png).decode()
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    image = f'<div class="wide">{image}</div>' if wide else image
+    return f'<figure id="{name}">{image}<figcaption>{caption}</figcaption></figure>'
+
+
+def _table(rows: Sequence[Cells], folders: Mapping[str, str]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    lines = []
+    for cells in rows:
+        place = escape(folders[cells["run"]])
+        first, *others = (escape(cell) for cell in cells.values())
+        lines.append(f'<tr><td title="{place}">{first}</td>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -1,0 +1,195 @@
+"""The jobs of a sweep: the folder of each, what became of it, and whether it is still to be done."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from adain_lit.config.messages import one_line
+from adain_lit.config.overrides import of_the_training, quoted
+from adain_lit.config.paths import last_checkpoint
+from adain_lit.errors import InputError
+from adain_lit.io.files import write_json
+from adain_lit.loggers.wandb import write_failed
+
+DONE = ("finished", "pruned")
+
+
+@dataclass
+class Record:
+    """What became of a job; ``job.json`` in its folder.
+
+    `status` is ``running``, ``finished``, ``pruned``, ``failed`` or ``interrupted``; `seconds` counts all attempts;
+    `objective` is what a sweeper minimises; `error` is one line.
+    """
+
+    status: str
+    seconds: float = 0.0
+    objective: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of a sweep.
+
+    Attributes:
+        name: of the run.
+        folder: of the run.
+        overrides: all that the command sets for it, ``KEY=VALUE`` each.
+        swept: those of them that differ from job to job.
+        settings: what makes the training what it is, see `of_the_training`.
+    """
+
+    name: str
+    folder: Path
+    overrides: tuple[str, ...]
+    swept: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+    @property
+    def record(self) -> Record | None:
+        """What its folder says, None if it was never begun."""
+        return read_record(self.folder)
+
+    @property
+    def status(self) -> str:
+        """What became of it, once no process works on it any more."""
+        record = self.record
+        if record is None:
+            return "not begun"
+        return "died" if record.status == "running" else record.status
+
+    @property
+    def arguments(self) -> list[str]:
+        """Its overrides for a launcher, with its folder."""
+        folders = {"hydra.sweep.dir": str(self.folder.parent), "hydra.sweep.subdir": self.folder.name}
+        return [
+            *self.overrides,
+            *(f"{key}={quoted(value)}" for key, value in folders.items()),
+        ]
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do.
+
+        Raises:
+            InputError: if the folder holds another training, or if a process is at work in it.
+        """
+        record = self.record
+        if record is None:
+            return False
+        if record.status in DONE or last_checkpoint(self.folder).is_file():
+            self._require_same_settings()
+        with only_process(self.folder):
+            return record.status in DONE
+
+    def _require_same_settings(self) -> None:
+        """Refuse a folder whose training had other settings, given or default ones that have changed since."""
+        found = of_the_training(self._config())
+        keys = sorted(key for key in found.keys() | self.settings if found.get(key) != self.settings.get(key))
+        if not keys:
+            return
+        shown = [f"{key}={found.get(key)}, now {self.settings.get(key)}" for key in keys[:3]]
+        more = f"; and {len(keys) - 3} more" if len(keys) > 3 else ""
+        raise InputError(
+            f"{self.folder} holds a training with other settings ({'; '.join(shown)}{more}); "
+            "give another sweep=NAME, or remove that folder"
+        )
+
+    def conclude(self, before: Record | None, error: BaseException) -> None:
+        """Say in its folder that it failed, where its process could not: it died, or never came to the training.
+
+        Args:
+            before: the record when the process was started.
+            error: what the launcher knows.
+        """
+        record = self.record
+        if record is not None and record != before and record.status != "running":
+            return  # its process has said it
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with suppress(InputError), only_process(self.folder):  # unless another process is at work there
+            _write(Record("failed", record.seconds if record else 0.0, error=described(error)), self.folder)
+            if record is not None and record.status == "running" and (self.folder / "config.yaml").is_file():
+                write_failed(self._config())  # into its W&B run, which it has left open
+
+    def _config(self) -> DictConfig:
+        config = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of a job, None if it was never begun."""
+    path = folder / "job.json"
+    return Record(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+@contextmanager
+def recording(folder: Path) -> Iterator[Record]:
+    """Keep the record of a job while it runs and say in it how it ended.
+
+    Args:
+        folder: of the run.
+
+    Yields:
+        The record, which takes the objective and may be given the status ``pruned``.
+
+    Raises:
+        InputError: if another process is at work in the folder.
+    """
+    before = read_record(folder)
+    record = Record("running", before.seconds if before else 0.0)
+    with only_process(folder):
+        begun = time.monotonic()
+        _write(record, folder)
+        try:
+            yield record
+            record.status = "finished" if record.status == "running" else record.status
+        except Exception as error:
+            record.status = "failed"
+            record.error = described(error)
+            raise
+        except BaseException:  # a signal, in one way or another
+            record.status = "interrupted"
+            raise
+        finally:
+            record.seconds += time.monotonic() - begun
+            _write(record, folder)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    return one_line(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Hold the lock of a job's folder.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    lock = FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"another process trains in {folder}; wait for it, or end it") from error
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write(record: Record, folder: Path) -> None:
+    objective = record.objective
+    finite = objective is not None and math.isfinite(objective)
+    write_json(asdict(record) | {"objective": objective if finite else None}, folder / "job.json")

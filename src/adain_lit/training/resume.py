@@ -1,0 +1,61 @@
+"""Resume a run: which checkpoint, and under which settings."""
+
+from pathlib import Path
+
+import lightning as L
+from omegaconf import DictConfig
+
+from adain_lit.config.hydra import is_multirun
+from adain_lit.config.overrides import MAY_CHANGE
+from adain_lit.config.paths import last_checkpoint
+from adain_lit.distributed import processes
+from adain_lit.errors import InputError
+from adain_lit.loggers.csv import MetricsFile
+from adain_lit.runs.rows import read_rows
+from adain_lit.weights.files import read_checkpoint
+
+
+def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
+    """The checkpoint to go on from."""
+    if processes.queued_again() and last_checkpoint(run).is_file():
+        return last_checkpoint(run)
+    if cfg.resume is not None and cfg.ckpt_path is not None:
+        raise InputError("resume and ckpt_path are both set; give one of them")
+    if cfg.resume is not None:
+        if is_multirun():
+            raise InputError("resume goes on with one run; leave it out, the same command goes on with a sweep")
+        return last_checkpoint(run)
+    if is_multirun() and last_checkpoint(run).is_file():
+        return last_checkpoint(run)
+    if cfg.ckpt_path is None:
+        return None
+    path = Path(cfg.ckpt_path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
+    return path
+
+
+def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
+    """Refuse to go on under settings with which the checkpoint was not trained."""
+    saved = read_checkpoint(checkpoint)
+    for what, asked in (("hyper_parameters", module.hparams), ("datamodule_hyper_parameters", data.hparams)):
+        group = "model" if what == "hyper_parameters" else "data"
+        for name, value in saved[what].items():
+            if name not in MAY_CHANGE and asked.get(name) != value:
+                raise InputError(
+                    f"{checkpoint} was trained with {group}.{name}={value}, this run asks for {asked.get(name)}; "
+                    f"set {group}.{name}={value} to go on with it"
+                )
+
+
+def carry_over_log(checkpoint: Path, run: Path) -> None:
+    """Begin the log of a new folder with the steps before the checkpoint, so that its curves are whole."""
+    source = checkpoint.parents[1] / "metrics.csv"
+    if (run / "metrics.csv").exists() or not source.is_file():
+        return
+    step = read_checkpoint(checkpoint)["global_step"]
+    history = MetricsFile(run / "metrics.csv")
+    for row in read_rows(source)[1]:
+        if int(row["step"]) <= step:
+            history.log_metrics({k: float(v) for k, v in row.items() if k != "step"}, int(row["step"]))
+    history.save()

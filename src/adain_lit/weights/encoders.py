@@ -1,0 +1,279 @@
+"""Weights of encoders, loss networks and whole networks, by name or from a file, whatever the layout of its keys."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from adain_lit.errors import InputError
+from adain_lit.nets.loss_network import HeadedEncoder, LossNetwork
+from adain_lit.nets.vgg import VGGEncoder, block_of, conv_names, deepest, fold_preprocessing, initialise_randomly
+from adain_lit.weights.files import BUNDLED, bundled_file, read_state_dict
+
+Conv = tuple[Tensor, Tensor]
+"""Weight and bias of a convolution."""
+
+PREPROCESSING: dict[str, Conv] = {
+    "rgb": (torch.eye(3), torch.zeros(3)),
+    # torchvision: (rgb - mean) / std, https://docs.pytorch.org/vision/stable/models.html
+    "imagenet": (
+        torch.diag(1 / torch.tensor([0.229, 0.224, 0.225])),
+        -torch.tensor([0.485, 0.456, 0.406]) / torch.tensor([0.229, 0.224, 0.225]),
+    ),
+    # Caffe: BGR in 0..255 minus the mean pixel, as in the authors' models
+    "caffe": (255 * torch.eye(3).flip(0), -torch.tensor([103.939, 116.779, 123.68])),
+}
+"""What weights expect of their input, as ``matrix @ rgb + shift`` of RGB in [0, 1]."""
+
+NAMED_FILES = {"vgg_normalised": "vgg_normalised.pth"}
+
+
+def load_encoder(
+    weights: str | Path,
+    *,
+    widths: str | tuple[int, ...] | None = None,
+    last: str | None = "relu4_1",
+    preprocessing: str = "auto",
+) -> VGGEncoder:
+    """Build an encoder and fill it.
+
+    Args:
+        weights: ``distilled`` or ``compact`` (bundled), ``torchvision`` (VGG-19, fetched by it into its cache),
+            ``vgg_normalised`` (the file vgg_normalised.pth of the common PyTorch code, in the folder $ADAIN_WEIGHTS or
+            in torch's cache), ``random`` (He initialisation from a fixed seed) or the path of a .safetensors or .pth
+            file or of a checkpoint of `DistillationModule`.
+        widths: channels of the blocks of ``random`` weights, ``vgg19`` by default; a file tells its own.
+        last: the deepest layer that is needed; None takes all that a file holds.
+        preprocessing: what the weights expect: ``rgb``, ``imagenet``, ``caffe``, or ``auto`` to tell from the file.
+
+    Raises:
+        InputError: if weights are missing, unreadable, of an unknown layout, or end before `last`.
+    """
+    if preprocessing != "auto" and preprocessing not in PREPROCESSING:
+        known = ", ".join(["auto", *PREPROCESSING])
+        raise InputError(f"unknown preprocessing {preprocessing!r} of the encoder; known are {known}")
+    if str(weights) == "random":
+        encoder = VGGEncoder(widths or "vgg19", last or "relu5_4")
+        initialise_randomly(encoder)
+        matrix, shift = PREPROCESSING["rgb" if preprocessing == "auto" else preprocessing]
+        fold_preprocessing(encoder.conv1_1, matrix, shift)  # type: ignore[arg-type]
+        return encoder
+    source = _open(weights)
+    held = [name.replace("conv", "relu") for name in source.convs]
+    return _build(source, last or deepest(held), preprocessing)
+
+
+def load_loss_network(
+    weights: str | Path | Sequence[str | Path],
+    *,
+    layers: Sequence[str],
+    widths: str | None = None,
+    preprocessing: str = "auto",
+) -> LossNetwork:
+    """Build the network that the losses are measured with, where it is not the encoder.
+
+    Args:
+        weights: one source of weights as `load_encoder` takes it, or several, of which each layer is taken from the
+            first that reaches it. A file with heads ``aux1_1``, ``aux2_1``, ... (1x1 convolutions to the widths of the
+            network that its encoder was trained to follow), or a checkpoint of `DistillationModule`, gives its
+            features through them.
+        layers: the layers that are needed.
+        widths: channels of the blocks of ``random`` weights, see `load_encoder`.
+        preprocessing: what the weights expect, see `load_encoder`.
+
+    Raises:
+        InputError: as `load_encoder`, or if no source reaches a layer.
+    """
+    sources = [weights] if isinstance(weights, str | Path) else list(weights)
+    if not sources:
+        raise InputError("the loss network has no weights; name at least one file")
+    encoders: list[VGGEncoder | HeadedEncoder] = []
+    for source in sources:
+        if str(source) == "random":
+            encoders.append(load_encoder(source, widths=widths, last=deepest(layers), preprocessing=preprocessing))
+            continue
+        opened = _open(source)
+        within = [layer for layer in layers if conv_names(layer)[-1] in opened.convs]
+        if not within:
+            raise InputError(f"{opened.name} has none of the layers {', '.join(layers)}; leave it out")
+        encoder = _build(opened, deepest(within), preprocessing)
+        headed = {layer: opened.heads[layer] for layer in within if layer in opened.heads}
+        encoders.append(_with_heads(encoder, headed) if headed else encoder)
+    return LossNetwork(encoders, layers)
+
+
+def checksum(network: nn.Module) -> str:
+    """SHA-256 of a network's weights, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def require_checksum(found: str, expected: str, what: str) -> None:
+    """Refuse weights that are not those of the training.
+
+    Raises:
+        InputError: if the checksums differ.
+    """
+    if found != expected:
+        raise InputError(
+            f"the checkpoint was trained with other weights (SHA-256 {expected[:12]}) than {what} "
+            f"(SHA-256 {found[:12]}); set it to the same weights"
+        )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Weights as they were found: convolutions and heads by name, and the preprocessing where the file tells it."""
+
+    name: str
+    convs: Mapping[str, Conv]
+    heads: Mapping[str, Conv]
+    preprocessing: Conv | None
+
+
+def _open(weights: str | Path) -> _Source:
+    if str(weights) == "torchvision":
+        return _recognise(_torchvision_vgg19(), {}, "torchvision's VGG-19")
+    path = bundled_file(str(weights)) if str(weights) in BUNDLED else _find_file(weights)
+    state, metadata = read_state_dict(path)
+    return _recognise(state, metadata, str(path))
+
+
+def _build(source: _Source, last: str, preprocessing: str) -> VGGEncoder:
+    """An encoder with the weights of `source`, which take RGB in [0, 1]."""
+    missing = [name for name in conv_names(last) if name not in source.convs]
+    if missing:
+        raise InputError(f"{source.name} ends before {missing[0]}, which {last} needs; give weights that reach {last}")
+    encoder = VGGEncoder(_widths(source.convs, last), last)
+    for name, conv in encoder.convs():
+        _fill(conv, source.convs[name], f"{name} of {source.name}")
+    own = source.preprocessing
+    matrix, shift = own if preprocessing == "auto" and own else _named_preprocessing(preprocessing, source.name)
+    fold_preprocessing(encoder.conv1_1, matrix, shift)  # type: ignore[arg-type]
+    return encoder
+
+
+def _with_heads(encoder: VGGEncoder, heads: Mapping[str, Conv]) -> HeadedEncoder:
+    headed = HeadedEncoder(encoder, {layer: weight.shape[0] for layer, (weight, _) in heads.items()})
+    for layer, head in heads.items():
+        _fill(headed.heads[layer], head, f"the head of {layer}")
+    return headed
+
+
+def _fill(conv: nn.Module, weights: Conv, what: str) -> None:
+    for name, tensor in zip(("weight", "bias"), weights, strict=True):
+        own = getattr(conv, name)
+        if tensor.shape != own.shape:
+            raise InputError(f"{what} is {tuple(tensor.shape)}; VGG needs {tuple(own.shape)}")
+        own.data.copy_(tensor)
+
+
+def _find_file(weights: str | Path) -> Path:
+    name = NAMED_FILES.get(str(weights))
+    if name is None:
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise InputError(
+                f"no encoder weights {str(weights)!r}: neither distilled, compact, torchvision, vgg_normalised or "
+                "random, nor a file; give the path of a .safetensors or .pth file"
+            )
+        return path
+    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if "ADAIN_WEIGHTS" in os.environ:
+        folders.insert(0, Path(os.environ["ADAIN_WEIGHTS"]))
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    places = " or ".join(str(folder) for folder in folders)
+    raise InputError(f"{name} is not in {places}; put it there, name its folder in ADAIN_WEIGHTS, or give its path")
+
+
+def _torchvision_vgg19() -> dict[str, Tensor]:
+    from torchvision.models import VGG19_Weights  # seconds to import, and needed here alone
+
+    weights = VGG19_Weights.IMAGENET1K_V1
+    try:
+        state: dict[str, Tensor] = dict(weights.get_state_dict(progress=True, check_hash=True))
+    except Exception as error:  # no network, a wrong hash, or a damaged file in the cache
+        reason = getattr(error, "reason", error)
+        raise InputError(
+            f"torchvision could not fetch {weights.url} ({reason}); put that file into "
+            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or set model.encoder to a path or to random"
+        ) from error
+    return state
+
+
+def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> _Source:
+    """Bring the known layouts to one.
+
+    ``encoder.conv1_1.weight`` (this project's networks), ``net.encoder.conv1_1.weight`` and
+    ``student.encoder.conv1_1.weight`` (its checkpoints, where the encoder was trained, and of a distillation),
+    ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` that begins with BGR
+    for Caffe's), ``features.0.weight`` (torchvision) and ``0.weight`` with a leading 1x1 (vgg_normalised.pth).
+    """
+    if any(key.endswith(".running_mean") for key in state if not key.startswith(("decoder.", "net.decoder."))):
+        raise InputError(f"{source} has batch normalisation, which VGG-19 has not; give weights of the plain VGG-19")
+    for prefix in ("encoder.", "net.encoder.", "student.encoder.", ""):
+        if f"{prefix}conv1_1.weight" not in state:
+            continue
+        pattern = re.compile(rf"{re.escape(prefix)}(conv\d_\d)\.weight")
+        names = [match[1] for key in state if (match := pattern.fullmatch(key))]
+        convs = {name: _conv(state, prefix + name, source) for name in names}
+        own = PREPROCESSING["rgb"] if prefix else None
+        if "preprocess.weight" in state:
+            matrix, shift = _conv(state, "preprocess", source)
+            own = (matrix.flatten(1), shift)
+        elif metadata.get("input", "").startswith("BGR"):
+            own = PREPROCESSING["caffe"]
+        return _Source(source, convs, _heads(state, source), own)
+    numbered = sorted(
+        (int(match[2]), match[1])
+        for key, tensor in state.items()
+        if (match := re.fullmatch(r"(?:(features)\.)?(\d+)\.weight", key)) and tensor.ndim == 4
+    )
+    if not numbered:
+        raise InputError(f"{source} is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight")
+    keys = [f"{prefix}.{index}" if prefix else str(index) for index, prefix in numbered]
+    own = PREPROCESSING["imagenet"] if keys[0].startswith("features") else None
+    if state[f"{keys[0]}.weight"].shape[2:] == (1, 1):
+        matrix, shift = _conv(state, keys.pop(0), source)
+        own = (matrix.flatten(1), shift)
+    found = {name: _conv(state, key, source) for name, key in zip(conv_names("relu5_4"), keys, strict=False)}
+    return _Source(source, found, {}, own)
+
+
+def _heads(state: Mapping[str, Tensor], source: str) -> dict[str, Conv]:
+    """Heads of a distilled encoder: ``aux1_1.weight``, or ``student.heads.relu1_1.weight`` in our checkpoints."""
+    found = [
+        (f"relu{match[1]}", key.removesuffix(".weight"))
+        for key in state
+        if (match := re.fullmatch(r"(?:aux|student\.heads\.relu)(\d_\d)\.weight", key))
+    ]
+    return {layer: _conv(state, key, source) for layer, key in found}
+
+
+def _conv(state: Mapping[str, Tensor], key: str, source: str) -> Conv:
+    if f"{key}.bias" not in state:
+        raise InputError(f"{source} has {key}.weight but no {key}.bias; the convolutions of VGG-19 have both")
+    return state[f"{key}.weight"], state[f"{key}.bias"]
+
+
+def _widths(convs: Mapping[str, Conv], last: str) -> tuple[int, ...]:
+    widths = [convs[f"conv{block}_1"][0].shape[0] for block in range(1, block_of(last) + 1)]
+    return tuple(widths + widths[-1:] * (5 - len(widths)))
+
+
+def _named_preprocessing(name: str, source: str) -> Conv:
+    if name == "auto":
+        raise InputError(
+            f"{source} does not tell what input it expects; set model.encoder_preprocessing to imagenet (torchvision), "
+            "caffe (BGR minus mean) or rgb"
+        )
+    return PREPROCESSING[name]

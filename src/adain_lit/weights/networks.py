@@ -1,0 +1,182 @@
+"""Whole networks in files: bundled ones, this project's safetensors and checkpoints, and the common PyTorch pair."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adain_lit.errors import InputError
+from adain_lit.io.files import write_atomically
+from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
+from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
+from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict
+
+FORMAT, ENCODER_FORMAT = "adain_lit-1", "adain_lit-encoder"
+"""What the metadata of a whole network and of an encoder alone say."""
+
+
+def load_network(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet:
+    """Build the network that a file holds.
+
+    Args:
+        source: ``compact`` (bundled), a .ckpt of a training run, a .safetensors file that `save_network` wrote, or a
+            decoder alone (``decoder.pth`` of the common PyTorch code, or convolutions by their VGG names).
+        encoder: encoder weights as `load_encoder` takes them. For a decoder alone they are needed, unless
+            vgg_normalised.pth lies beside it or where `load_encoder` looks; for a checkpoint they replace the path it
+            was trained with.
+
+    Returns:
+        The network, for inference, on the CPU in float32.
+
+    Raises:
+        InputError: if the file is missing, damaged, of an unknown layout, or does not go with the encoder.
+    """
+    if str(source) in BUNDLED:
+        return _from_own(*read_state_dict(bundled_file(str(source))), str(source))
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise InputError(f"no network {str(source)!r}: neither a file nor compact, the bundled one; give a path")
+    if path.suffix == ".ckpt":
+        return _from_checkpoint(read_checkpoint(path), path, encoder)
+    state, metadata = read_state_dict(path)
+    if metadata.get("format") == FORMAT:
+        return _from_own(state, metadata, str(path))
+    return _from_decoder(state, path, encoder)
+
+
+def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
+    """Write encoder and decoder to one .safetensors file, never half of it.
+
+    Args:
+        net: the network.
+        path: the file.
+        card: what a reader should know (training, licences, losses); kept as text in the metadata.
+        half: in float16, half the size; on noise a pixel of the bundled network moved by 4 of 255 at most.
+    """
+    form = {
+        "format": FORMAT,
+        "fusion": net.fusion_name,
+        "norm": net.norm,
+        "content_layer": net.content_layer,
+        "skip_layers": json.dumps(net.skip_layers),
+        "decoder_widths": json.dumps(net.decoder_widths),
+        "residual": json.dumps(net.residual),
+        "decoder_slope": json.dumps(net.decoder.slope),
+    }
+    _save(net.state_dict(), path, card, form, half)
+
+
+def save_encoder(encoder: VGGEncoder, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
+    """Write an encoder alone, for `load_encoder`; arguments as for `save_network`."""
+    state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    _save(state, path, card, {"format": ENCODER_FORMAT}, half)
+
+
+def _save(
+    state: Mapping[str, Tensor], path: str | Path, card: Mapping[str, Any], form: Mapping[str, str], half: bool
+) -> None:
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()}
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in state.items()
+    }
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, {**texts, **form}))
+
+
+def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: str) -> StyleTransferNet:
+    convs = [match[1] for key in state if (match := re.fullmatch(r"encoder\.(conv\d_\d)\.weight", key))]
+    try:
+        last = max(convs, key=lambda conv: len(conv_names(conv.replace("conv", "relu")))).replace("conv", "relu")
+        widths = [state[f"encoder.conv{block}_1.weight"].shape[0] for block in range(1, int(last[4]) + 1)]
+        net = StyleTransferNet(
+            VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last),
+            fusion=metadata["fusion"],
+            norm=metadata["norm"],
+            content_layer=metadata["content_layer"],
+            skip_layers=json.loads(metadata["skip_layers"]),
+            decoder_widths=json.loads(metadata.get("decoder_widths", "null")),
+            residual=json.loads(metadata.get("residual", "false")),  # files from before these were there have none
+            decoder_slope=json.loads(metadata.get("decoder_slope", "0")),
+        )
+        net.load_state_dict(dict(state))
+    except (KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name} is no whole network of adain_lit: {reason[:200]}; write it again") from error
+    return net.eval()
+
+
+def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | Path | None) -> StyleTransferNet:
+    settings = checkpoint.get("hyper_parameters", {})
+    if "fusion" not in settings:
+        raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
+    state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+    form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
+    form["decoder_widths"] = settings.get("decoder_widths")  # checkpoints from before these were there have none
+    form["residual"] = settings.get("residual", False)
+    form["decoder_slope"] = settings.get("decoder_slope", 0.0)
+    if settings["train_encoder"]:
+        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in form.items()}
+        return _from_own(state, told, str(path))
+    saved = checkpoint["encoder"]
+    layers = (settings["content_layer"], *settings["skip_layers"])
+    if settings["loss_encoder"] is None:
+        layers += tuple(settings["style_layers"])
+    source = encoder or settings["encoder"]
+    vgg = load_encoder(
+        source,
+        widths=settings["encoder_widths"],
+        last=deepest(layers),
+        preprocessing=settings["encoder_preprocessing"],
+    )
+    require_checksum(checksum(vgg), saved["sha256"], f"encoder {source}")
+    if saved["mean_activations"]:
+        normalize_activations(vgg, saved["mean_activations"])
+    net = StyleTransferNet(vgg, **form)
+    net.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in state.items()})
+    return net.eval()
+
+
+def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path | None) -> StyleTransferNet:
+    """A decoder alone: numbered as in the common PyTorch code, or with the encoder's names."""
+    names = [
+        key.removesuffix(".weight") for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 4
+    ]
+    if all(name.isdigit() for name in names):
+        names.sort(key=int)
+    elif all(re.fullmatch(r"conv\d_\d", name) for name in names):
+        names.sort(key=lambda name: -len(conv_names(name.replace("conv", "relu"))))
+    else:
+        names = []
+    if not names or state[f"{names[-1]}.weight"].shape[0] != 3:
+        raise InputError(
+            f"{path} is no decoder: its convolutions do not end in 3 channels; give a network of adain_lit, a "
+            "checkpoint of its training, or a decoder.pth"
+        )
+    last = next((layer for layer in LAYERS if len(conv_names(layer)) == len(names)), None)
+    if last is None:
+        raise InputError(f"{path} has {len(names)} convolutions; a decoder from relu3_1 has 5, one from relu4_1 has 9")
+    if encoder is None:
+        beside = path.with_name("vgg_normalised.pth")
+        encoder = beside if beside.is_file() else "vgg_normalised"
+    net = StyleTransferNet(load_encoder(encoder, last=last))
+    for own, name in zip(net.decoder.names, names, strict=True):
+        conv = net.decoder.get_submodule(own)
+        for part in ("weight", "bias"):
+            tensor = state.get(f"{name}.{part}")
+            wanted = getattr(conv, part)
+            if tensor is None or tensor.shape != wanted.shape:
+                found = None if tensor is None else tuple(tensor.shape)
+                raise InputError(
+                    f"{name}.{part} of {path} is {found}; with the encoder {encoder} it must be {tuple(wanted.shape)}; "
+                    "give the encoder that the decoder was trained with"
+                )
+            wanted.data.copy_(tensor)
+    return net.eval()
+
+
+LAYERS = tuple(name.replace("conv", "relu") for name in conv_names("relu5_4"))

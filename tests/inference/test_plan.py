@@ -1,0 +1,211 @@
+"""What is made of what a person names, and where it goes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adain_lit.errors import InputError
+from adain_lit.inference.plan import Found, find, missing, plan, plan_grid, suffix_of
+from adain_lit.io.files import require_writable
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files without content, since nothing here reads a picture; the test runs beside them."""
+    names = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp", "photos/film.mp4", "photos/notes.txt"]
+    for name in [*names, "films/clip.mov", "styles/wave.jpg", "styles/night.png", "single.jpeg", "a[1].jpg"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def paths(found: list[Found]) -> list[str]:
+    return [file.path.as_posix() for file in found]
+
+
+def outputs(names: list[str], styles: list[str], output: str | None = None, **options: object) -> list[str]:
+    jobs = plan(
+        find(names, "content", video=True),
+        find(styles, "style"),
+        None if output is None else Path(output),
+        **options,  # type: ignore[arg-type]
+    )
+    return [job.output.as_posix() for job in jobs]
+
+
+def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
+    monkeypatch.setenv("ADAIN_CACHE", str(tree / "cache"))
+    (path,) = paths(find(["noise"], "content"))
+    with Image.open(path) as picture:
+        values = np.asarray(picture).astype(float)
+    assert values.shape == (512, 512, 3)
+    assert abs(values.mean() - 127.5) < 1
+    assert abs(values.std() - 255 / 12**0.5) < 1
+    for neighbours in (values[1:], values[:, 1:], values[..., 1:]):
+        own = values[tuple(slice(0, side) for side in neighbours.shape)]
+        assert abs(np.corrcoef(own.ravel(), neighbours.ravel())[0, 1]) < 0.01
+    assert outputs(["noise"], ["styles/wave.jpg"]) == ["noise_stylized_wave.png"]
+    with pytest.raises(InputError, match="no style noise; give a file, a folder or a pattern"):
+        find(["noise"], "style")
+    (tree / "noise").mkdir()
+    (tree / "noise" / "own.png").touch()
+    assert paths(find(["noise"], "content")) == ["noise/own.png"]
+
+
+def test_a_folder_is_searched_for_pictures_and_for_videos_where_they_are_wanted(tree: Path) -> None:
+    pictures = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp"]
+    assert paths(find(["photos"], "content")) == pictures
+    found = find(["photos"], "content", video=True)
+    assert paths(found) == [*pictures, "photos/film.mp4"]
+    assert [file.within and file.within.as_posix() for file in found] == [
+        "a.jpg",
+        "more/b.PNG",
+        "more/scan.bmp",
+        "film.mp4",
+    ]
+
+
+def test_a_folder_of_videos_alone_is_one_where_videos_are_wanted(tree: Path) -> None:
+    assert paths(find(["films"], "content", video=True)) == ["films/clip.mov"]
+    with pytest.raises(InputError, match="no picture in films"):
+        find(["films"], "content")
+
+
+def test_patterns_that_no_shell_expanded_are_expanded(tree: Path) -> None:
+    assert paths(find(["photos/*.jpg", "*/more/*.bmp"], "content")) == ["photos/a.jpg", "photos/more/scan.bmp"]
+    assert paths(find(["**/*.jpg"], "content")) == ["a[1].jpg", "photos/a.jpg", "styles/wave.jpg"]
+
+
+def test_a_pattern_of_folders_alone_is_those_folders(tree: Path) -> None:
+    assert paths(find(["sty*"], "style")) == ["styles/night.png", "styles/wave.jpg"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tree: Path) -> None:
+    assert paths(find(["a[1].jpg"], "content")) == ["a[1].jpg"]
+
+
+def test_a_home_folder_is_known_by_its_tilde(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tree))
+    assert paths(find(["~/single.jpeg"], "content")) == [str(tree / "single.jpeg")]
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "*.webp", "nowhere/*.jpg", "dangling.jpg"])
+def test_a_name_that_stands_for_nothing_is_refused(tree: Path, name: str) -> None:
+    (tree / "dangling.jpg").symlink_to(tree / "gone.jpg")
+    with pytest.raises(InputError, match=r"no content .*; give a file, a folder or a pattern"):
+        find(["single.jpeg", name], "content")
+
+
+def test_single_pictures_say_their_style_and_keep_their_format_where_it_can_be_written(tree: Path) -> None:
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"]) == ["single_stylized_wave.jpeg"]
+    assert outputs(["photos/more/b.PNG"], ["styles"], "out") == ["out/b_stylized_night+wave.PNG"]
+    assert outputs(["photos/more/scan.bmp"], ["styles/wave.jpg"]) == ["scan_stylized_wave.png"]
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], suffix=".webp") == ["single_stylized_wave.webp"]
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], manner="trade-off") == ["single_trade-off_wave.jpeg"]
+
+
+def test_a_folder_keeps_its_tree_and_its_names(tree: Path) -> None:
+    names = ["out/a.jpg", "out/more/b.PNG", "out/more/scan.png", "out/film.mp4"]
+    assert outputs(["photos"], ["styles/wave.jpg"], "out") == names
+    assert outputs(["photos/more"], ["styles/wave.jpg"], "out", suffix=".tiff") == ["out/b.tiff", "out/scan.tiff"]
+
+
+def test_every_pair_goes_into_a_folder_for_each_style(tree: Path) -> None:
+    expected = ["out/night/b.PNG", "out/wave/b.PNG", "out/night/scan.png", "out/wave/scan.png"]
+    assert outputs(["photos/more"], ["styles"], "out", every_pair=True) == expected
+    expected = ["single_stylized_night.jpeg", "single_stylized_wave.jpeg"]
+    assert outputs(["single.jpeg"], ["styles"], every_pair=True) == expected
+
+
+def test_a_single_picture_goes_to_the_file_that_is_named_or_into_the_folder(tree: Path) -> None:
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new/out.webp") == ["new/out.webp"]
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new") == ["new/single_stylized_wave.jpeg"]
+    (tree / "folder.jpg").mkdir()
+    expected = ["folder.jpg/single_stylized_wave.jpeg"]
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], "folder.jpg") == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "output", "message"),
+    [
+        (["photos"], "out.jpg", "4 pictures cannot go into the one file out.jpg; give a folder"),
+        (["single.jpeg"], "out.gif", r"cannot write out\.gif: its suffix must be one of \.jpg"),
+        (["single.jpeg"], "out.mp4", r"cannot write out\.mp4: its suffix must be one of \.jpg"),
+        (["films"], "out.jpg", r"cannot write out\.jpg: its suffix must be one of \.m4v"),
+        (["single.jpeg"], "single.jpeg", r"single\.jpeg would be written over single\.jpeg; give another --output"),
+        (["single.jpeg"], "styles/../styles/wave.jpg", "would be written over styles/wave.jpg"),
+        (["photos"], "photos", "would be written over photos/a.jpg"),
+        (["photos/a.jpg", "copy/a.jpg"], None, r"photos/a\.jpg would both be written to a_stylized_wave\.jpg"),
+        (["photos", "copy"], "out", r"copy/a\.jpg and photos/a\.jpg would both be written to out/a\.jpg"),
+    ],
+)
+def test_what_would_be_lost_or_cannot_be_written_is_refused(
+    tree: Path, names: list[str], output: str | None, message: str
+) -> None:
+    (tree / "copy").mkdir()
+    (tree / "copy" / "a.jpg").touch()
+    with pytest.raises(InputError, match=message):
+        outputs(names, ["styles/wave.jpg"], output)
+
+
+def test_a_link_to_an_input_is_that_input(tree: Path) -> None:
+    (tree / "link.jpg").symlink_to(tree / "single.jpeg")
+    with pytest.raises(InputError, match=r"link\.jpg would be written over single\.jpeg"):
+        outputs(["single.jpeg"], ["styles/wave.jpg"], "link.jpg")
+
+
+def test_a_grid_is_one_file_or_lies_in_the_folder(tree: Path) -> None:
+    contents, styles = find(["photos"], "content"), find(["styles"], "style")
+
+    def place(output: str | None, suffix: str | None = None) -> str:
+        return plan_grid(contents, styles, None if output is None else Path(output), suffix=suffix).output.as_posix()
+
+    assert place(None) == "grid.png"
+    assert place(None, ".jpg") == "grid.jpg"
+    assert place("new/sheet.webp") == "new/sheet.webp"
+    assert place("new") == "new/grid.png"
+    assert place("photos", ".tiff") == "photos/grid.tiff"
+    with pytest.raises(InputError, match=r"cannot write sheet\.gif"):
+        place("sheet.gif")
+    with pytest.raises(InputError, match=r"would be written over photos/a\.jpg"):
+        place("photos/a.jpg")
+
+
+def test_what_is_there_is_not_missing(tree: Path) -> None:
+    jobs = plan(find(["photos"], "content"), find(["styles/wave.jpg"], "style"), Path("out"))
+    (tree / "out" / "more").mkdir(parents=True)
+    (tree / "out" / "more" / "b.PNG").touch()
+    assert [job.output.as_posix() for job in missing(jobs)] == ["out/a.jpg", "out/more/scan.png"]
+
+
+def test_formats_are_named_with_or_without_a_point() -> None:
+    assert [suffix_of(name) for name in ("jpg", ".PNG", "Tiff", ".webp")] == [".jpg", ".png", ".tiff", ".webp"]
+    for name in ("gif", "mp4", ""):
+        with pytest.raises(InputError, match=f"cannot write {name} files; known are jpg, jpeg, png"):
+            suffix_of(name)
+
+
+def test_asking_whether_a_folder_is_writable_leaves_nothing_behind(tree: Path) -> None:
+    before = sorted(tree.rglob("*"))
+    for folder in (Path("new/deep"), tree / "photos", Path()):
+        require_writable(folder)
+    assert sorted(tree.rglob("*")) == before
+
+
+def test_a_file_in_the_place_of_a_folder_is_no_folder_to_write_to(tree: Path) -> None:
+    for folder in (Path("single.jpeg"), Path("single.jpeg/deep")):
+        with pytest.raises(InputError, match=r"cannot write to the folder single\.jpeg.*; give another --output"):
+            require_writable(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tree: Path) -> None:
+    (tree / "locked").mkdir(mode=0o555)
+    with pytest.raises(InputError, match="cannot write to the folder locked/new: Permission denied"):
+        require_writable(Path("locked/new"))

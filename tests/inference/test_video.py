@@ -1,0 +1,361 @@
+"""Stylised video: the original's frames, times, size and sound, upright, and never half a file."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import adain_lit
+from adain_lit import stylize
+from adain_lit.errors import InputError
+from adain_lit.inference import video
+from adain_lit.inference.stylizer import Style, Stylizer
+from adain_lit.inference.video import stylize_video
+from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets.style_transfer import Stats
+from support.commands import run_here
+from support.images import small
+from support.videos import CONTAINERS, Pixels, moving, write_film
+
+CONTAINERS |= {".m4v": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
+
+
+class Film(NamedTuple):
+    """What a file holds."""
+
+    frames: list[Pixels]
+    times: list[float]
+    rate: Fraction
+    seconds: float
+    colorspace: int
+    sound: list[tuple[str, list[bytes]]]
+    """Codec and packets of each track."""
+
+
+def read_film(path: Path) -> Film:
+    with av.open(str(path)) as film:
+        assert film.streams[0].type == "video"
+        pictures = film.streams.video[0]
+        packets: dict[int, list[bytes]] = {stream.index: [] for stream in film.streams.audio}
+        frames, times = [], []
+        for packet in film.demux():
+            if packet.stream.type == "audio":
+                packets[packet.stream.index].append(bytes(packet))
+                continue
+            for frame in packet.decode():
+                assert frame.rotation == 0
+                frames.append(frame.to_ndarray(format="rgb24"))
+                times.append(float(frame.time))
+        sound = [(stream.codec_context.name, packets[stream.index]) for stream in film.streams.audio]
+        assert film.duration is not None
+        seconds = film.duration / 1e6
+        return Film(frames, times, pictures.average_rate, seconds, pictures.codec_context.colorspace, sound)
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return adain_lit.load("compact", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def style(stylizer: Stylizer) -> Style:
+    return stylizer.encode_style(small("chelsea.png"))
+
+
+def assert_kept(made: Film, given: Film) -> None:
+    """Frames, their times, the length and the sound, byte for byte."""
+    frame = 1 / float(given.rate)
+    assert len(made.frames) == len(given.frames)
+    assert float(made.rate) == pytest.approx(float(given.rate), rel=1e-3)
+    assert made.times == pytest.approx(given.times, abs=1e-3)
+    assert made.seconds == pytest.approx(given.seconds, abs=frame / 2)
+    assert made.sound == given.sound
+
+
+def difference(a: Pixels, b: Image.Image | Pixels) -> float:
+    """Mean over all values of 255."""
+    return float(np.abs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)).mean())
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_film_keeps_frames_times_size_and_sound(
+    tmp_path: Path, stylizer: Stylizer, style: Style, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the original file, and each of its frames stylised as a picture, within the loss of the codec."""
+    given = read_film(write_film(tmp_path / f"film{suffix}", moving(12, (64, 48)), tracks=2))
+    assert len(given.sound) == 2
+    output = tmp_path / f"made{suffix}"
+    report = stylize_video(stylizer, tmp_path / f"film{suffix}", [style], output)
+    made = read_film(output)
+    assert_kept(made, given)
+    assert report.frames == 12
+    assert f"{output}: 12 frames, flicker {report.flicker:.2f} of 255" in capsys.readouterr().out
+    expected = [stylizer(Image.fromarray(frame), style) for frame in given.frames]
+    for i, frame in enumerate(made.frames):
+        assert frame.shape == (48, 64, 3)
+        assert difference(frame, expected[i]) < 8  # 5 from half the resolution of the colours
+        assert difference(frame, expected[i]) < min(difference(frame, x) for x in expected[:i] + expected[i + 1 :])
+        assert difference(frame, given.frames[i]) > 20  # it was stylised
+
+
+def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    """Oracle: each frame stylised as a picture, as it was and as the film has it.
+
+    BT.601 for BT.709 is 10 of 255 off in the reddest of them where it is read, 2.5 where it is written.
+    """
+    photograph = np.asarray(small("coffee.png", (64, 48)), dtype=float)
+    tints = ((1.0, 0.2, 0.2), (0.2, 1.0, 0.3), (0.2, 0.3, 1.0))
+    frames = [(photograph * tint).round().astype(np.uint8) for tint in tints]
+    for bt709 in (False, True):
+        given = read_film(write_film(tmp_path / "film.mp4", frames, bt709=bt709))
+        assert given.colorspace == (1 if bt709 else 2)  # ITU-T H.273: BT.709, unspecified
+        stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+        made = read_film(tmp_path / "made.mp4")
+        assert made.colorspace == 1
+        for oracle, tolerance in ((frames, 5), (given.frames, 2)):
+            for got, pixels in zip(made.frames, oracle, strict=True):
+                expected = np.asarray(stylizer(Image.fromarray(pixels), style), dtype=float)
+                assert np.abs(got.mean((0, 1)) - expected.mean((0, 1))).max() < tolerance
+
+
+def test_odd_size_loses_one_row_or_column_only(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    """Oracle: the frame stylised whole, without its last row and column; H.264 in yuv420p takes even sizes only."""
+    given = read_film(write_film(tmp_path / "film.mp4", moving(3, (65, 49))))
+    assert given.frames[0].shape == (49, 65, 3)
+    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    made = read_film(tmp_path / "made.mp4")
+    assert_kept(made, given)
+    assert difference(made.frames[1], stylizer(Image.fromarray(given.frames[1]), style).crop((0, 0, 64, 48))) < 8
+
+
+# Matrices of ISO/IEC 14496-12, 8.3.2: a pixel at (p, q) is shown at (a p + c q, b p + d q), rows [a b u] [c d v] ...
+TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.mark.parametrize("clockwise", TURNS)
+def test_film_of_a_phone_comes_out_upright(tmp_path: Path, stylizer: Stylizer, style: Style, clockwise: int) -> None:
+    """Oracle: the stored frames turned by NumPy, and no rotation left in the file (`read_film`)."""
+    frames = moving(3, (64, 48))
+    a, b, c, d = (value << 16 for value in TURNS[clockwise])
+    write_film(tmp_path / "film.mp4", frames, matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30))
+    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    made = read_film(tmp_path / "made.mp4")
+    assert len(made.frames) == 3
+    for got, stored in zip(made.frames, frames, strict=True):
+        upright = np.rot90(stored, -clockwise // 90).copy()
+        assert got.shape == upright.shape
+        assert difference(got, stylizer(Image.fromarray(upright), style)) < 10
+
+
+def test_frames_at_uneven_times_keep_them(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    """Oracle: the times that were written, in both directions between clocks of 1/1000 s and 1/16000 s."""
+    times = [0, 40, 80, 300, 340, 700, 740, 800, 1000, 1100, 1500, 1501]
+    for given, made in (("a.mp4", "b.mkv"), ("b.mkv", "c.mp4")):
+        if given == "a.mp4":
+            write_film(tmp_path / given, moving(12, (64, 48)), times=times, tracks=0)
+        stylize_video(stylizer, tmp_path / given, [style], tmp_path / made)
+        assert read_film(tmp_path / made).times == pytest.approx([t / 1000 for t in times], abs=1e-3)
+
+
+def test_size_is_the_shorter_side_and_the_sound_stays(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    given = read_film(write_film(tmp_path / "film.mp4", moving(3, (64, 48))))
+    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4", size=24)
+    made = read_film(tmp_path / "made.mp4")
+    assert_kept(made, given)
+    assert made.frames[0].shape == (24, 32, 3)
+
+
+def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    """Oracle: flicker by its definition, from frames stylised one by one; a still picture with a lamp that wavers."""
+    still = np.asarray(small("coffee.png", (160, 120)), dtype=float)
+    noise = np.random.default_rng(0)
+    frames = []
+    for light in noise.uniform(0, 200, 10):
+        frame = still + noise.normal(0, 0.5, still.shape)
+        frame[:24, :24] += light
+        frames.append(frame.clip(0, 255).round().astype(np.uint8))
+    film = write_film(tmp_path / "film.mp4", frames)
+    rough, smooth = (stylize_video(stylizer, film, [style], tmp_path / "made.mp4", smooth=x) for x in (0.0, 0.9))
+    given = read_film(film).frames
+    pictures = [np.asarray(stylizer(Image.fromarray(frame), style)) for frame in given]
+    changes = [np.abs(np.diff(np.stack(x).astype(float), axis=0)).mean(-1) for x in (given, pictures)]
+    at_rest = changes[0] < 2
+    assert 0.5 < at_rest.mean() < 0.99
+    assert rough.input_flicker == pytest.approx(changes[0][at_rest].mean(), rel=1e-3)
+    assert rough.flicker == pytest.approx(changes[1][at_rest].mean(), rel=1e-3)
+    assert smooth.input_flicker == rough.input_flicker
+    assert smooth.flicker < 0.8 * rough.flicker
+
+
+def test_smoothing_blends_statistics_from_frame_to_frame(
+    tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0)), at every fused layer."""
+    given = read_film(write_film(tmp_path / "film.mp4", moving(4, (64, 48))))
+    used: list[Stats] = []
+    many = stylizer.many
+
+    def watched(*args: Any, content_stats: Any, **controls: Any) -> list[Image.Image]:
+        used.extend(content_stats)
+        return many(*args, content_stats=content_stats, **controls)
+
+    monkeypatch.setattr(stylizer, "many", watched)
+    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4", smooth=0.75)
+    expected: list[torch.Tensor] = []  # mean and standard deviation of each layer
+    for frame, stats in zip(given.frames, used, strict=True):
+        with torch.no_grad():
+            features = [
+                x[0].flatten(1) for x in stylizer.net.encode(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)
+            ]
+        new = [y for x in features for y in (x.mean(1), (x.var(1, correction=0) + 1e-5).sqrt())]
+        expected = [0.75 * a + 0.25 * b for a, b in zip(expected, new, strict=True)] if expected else new
+        for found, value in zip((x.flatten() for pair in stats for x in pair), expected, strict=True):
+            torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
+
+
+def refused(stylizer: Stylizer, style: Style, film: Path, output: Path, **controls: Any) -> str:
+    """The one line of the error; whatever stood beside the film before stands there after, and nothing else."""
+    before = sorted(film.parent.rglob("*"))
+    with pytest.raises(InputError) as caught:
+        stylize_video(stylizer, film, [style], output, **controls)
+    assert sorted(film.parent.rglob("*")) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_files_that_are_no_video_are_refused_and_leave_nothing(
+    tmp_path: Path, stylizer: Stylizer, style: Style
+) -> None:
+    """Oracle: one line that names the file."""
+    film, output = tmp_path / "film.mp4", tmp_path / "made.mp4"
+    film.write_text("The film is in the other folder.\n")
+    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
+    film.touch()
+    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
+    whole = write_film(tmp_path / "film.mp4", moving(3, (64, 48))).read_bytes()
+    film.write_bytes(whole[: len(whole) // 2])  # MP4 has its table of contents at the end
+    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
+    with av.open(str(film), "w") as sound_only:
+        sound = sound_only.add_stream("aac", rate=48000, layout="stereo")
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
+        silence.sample_rate = 48000
+        sound_only.mux(sound.encode(silence))
+        sound_only.mux(sound.encode())
+    assert refused(stylizer, style, film, output) == f"{film} has no video stream; give a video"
+
+
+def test_what_cannot_be_done_is_refused_in_one_line(
+    tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, output = write_film(tmp_path / "film.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
+    webm = "webm files cannot hold the sound (aac); give an --output in .mkv"
+    assert refused(stylizer, style, film, tmp_path / "made.webm").endswith(webm)
+    for name in ("made.png", "made.avi", "made"):
+        message = f"cannot write a video to {tmp_path / name}; known are .m4v, .mkv, .mov, .mp4, .webm"
+        assert refused(stylizer, style, film, tmp_path / name) == message
+    for smooth in (1.0, -0.1, float("nan")):
+        assert refused(stylizer, style, film, output, smooth=smooth).startswith(f"smooth is {smooth}; it must be at l")
+    torch.manual_seed(0)
+    concat = Stylizer(StyleTransferNet(VGGEncoder((4, 4, 4, 4, 4)), fusion="concat"), device="cpu")
+    assert refused(concat, style, film, output, smooth=0.5).startswith("smooth is for fusion=adain; this network has c")
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert refused(stylizer, style, film, output) == "video needs PyAV; install adain_lit[video]"
+
+
+def test_existing_file_survives_a_failure(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    film, output = write_film(tmp_path / "film.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
+    output.write_bytes(b"made before")
+    refused(stylizer, style, film, output, alpha=-1)
+    assert output.read_bytes() == b"made before"
+
+
+def test_command_makes_a_film_and_tells_of_one_that_it_cannot_read(
+    tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the pictures that `stylize_video` with the same settings hands to the encoder (which is not exact)."""
+    monkeypatch.chdir(tmp_path)
+    encoded: list[Image.Image] = []
+    add_picture = video._Made.add_picture
+
+    def watched(self: Any, picture: Image.Image, frame: Any) -> None:
+        encoded.append(picture)
+        add_picture(self, picture, frame)
+
+    monkeypatch.setattr(video._Made, "add_picture", watched)
+    given = read_film(write_film(tmp_path / "film.mp4", moving(6, (64, 48))))
+    painting = sorted(paintings.iterdir())[0]
+    options = ["--style", str(painting), "--device", "cpu", "--alpha", "0.8", "--smooth", "0.5"]
+    assert run_here(stylize.main, ["film.mp4", *options], monkeypatch) == 0
+    name = f"film_stylized_{painting.stem}.mp4"
+    assert capfd.readouterr().out.splitlines()[-1] == name
+    assert_kept(read_film(tmp_path / name), given)
+    stylizer = adain_lit.load("compact", device="cpu")
+    directly = [stylizer.encode_style(painting)]
+    stylize_video(stylizer, tmp_path / "film.mp4", directly, tmp_path / "directly.mp4", alpha=0.8, smooth=0.5)
+    assert len(encoded) == 12
+    assert all(np.array_equal(a, b) for a, b in zip(encoded[:6], encoded[6:], strict=True))
+
+    (tmp_path / "text.mp4").write_text("no film")
+    capfd.readouterr()
+    assert run_here(stylize.main, ["text.mp4", *options], monkeypatch) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("adain_lit.stylize: error: cannot stylise the video text.mp4: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["directly.mp4", "film.mp4", name, "text.mp4"]
+
+
+def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the frames in order, a twelfth of a second apart; AVI itself holds no times."""
+    monkeypatch.chdir(tmp_path)
+    with av.open("film.avi", "w") as film:
+        pictures = film.add_stream("mpeg4", rate=12)
+        pictures.width, pictures.height = 64, 48
+        for pixels in moving(6, (64, 48)):
+            film.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(pictures.encode())
+    painting = sorted(paintings.iterdir())[0]
+    assert run_here(stylize.main, ["film.avi", "--style", str(painting), "--device", "cpu"], monkeypatch) == 0
+    made = read_film(tmp_path / f"film_stylized_{painting.stem}.mkv")
+    assert len(made.frames) == 6
+    assert np.diff(made.times) == pytest.approx([1 / 12] * 5, abs=2e-3)
+
+
+@pytest.mark.slow
+def test_ten_seconds_at_640x360(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+    """Oracle: 250 frames, 10 s, the sound byte for byte."""
+    given = read_film(write_film(tmp_path / "film.mp4", moving(250, (640, 360)), rate=25))
+    report = stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    made = read_film(tmp_path / "made.mp4")
+    assert_kept(made, given)
+    assert (report.frames, made.seconds, made.frames[0].shape) == (250, pytest.approx(10, abs=0.05), (360, 640, 3))
+    assert len(made.sound[0][1]) == pytest.approx(10 * 48000 / 1024, abs=3)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+import adain_lit
+from adain_lit.inference.video import stylize_video
+stylizer = adain_lit.load("compact", device="cpu")
+style = stylizer.encode_style(sys.argv[2], size=64)
+stylize_video(stylizer, Path(sys.argv[1]), [style], Path("made.mp4"), smooth=0.5)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(tmp_path: Path, paintings: Path) -> None:
+    """Oracle: peak memory of two processes, one with a film four times as long, whose frames alone take 83 MB more."""
+    peaks = []
+    for count in (120, 480):
+        film = write_film(tmp_path / "film.mp4", moving(count, (320, 240)), rate=24)
+        command = [sys.executable, "-c", PEAK, str(film), str(sorted(paintings.iterdir())[0])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 30

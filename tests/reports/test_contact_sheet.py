@@ -1,0 +1,71 @@
+"""The contact sheet: which picture lies where."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adain_lit.io.images import read_image
+from adain_lit.reports.contact_sheet import GRID_GAP, LEAST_SIDE, contact_sheet
+from support.run_folders import plain, write_run
+
+SIDE = LEAST_SIDE
+
+
+@pytest.fixture
+def grids(tmp_path: Path) -> list[Image.Image]:
+    """Grids of two pairs: the first two runs show the same pairs, the third others."""
+    rows = (
+        ["red", "green", "blue", "navy", "teal", "gray"],
+        ["red", "green", "cyan", "navy", "teal", "pink"],
+        ["lime", "gold", "tan", "navy", "teal", "gray"],
+    )
+    for i, colours in enumerate(rows):
+        write_run(tmp_path / str(i), grids={1: plain(*colours)})
+    return [read_image(tmp_path / str(i) / "grids" / "step_000001.png") for i in range(3)]
+
+
+def colours(sheet: Image.Image, columns: int) -> list[list[tuple[int, ...]]]:
+    """Colour of each square, the same at both sides, row by row, counted from the bottom, where no captions are."""
+    scale = SIDE / 32
+    bottom = sheet.height - round(GRID_GAP * scale) - SIDE // 2
+    tops = [bottom - round((32 + GRID_GAP) * scale), bottom]
+    lefts = [GRID_GAP + i * (SIDE + GRID_GAP) for i in range(columns)]
+    pixels = np.asarray(sheet)
+    assert all((pixels[y, x] == pixels[y, x + SIDE - 1]).all() for x in lefts for y in tops)
+    return [[tuple(pixels[y, x]) for x in lefts] for y in tops]
+
+
+def rgb(*names: str) -> list[tuple[int, ...]]:
+    return [Image.new("RGB", (1, 1), name).getpixel((0, 0)) for name in names]  # type: ignore[misc]
+
+
+def test_pairs_stand_once_in_front_of_runs_that_share_them(grids: list[Image.Image]) -> None:
+    sheet = contact_sheet(grids[:2], ["first", "second"])
+    assert sheet.width == 4 * (SIDE + GRID_GAP) + GRID_GAP
+    assert colours(sheet, 4) == [rgb("red", "green", "blue", "cyan"), rgb("navy", "teal", "gray", "pink")]
+
+
+def test_pairs_stand_again_in_front_of_a_run_that_shows_others(grids: list[Image.Image]) -> None:
+    sheet = contact_sheet(grids, ["first", "second", "third"])
+    assert colours(sheet, 7)[0] == rgb("red", "green", "blue", "cyan", "lime", "gold", "tan")
+
+
+def test_captions_stand_above_and_long_ones_go_on_in_further_lines(grids: list[Image.Image]) -> None:
+    def head(caption: str) -> np.ndarray:
+        sheet = contact_sheet(grids[:1], [caption])
+        rows = np.asarray(sheet)[:, 2 * (SIDE + GRID_GAP) + GRID_GAP :]
+        first = int((rows == rgb("blue")[0]).all(-1).any(1).argmax())
+        return rows[:first]
+
+    short, long = head("a"), head("a label of many words, and of " + "one_that_does_not_end" * 2)
+    assert len(long) > 2 * len(short)
+    assert (short < 128).any()
+    assert (long[:, -2:] == 255).all()  # no letter leaves its column
+
+
+def test_more_than_ten_columns_go_on_below(grids: list[Image.Image]) -> None:
+    sheet = contact_sheet(grids[:1] * 12, [str(i) for i in range(12)])
+    assert sheet.width == 10 * (SIDE + GRID_GAP) + GRID_GAP
+    assert sheet.height > 4 * SIDE

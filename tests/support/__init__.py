@@ -1,0 +1,1 @@
+"""What tests share: small images, tiny networks, commands in this process or another, and runs on disk."""

@@ -1,0 +1,167 @@
+"""Running the project's commands, in this process or in one of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+from hydra.experimental.callback import Callback as HydraCallback
+from lightning.pytorch.callbacks import Callback
+
+TINY = (
+    "data=folders",
+    "data.resize=40",
+    "data.crop=32",
+    "data.batch_size=2",
+    "data.val_pairs=2",
+    "data.num_workers=0",
+    "model.unit_mean_images=2",
+    "trainer=smoke",
+    "logger=csv",
+)
+
+
+def tiny(photographs: Path, paintings: Path) -> list[str]:
+    """Overrides for a training run of seconds."""
+    return [*TINY, f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
+
+
+def run_here(main: Callable[[], None], arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Call a command's main as if from the shell; the exit status."""
+    monkeypatch.setattr("adain_lit.train.keep_freed_memory", lambda: None)  # the tests after this one measure memory
+    monkeypatch.setattr(sys, "argv", [str(sys.modules[main.__module__].__file__), *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
+    """Start ``python -m module`` in `folder`, with the tests importable."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(module: str, arguments: list[str], folder: Path, *, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m module`` in `folder` to its end, for at most `timeout` seconds."""
+    process = start(module, arguments, folder)
+    out, err = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:
+    """Wait for something that a running process brings about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+class SignalAt(Callback):
+    """Sends this process and its workers a signal.
+
+    Args:
+        step: number of the optimiser step.
+        number: the signal.
+        moment: ``backward`` in the middle of the step, ``end`` of the step, or ``validation`` after it.
+    """
+
+    def __init__(self, step: int, number: int, moment: str) -> None:
+        self.step = step
+        self.number = number
+        self.moment = moment
+
+    def on_before_backward(self, trainer: L.Trainer, *args: Any) -> None:
+        self._send(trainer.global_step + 1, "backward")
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._send(trainer.global_step, "end")
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._send(trainer.global_step, "validation")
+
+    def _send(self, step: int, moment: str) -> None:
+        if (step, moment) == (self.step, self.moment):
+            # to the whole group and from another process, as a terminal and a scheduler do
+            kill = ["kill", f"-{self.number}", "--", f"-{os.getpgrp()}"]
+            for _ in range(2):  # timeout(1) signals the process and then its group
+                subprocess.run(kill, start_new_session=True, check=True)
+            time.sleep(0.5)  # what a dying worker sets off arrives within the step
+
+
+class Hindrance(Callback):
+    """Hinders the runs of a sweep as long as a file of a run's name lies in a folder.
+
+    What is in the file says how: ``fail`` after the first step, ``die`` then by SIGKILL, ``interrupt`` in step 4,
+    ``slow``, half a second for each step, or ``vanish``, see `Vanish`.
+
+    Args:
+        folder: with the files; in it each run also notes its GPU and process.
+        run: folder of the run.
+    """
+
+    def __init__(self, folder: str, run: str) -> None:
+        self.file = Path(folder, Path(run).name)
+        note = f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n"
+        self.file.with_name(f"{self.file.name}.note").write_text(note)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        how = self.file.read_text() if self.file.is_file() else ""
+        if how == "fail":
+            raise RuntimeError("made to fail")
+        if how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "interrupt" and trainer.global_step == 4:
+            signal.raise_signal(signal.SIGINT)
+        if how == "slow":
+            time.sleep(0.5)
+
+
+class Vanish(HydraCallback):
+    """Kills a job's process before its training begins, if `Hindrance`'s file for it says ``vanish``."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_job_start(self, config: Any, **kwargs: Any) -> None:
+        file = self.folder / Path(config.hydra.runtime.output_dir).name
+        if file.is_file() and file.read_text() == "vanish":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hindrance(folder: Path) -> list[str]:
+    """Overrides that add `Hindrance` to a run."""
+    return [
+        "+hydra.callbacks.vanish._target_=support.commands.Vanish",
+        f"+hydra.callbacks.vanish.folder={folder}",
+        "+callbacks.hindrance._target_=support.commands.Hindrance",
+        f"+callbacks.hindrance.folder={folder}",
+        "+callbacks.hindrance.run=${hydra:runtime.output_dir}",
+    ]
+
+
+def signal_at(step: int, number: int = signal.SIGKILL, *, moment: str = "end") -> list[str]:
+    """Overrides that add `SignalAt` to a run."""
+    return [
+        "+callbacks.signal._target_=support.commands.SignalAt",
+        f"+callbacks.signal.step={step}",
+        f"+callbacks.signal.number={int(number)}",
+        f"+callbacks.signal.moment={moment}",
+    ]

@@ -1,0 +1,244 @@
+"""Awkward and broken picture files, one of each kind, made from small real pictures.
+
+`write_good` and `write_broken` return name -> path. `true_colours` gives what a good file must read as, worked out
+with NumPy from the pixels that went into the file and never with the code under test. Every good picture has fewer
+than `SMALL_LIMIT` pixels and the picture of `write_large` has more.
+"""
+
+import os
+import struct
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image
+
+SMALL_LIMIT = 20_000
+SIZE = (60, 44)
+WITHOUT_LOSS = 1.0
+"""Allowed difference in any value of a lossless file: the rounding of one conversion."""
+WITH_LOSS = 6.0
+"""Allowed mean difference of a lossy file; another orientation, channel order or sign differs by 20 and more."""
+
+LOSSY = frozenset(
+    {"progressive_jpeg", "cmyk_jpeg", "grey_jpeg", "webp_lossy", "upper_case_suffix", "several_pictures_jpeg"}
+)
+LOSSY |= {f"orientation_{o}" for o in range(1, 9)} | {"damaged_exif"}
+
+Pixels = NDArray[np.uint8]
+
+
+@cache
+def _colour() -> Image.Image:
+    return small("coffee.png", SIZE)
+
+
+def _rgb() -> Pixels:
+    return np.asarray(_colour())
+
+
+def _grey() -> Pixels:
+    return np.asarray(_colour().convert("L"))
+
+
+def _alpha() -> Pixels:
+    """Transparent on the left, opaque on the right."""
+    return np.broadcast_to(np.linspace(0, 255, SIZE[0]).round().astype(np.uint8), SIZE[::-1])
+
+
+def _grey16() -> NDArray[np.uint16]:
+    """16-bit values over the whole range, few of them multiples of 257."""
+    return (_grey().astype(np.uint16) * 257 // 3 * 3).astype(np.uint16)
+
+
+def _palette() -> Image.Image:
+    return _colour().quantize(32)
+
+
+def _stored(upright: Pixels, orientation: int) -> Pixels:
+    """What the file holds for an upright picture, by the table of the EXIF standard.
+
+    The comment says which sides of the upright picture row 0 and column 0 of the file are.
+    """
+    transposed = (1, 0, 2)
+    return {
+        1: upright,  # top, left
+        2: upright[:, ::-1],  # top, right
+        3: upright[::-1, ::-1],  # bottom, right
+        4: upright[::-1],  # bottom, left
+        5: upright.transpose(transposed),  # left, top
+        6: upright[:, ::-1].transpose(transposed),  # right, top
+        7: upright[::-1, ::-1].transpose(transposed),  # right, bottom
+        8: upright[::-1].transpose(transposed),  # left, bottom
+    }[orientation]
+
+
+def true_colours(name: str) -> Pixels:
+    """The upright RGB pixels (H, W, 3) of a good file, transparency over white."""
+    rgb, grey, alpha = _rgb().astype(float), _grey().astype(float), _alpha() / 255
+    match name:
+        case "grey_png" | "grey_jpeg":
+            pixels = np.stack([grey] * 3, -1)
+        case "one_bit":
+            pixels = np.stack([np.asarray(_colour().convert("1")) * 255.0] * 3, -1)
+        case "palette" | "palette_transparent":
+            table = np.array(_palette().getpalette(), float).reshape(-1, 3)
+            indices = np.asarray(_palette())
+            pixels = table[indices]
+            if name == "palette_transparent":
+                opacity = (_palette_alpha() / 255)[indices][..., None]
+                pixels = pixels * opacity + 255 * (1 - opacity)
+        case "rgba":
+            pixels = rgb * alpha[..., None] + 255 * (1 - alpha[..., None])
+        case "grey_alpha":
+            pixels = np.stack([grey * alpha + 255 * (1 - alpha)] * 3, -1)
+        case "colour_key":
+            pixels = np.where((_rgb() == _rgb()[3, 5]).all(-1, keepdims=True), 255, rgb)
+        case "grey16_png" | "grey16_tiff" | "grey16_big_endian_tiff":
+            pixels = np.stack([_grey16() / 257] * 3, -1)
+        case "grey32_tiff":
+            pixels = np.stack([_grey16() / 257] * 3, -1)
+        case "one_pixel":
+            pixels = np.array([[[200.0, 30.0, 90.0]]])
+        case "panorama":
+            pixels = np.asarray(_panorama()).astype(float)
+        case _:
+            pixels = rgb
+    return pixels.round().astype(np.uint8)
+
+
+def _palette_alpha() -> Pixels:
+    return np.linspace(0, 255, 32).round().astype(np.uint8)
+
+
+def _panorama() -> Image.Image:
+    return small("rocket.jpg", (4000, 4))
+
+
+def write_good(folder: Path) -> dict[str, Path]:
+    """Write one file of every kind that must be readable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colour, grey = _colour(), Image.fromarray(_grey())
+    other = small("chelsea.png", SIZE)
+    paths: dict[str, Path] = {}
+
+    def save(name: str, file: str, image: Image.Image, **options: object) -> None:
+        paths[name] = folder / file
+        image.save(paths[name], **options)
+
+    jpeg = {"quality": 95, "subsampling": 0}
+    save("grey_png", "grey.png", grey)
+    save("grey_jpeg", "grey.jpeg", grey, quality=95)
+    save("one_bit", "one_bit.png", colour.convert("1"))
+    save("palette", "palette.png", _palette())
+    save("palette_transparent", "palette_transparent.png", _palette(), transparency=_palette_alpha().tobytes())
+    save("rgba", "rgba.png", Image.fromarray(np.dstack([_rgb(), _alpha()])))
+    save("grey_alpha", "grey_alpha.png", Image.merge("LA", [grey, Image.fromarray(_alpha().copy())]))
+    save("colour_key", "colour_key.png", colour, transparency=tuple(int(v) for v in _rgb()[3, 5]))
+    save("cmyk_jpeg", "cmyk.jpg", colour.convert("CMYK"), quality=95)
+    save("grey16_png", "grey16.png", Image.fromarray(_grey16()))
+    save("grey16_tiff", "grey16.tif", Image.fromarray(_grey16()))
+    big_endian = Image.frombytes("I;16B", SIZE, _grey16().astype(">u2").tobytes())
+    save("grey16_big_endian_tiff", "grey16_big_endian.tiff", big_endian)
+    save("grey32_tiff", "grey32.tif", Image.fromarray(_grey16().astype(np.int32)))
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = Image.fromarray(np.ascontiguousarray(_stored(_rgb(), orientation)))
+        save(f"orientation_{orientation}", f"orientation_{orientation}.jpg", stored, exif=exif, **jpeg)
+    save("damaged_exif", "damaged_exif.jpg", colour, exif=b"Exif\0\0MM\0*" + b"\xff\x17" * 40, **jpeg)
+    save("progressive_jpeg", "progressive.jpg", colour, progressive=True, **jpeg)
+    save("webp_lossy", "lossy.webp", colour, quality=95)
+    save("webp_lossless", "lossless.webp", colour, lossless=True)
+    save("bmp", "picture.bmp", colour)
+    save("several_pages_tiff", "pages.tiff", colour, save_all=True, append_images=[other])
+    save("several_pictures_jpeg", "mpo.jpg", colour, format="MPO", save_all=True, append_images=[other], **jpeg)
+    save("upper_case_suffix", "UPPER.JPG", colour, **jpeg)
+    save("png_named_jpg", "really_a_png.jpg", colour, format="PNG")
+    save("odd_name", "blau & Größe = 3, 'neu'.png", colour)
+    save("one_pixel", "one_pixel.png", Image.new("RGB", (1, 1), (200, 30, 90)))
+    save("panorama", "panorama.png", _panorama())
+    rgb16 = _rgb().astype(np.uint16) * 256 + 37  # a low byte of its own: only the high byte may count
+    paths["rgb16_png"] = folder / "rgb16.png"
+    paths["rgb16_png"].write_bytes(_png(*SIZE, depth=16, rows=[row.astype(">u2").tobytes() for row in rgb16]))
+    return paths
+
+
+def write_broken(folder: Path) -> dict[str, Path]:
+    """Write one file of every kind that cannot be read; ``no_permission`` is left out for root, who may read it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    colour = _colour()
+    paths: dict[str, Path] = {}
+
+    def write(name: str, file: str, content: bytes) -> None:
+        paths[name] = folder / file
+        paths[name].write_bytes(content)
+
+    jpeg, png = folder / "whole.tmp", folder / "whole.png.tmp"
+    colour.save(jpeg, "JPEG", quality=95)
+    colour.save(png, "PNG")
+    jpeg_bytes, png_bytes = jpeg.read_bytes(), png.read_bytes()
+    jpeg.unlink()
+    png.unlink()
+    middle = len(png_bytes) // 2
+
+    write("truncated_jpeg", "truncated.jpg", jpeg_bytes[: len(jpeg_bytes) // 2])
+    write("truncated_png", "truncated.png", png_bytes[:middle])
+    write(
+        "flipped_png",
+        "flipped.png",
+        png_bytes[:middle] + bytes(b ^ 255 for b in png_bytes[middle:][:8]) + png_bytes[middle + 8 :],
+    )
+    write("empty", "empty.jpg", b"")
+    write("text", "notes.jpg", b"These are the notes\nof the photographer.\n")
+    write(
+        "error_page", "error.png", b"<!DOCTYPE html>\n<html><title>404 Not Found</title>\n<body>nginx</body></html>\n"
+    )
+    write("noise", "noise.jpg", np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes())
+    write("bomb", "bomb.png", _png(60_000, 60_000, depth=8, rows=[bytes(3 * 60_000)]))
+    paths["float_tiff"] = folder / "float.tif"
+    Image.fromarray(_grey().astype(np.float32)).save(paths["float_tiff"])
+    paths["folder"] = folder / "folder.jpg"
+    paths["folder"].mkdir(exist_ok=True)
+    paths["dangling_link"] = folder / "dangling.jpg"
+    paths["dangling_link"].symlink_to(folder / "gone.jpg")
+    if os.geteuid() != 0:
+        write("no_permission", "no_permission.jpg", jpeg_bytes)
+        paths["no_permission"].chmod(0)
+    return paths
+
+
+def write_large(path: Path) -> Path:
+    """Write a sound picture of more than `SMALL_LIMIT` pixels."""
+    small("coffee.png", (200, 101)).save(path)
+    return path
+
+
+def _png(width: int, height: int, *, depth: int, rows: list[bytes]) -> bytes:
+    """An RGB PNG by the specification, with as many rows as are given, whatever the header says."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "coffee.png",
+    "chelsea.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+)
+
+
+def small(name: str, size: tuple[int, int] = (96, 72)) -> Image.Image:
+    """A photograph of scikit-image, scaled down."""
+    with Image.open(Path(skimage.data.__file__).parent / name) as image:
+        return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
