@@ -1,4 +1,4 @@
-"""Small real pictures and a quiet environment for every test."""
+"""Small real images and a quiet environment for every test."""
 
 import logging
 import os

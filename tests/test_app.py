@@ -54,13 +54,13 @@ def studio(stylizer: Stylizer, tmp_path: Path) -> Studio:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A content, three styles, and files that are no pictures."""
+    """A content, three styles, and files that are no images."""
     folder = tmp_path_factory.mktemp("files")
     for name in ("astronaut", "coffee", "chelsea"):
         small(f"{name}.png").save(folder / f"{name}.png")
     small("rocket.jpg", (72, 96)).save(folder / "rocket.jpg", quality=95)
     (folder / "empty.jpg").touch()
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "cut.jpg").write_bytes((folder / "rocket.jpg").read_bytes()[:900])
     Image.new("RGB", (400, 300)).save(folder / "large.png")
     Image.new("RGB", (4000, 8)).save(folder / "strip.png")
@@ -135,8 +135,8 @@ def test_canvas_is_a_small_upright_copy(studio: Studio, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "styles", "weights", "size", "message"),
     [
-        (None, ["coffee"], [1], 48, "Add your picture first."),
-        ("astronaut", [None, None], [1, 1], 48, "Add at least one style picture."),
+        (None, ["coffee"], [1], 48, "Add your image first."),
+        ("astronaut", [None, None], [1, 1], 48, "Add at least one style image."),
         (
             "astronaut",
             ["coffee", "chelsea"],
@@ -144,8 +144,8 @@ def test_canvas_is_a_small_upright_copy(studio: Studio, tmp_path: Path) -> None:
             48,
             "All styles have the share 0; give at least one of them more.",
         ),
-        ("empty", ["coffee"], [1], 48, "Your picture (empty.jpg) cannot be used: the file is empty."),
-        ("text", ["coffee"], [1], 48, "Your picture (text.jpg) cannot be used: no picture format that Pillow knows."),
+        ("empty", ["coffee"], [1], 48, "Your image (empty.jpg) cannot be used: the file is empty."),
+        ("text", ["coffee"], [1], 48, "Your image (text.jpg) cannot be used: no image format that Pillow knows."),
         ("astronaut", [None, "cut"], [1, 1], 48, "Style 2 (cut.jpg) cannot be used: image file is truncated"),
         ("large", ["coffee"], [1], 48, "400x300 pixels, more than the limit of 100000 pixels."),
         ("astronaut", ["large"], [1], 48, "Style 1 (large.png) cannot be used: 400x300 pixels, more than the limit"),
@@ -353,7 +353,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert not files.exists(), "people's pictures are left behind"
+        assert not files.exists(), "people's images are left behind"
         assert errors.count("Traceback") == errors.count("it was not uploaded by a user"), errors
     finally:
         process.kill()
@@ -374,7 +374,7 @@ def test_button_makes_a_picture_that_can_be_downloaded(server: Server, files: di
 def test_page_tells_what_is_wrong(server: Server, files: dict[str, str]) -> None:
     heard = server.press(server.upload(files["text"]), [server.upload(files["coffee"])], "broken")
     (log,) = (message for message in heard if message["msg"] == "log")
-    assert log["log"] == "Your picture (text.jpg) cannot be used: no picture format that Pillow knows."
+    assert log["log"] == "Your image (text.jpg) cannot be used: no image format that Pillow knows."
     assert heard[-1]["success"], "the earlier result stays where it is"
 
 
@@ -462,7 +462,7 @@ def test_a_person_makes_a_picture(server: Server, tmp_path: Path) -> None:
     small("astronaut.png", (480, 360)).save(tmp_path / "astronaut.jpg", quality=95)
     for place, manner in enumerate(list(MANNERS)[:2], 1):
         render_painting(manner, 7, size=(320, 240)).save(tmp_path / f"{place}.png")
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     asked: list[str] = []
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless=new"])
@@ -472,9 +472,9 @@ def test_a_person_makes_a_picture(server: Server, tmp_path: Path) -> None:
         tab.goto(server.url)
 
         tab.click("#make")
-        tab.get_by_text("Add your picture first.").wait_for()
+        tab.get_by_text("Add your image first.").wait_for()
         tab.set_input_files("#content input[type=file]", str(tmp_path / "text.jpg"))
-        tab.get_by_text("Your picture (text.jpg) cannot be used").wait_for()
+        tab.get_by_text("Your image (text.jpg) cannot be used").wait_for()
         tab.click("#content button[aria-label='Remove Image']")
 
         tab.set_input_files("#content input[type=file]", str(tmp_path / "astronaut.jpg"))

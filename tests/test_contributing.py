@@ -42,7 +42,7 @@ def test_new_fusion_trains_is_compared_and_stylises(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Oracle: its own row of the table, and a picture of the content's size; the commands are the document's."""
+    """Oracle: its own row of the table, and an image of the content's size; the commands are the document's."""
     monkeypatch.chdir(tmp_path)
     (training,) = commands(TEXT, "adain_lit.train")
     assert run_here(train.main, ["--config-dir", "conf", *tiny(photographs, paintings), *training], monkeypatch) == 0

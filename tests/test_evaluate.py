@@ -66,8 +66,8 @@ def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, 
                 (mean, std), (style_mean, style_std) = stats(content["relu4_1"][0]), stats(style["relu4_1"][0])
                 normalised = (content["relu4_1"][0].double().numpy() - mean[:, None, None]) / std[:, None, None]
                 target = normalised * style_std[:, None, None] + style_mean[:, None, None]
-                for name, picture in (("stylised", module(c, s)), ("content image", c), ("style image", s)):
-                    features = module.net.encoder(picture, layers)
+                for name, image in (("stylised", module(c, s)), ("content image", c), ("style image", s)):
+                    features = module.net.encoder(image, layers)
                     row = {"content_loss": float(((features["relu4_1"][0].numpy() - target) ** 2).mean())}
                     for layer in layers:
                         pairs = zip(stats(features[layer][0]), stats(style[layer][0]), strict=True)
@@ -75,7 +75,7 @@ def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, 
                     own = content["relu4_1"][0].numpy()
                     row["content_distance"] = float(((features["relu4_1"][0].numpy() - own) ** 2).mean())
                     row["style_loss"] = sum(row[f"style_loss/{layer}"] for layer in layers)
-                    a, b = (x[0].permute(1, 2, 0).numpy() for x in (picture, c))
+                    a, b = (x[0].permute(1, 2, 0).numpy() for x in (image, c))
                     row["ssim"] = structural_similarity(
                         a, b, channel_axis=2, data_range=1.0, gaussian_weights=True, use_sample_covariance=False
                     )
@@ -92,7 +92,7 @@ def test_figures_equal_formulas_written_out_pair_by_pair(evaluated: tuple[Path, 
 def test_reconstruction_is_the_similarity_of_a_picture_styled_by_itself(
     evaluated: tuple[Path, dict[str, Any]],
 ) -> None:
-    """Oracle: scikit-image's SSIM of T(c, c) to c; the references give the picture back."""
+    """Oracle: scikit-image's SSIM of T(c, c) to c; the references give the image back."""
     checkpoint, result = evaluated
     net = load_network(checkpoint)
     data = PairedDataModule(**torch.load(checkpoint, weights_only=True)["datamodule_hyper_parameters"])
@@ -134,7 +134,7 @@ def test_methods_and_another_measuring_network_can_be_asked_for(
 def test_measuring_network_that_is_scaled_already_is_left_alone(
     evaluated: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the distance of the two pictures' features of the bundled encoder, by hand."""
+    """Oracle: the distance of the two images' features of the bundled encoder, by hand."""
     monkeypatch.chdir(tmp_path)
     checkpoint, _ = evaluated
     arguments = [f"ckpt_path={checkpoint}", "contents=1", "styles=1", "loss_encoder=distilled", "unit_mean_images=0"]
@@ -252,7 +252,7 @@ def test_bundled_network_is_measured_on_pictures_that_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_here(evaluate.main, ["ckpt_path=compact"], monkeypatch) == 2
-    assert "does not tell what pictures to measure on; give data=demo or data=folders" in capfd.readouterr().err
+    assert "does not tell what images to measure on; give data=demo or data=folders" in capfd.readouterr().err
     folders = ["data=folders", f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
     sizes = ["data.resize=64", "data.crop=48", "size=64", "contents=2", "styles=2"]
     assert run_here(evaluate.main, ["ckpt_path=compact", *folders, *sizes], monkeypatch) == 0

@@ -1,4 +1,4 @@
-"""Exported networks give the network's pictures at every size; what does not is refused and leaves nothing."""
+"""Exported networks give the network's images at every size; what does not is refused and leaves nothing."""
 
 import sys
 from collections.abc import Callable
@@ -241,7 +241,7 @@ def test_onnx_without_its_packages_is_refused(
 def test_file_that_differs_from_the_network_is_refused_and_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], wrong: float, shown: str
 ) -> None:
-    """Oracle: a writer that adds `wrong` to the pictures; the file that was there before stays."""
+    """Oracle: a writer that adds `wrong` to the images; the file that was there before stays."""
     monkeypatch.chdir(tmp_path)
     network = saved(small_network(last="relu2_1"), tmp_path / "network.safetensors")
 

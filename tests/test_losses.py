@@ -172,7 +172,7 @@ def test_losses_of_half_precision_features_are_taken_in_float32(dtype: torch.dty
 @pytest.mark.parametrize("constant", ["content", "style", "output"])
 @each_statistic
 def test_loss_and_gradient_are_finite_on_constant_pictures(constant: str, statistic: str) -> None:
-    """Oracle: behind a picture of one colour every feature map has variance 0; only eps keeps the slope finite."""
+    """Oracle: behind an image of one colour every feature map has variance 0; only eps keeps the slope finite."""
     encoder = VGGEncoder(WIDTHS)
     initialise_randomly(encoder)
     net = StyleTransferNet(encoder)

@@ -118,12 +118,12 @@ def test_coco_is_downloaded_unpacked_and_listed(
 ) -> None:
     assert coco(mirror, tmp_path / "data") == 0
     assert tree(tmp_path / "data") == READY
-    pictures = read_list(tmp_path / "data" / "coco" / "val2017.txt")
-    assert {entry.path: (entry.width, entry.height) for entry in pictures.entries} == SIZES
+    images = read_list(tmp_path / "data" / "coco" / "val2017.txt")
+    assert {entry.path: (entry.width, entry.height) for entry in images.entries} == SIZES
     assert (tmp_path / "data" / "coco" / "val2017.broken.txt").read_text().startswith(f"{BROKEN}\t")
     said = capsys.readouterr()
-    assert "3 pictures listed" in said.out
-    assert "the official val2017 has 5000 pictures, these are 3" in said.out
+    assert "3 images listed" in said.out
+    assert "the official val2017 has 5000 images, these are 3" in said.out
     assert said.err == ""
 
 
@@ -138,8 +138,7 @@ def test_second_call_asks_for_nothing_and_changes_nothing(
     assert mirror.asked == []
     assert {path: (tmp_path / path).stat().st_mtime_ns for path in READY} == times
     assert (
-        capsys.readouterr().out
-        == f"{tmp_path}/coco/val2017 is ready: 3 pictures listed in {tmp_path}/coco/val2017.txt\n"
+        capsys.readouterr().out == f"{tmp_path}/coco/val2017 is ready: 3 images listed in {tmp_path}/coco/val2017.txt\n"
     )
 
 
@@ -173,7 +172,7 @@ def test_interrupted_unpacking_is_finished_by_the_next_call(
 def test_folder_unpacked_by_hand_is_only_listed(
     mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(prepare.COCO_PICTURES, "val2017", 4)
+    monkeypatch.setitem(prepare.COCO_IMAGES, "val2017", 4)
     with zipfile.ZipFile(mirror.folder / "val2017.zip") as zipped:
         zipped.extractall(tmp_path / "coco")
     assert coco(mirror, tmp_path) == 0
@@ -182,7 +181,7 @@ def test_folder_unpacked_by_hand_is_only_listed(
 
 
 def test_kept_archive_repairs_a_full_folder(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(prepare.COCO_PICTURES, "val2017", 4)
+    monkeypatch.setitem(prepare.COCO_IMAGES, "val2017", 4)
     coco(mirror, tmp_path, "--keep-archive")
     (tmp_path / "coco" / "val2017.txt").unlink()
     (tmp_path / "coco" / "val2017" / "000000000009.jpg").write_bytes(b"")
@@ -265,12 +264,12 @@ def test_start_needs_neither_torch_nor_lightning_nor_hydra() -> None:
 
 def test_verify_lists_genre_folders_beside_them(wikiart: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prepare.main(["verify", str(wikiart), "--jobs", "2"]) == 0
-    pictures = read_list(wikiart.with_name("wikiart.txt"))
-    assert len(pictures) == 40
-    assert pictures.entries[0].path == "Art Nouveau/künstler_0.jpg"
+    images = read_list(wikiart.with_name("wikiart.txt"))
+    assert len(images) == 40
+    assert images.entries[0].path == "Art Nouveau/künstler_0.jpg"
     broken = wikiart.with_name("wikiart.broken.txt").read_text().splitlines()
     assert [line.split("\t")[0] for line in broken] == ["Cubism/broken.jpg"]
-    assert "40 pictures" in capsys.readouterr().out
+    assert "40 images" in capsys.readouterr().out
 
 
 def test_verify_is_the_same_whatever_the_number_of_jobs(wikiart: Path, tmp_path: Path) -> None:
@@ -300,7 +299,7 @@ def test_split_of_a_folder_and_of_its_list_agree(wikiart: Path, capsys: pytest.C
     ("arguments", "said"),
     [
         (["verify", "nowhere"], "nowhere"),
-        (["split", "nowhere.txt", "--val", "0.1"], "cannot read the picture list nowhere.txt"),
+        (["split", "nowhere.txt", "--val", "0.1"], "cannot read the image list nowhere.txt"),
         (["split", "nowhere.txt"], "--val"),
         (["verify", "/"], "no name"),
         (["verify", "x", "--jobs", "0"], "not 1 or more"),
@@ -325,7 +324,7 @@ def test_list_that_cannot_be_written_ends_in_one_line(wikiart: Path, capsys: pyt
     assert "file" in one_line(capsys)
 
 
-@pytest.mark.parametrize(("given", "expected"), [("/mnt/pictures", "/mnt/pictures"), ("", "data")])
+@pytest.mark.parametrize(("given", "expected"), [("/mnt/images", "/mnt/images"), ("", "data")])
 def test_root_is_the_environments(given: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAIN_DATA", given)
     roots: list[Path] = []

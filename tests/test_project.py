@@ -23,7 +23,7 @@ from support.commands import TINY, run_here
 from support.configurations import composed
 from support.documents import ROOT, code_blocks, commands
 from support.images import small
-from support.videos import moving, write_film
+from support.videos import moving, write_video
 
 README = (ROOT / "README.md").read_text("utf-8")
 SCALING = (ROOT / "docs" / "scaling.md").read_text("utf-8")
@@ -50,7 +50,7 @@ def test_every_training_command_of_readme_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The command itself, with small pictures, two steps and random weights in place of what takes hours."""
+    """The command itself, with small images, two steps and random weights in place of what takes hours."""
     monkeypatch.chdir(tmp_path)
     resumed = tmp_path / "outputs" / "enc_adain_dec"
     resumed.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_every_prepare_command_of_the_documents_parses(document: str, capsys: py
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def images(tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that README's commands name; the commands run there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "PHOTOS").symlink_to(photographs)
@@ -127,17 +127,17 @@ def pictures(tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: py
         small("coffee.png").save(f"{name}.jpg")
     for name in ("sky", "ground"):
         Image.new("L", (96, 72), 255).save(f"{name}.png")
-    write_film(tmp_path / "film.mp4", moving(3, (96, 72)))
+    write_video(tmp_path / "video.mp4", moving(3, (96, 72)))
     return tmp_path
 
 
 @pytest.mark.parametrize("arguments", commands(README, "adain_lit.stylize"), ids=" ".join)
 def test_every_stylize_command_of_readme_runs(
-    arguments: list[str], pictures: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = set(pictures.rglob("*"))
+    before = set(images.rglob("*"))
     assert run_here(stylize.main, arguments, monkeypatch) == 0
-    assert set(pictures.rglob("*")) > before
+    assert set(images.rglob("*")) > before
 
 
 @pytest.mark.parametrize("arguments", commands(README, "adain_lit.export"), ids=" ".join)
@@ -170,11 +170,11 @@ def test_app_commands_of_readme_parse() -> None:
         app.parser().parse_args(arguments)
 
 
-def test_python_of_readme_runs(pictures: Path) -> None:
+def test_python_of_readme_runs(images: Path) -> None:
     (code,) = code_blocks(README, "python")
     variables: dict[str, Any] = {}
     exec(code, variables)
-    assert variables["picture"].size == variables["mixed"].size == (96, 72)
+    assert variables["image"].size == variables["mixed"].size == (96, 72)
 
 
 def test_experiments_of_readme_are_those_that_exist() -> None:

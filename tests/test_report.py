@@ -54,13 +54,13 @@ def test_page_holds_curves_pictures_and_table_and_refers_to_nothing(
     assert sorted(path.name for path in folder.iterdir()) == [
         "report.html",
         "report_curves.png",
-        "report_pictures.png",
+        "report_images.png",
     ]
     page = Page((folder / "report.html").read_text("utf-8"))
-    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert pictures == [
+    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert images == [
         "data:image/png;base64," + base64.b64encode((folder / name).read_bytes()).decode()
-        for name in ("report_curves.png", "report_pictures.png")
+        for name in ("report_curves.png", "report_images.png")
     ]
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
     assert not [attributes for _, attributes in page.tags if "href" in attributes or "onload" in attributes]
@@ -76,7 +76,7 @@ def test_a_broken_run_among_others_is_told_at_the_end_and_the_others_are_shown(
     sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(sweep / "2_failed")
-    (sweep / "1_job" / "grids" / "step_000004.png").write_bytes(b"no picture")
+    (sweep / "1_job" / "grids" / "step_000004.png").write_bytes(b"no image")
     assert run_here(report.main, ["sweep", "nowhere"], monkeypatch) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
@@ -123,5 +123,5 @@ def test_runs_without_pictures_or_configuration_are_compared_all_the_same(
     write_run(tmp_path / "a", {1: {"train/loss": 1.0}})
     write_run(tmp_path / "b", losses(2))
     assert run_here(report.main, ["a", "b", "--output", "."], monkeypatch) == 0
-    assert not (tmp_path / "report_pictures.png").exists()
+    assert not (tmp_path / "report_images.png").exists()
     assert len([tag for tag, _ in Page((tmp_path / "report.html").read_text("utf-8")).tags if tag == "img"]) == 1

@@ -72,7 +72,7 @@ def everything(folder: Path) -> set[str]:
 
 
 def same(path: Path, expected: Image.Image, *, off: int = 1) -> bool:
-    """Whether a file holds a picture, up to rounding."""
+    """Whether a file holds an image, up to rounding."""
     found = np.asarray(read_image(path)).astype(int)
     return found.shape == np.shape(expected) and bool(np.abs(found - np.asarray(expected)).max() <= off)
 
@@ -142,7 +142,7 @@ CONTROLS: dict[str, tuple[list[object], dict[str, Any], int]] = {
 def test_controls_are_those_of_the_stylizer(
     control: str, run: Run, here: Path, content: Path, styles: list[Path], stylizer: Stylizer
 ) -> None:
-    """Oracle: the stylizer called from Python, which gives another picture without the control."""
+    """Oracle: the stylizer called from Python, which gives another image without the control."""
     ramp = np.linspace(0, 255, 96).astype(np.uint8) + np.zeros((72, 1), np.uint8)
     for name, values in (("left.png", ramp), ("right.png", 255 - ramp)):
         Image.fromarray(values).save(here / name)
@@ -295,7 +295,7 @@ def test_broken_files_among_good_ones_are_reported_at_the_end(
     assert files(here) == {f"out/{name}_stylized_{styles[0].stem}.jpg" for name in ("coffee", "chelsea", "rocket")}
     lines = capsys.readouterr().err.splitlines()[-3:]
     for line, path in zip(lines, (broken["text"], broken["truncated_png"]), strict=False):
-        assert line.startswith(f"adain_lit.stylize: cannot read {path} as a picture: ")
+        assert line.startswith(f"adain_lit.stylize: cannot read {path} as an image: ")
     assert lines[2] == "2 failed; the same command goes on with what is missing"
 
 
@@ -305,7 +305,7 @@ def test_a_broken_style_among_good_ones_costs_its_own_pictures(
     broken = images.write_broken(tmp_path / "broken")["text"]
     assert run(content, "-s", broken, styles[0], "--every-pair") == 1
     assert files(here) == {f"coffee_stylized_{styles[0].stem}.png"}
-    assert f"adain_lit.stylize: cannot read {broken} as a picture" in capsys.readouterr().err
+    assert f"adain_lit.stylize: cannot read {broken} as an image" in capsys.readouterr().err
     assert run(content, broken, "-s", broken, styles[0], "--grid") == 1
     assert read_image(here / "grid.png").size == (2 * 262 + 6, 213 + 192 + 18)
 
@@ -413,7 +413,7 @@ def wrong(here: Path, content: Path, tmp_path: Path) -> dict[str, Path]:
     """Files to go wrong with, outside the folder where the command runs."""
     folder = tmp_path / "wrong"
     folder.mkdir()
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
     (folder / "clip.mp4").write_text("no video either")
     (folder / "list").write_text("a file in the place of a folder")
     Image.new("L", (72, 96), 255).save(folder / "upright.png")
@@ -431,16 +431,16 @@ def wrong(here: Path, content: Path, tmp_path: Path) -> dict[str, Path]:
 WRONG: dict[str, tuple[str, str]] = {
     "missing content": ("gone.jpg -s STYLE", "no content gone.jpg; give a file, a folder or a pattern"),
     "missing style": ("CONTENT -s gone.jpg", "no style gone.jpg; "),
-    "text as the only content": ("text.jpg -s STYLE", "text.jpg as a picture: no picture format that Pillow knows"),
-    "text as the only style": ("CONTENT -s text.jpg", "text.jpg as a picture: no picture format that Pillow knows"),
-    "text as the only style of two": ("CONTENT copy -s text.jpg -o out", "text.jpg as a picture: "),
-    "text as the only style of a grid": ("CONTENT copy -s text.jpg --grid", "text.jpg as a picture: "),
-    "text in a mixture": ("CONTENT -s STYLE text.jpg", "text.jpg as a picture: "),
-    "empty folder": (". -s STYLE", "no picture in ."),
+    "text as the only content": ("text.jpg -s STYLE", "text.jpg as an image: no image format that Pillow knows"),
+    "text as the only style": ("CONTENT -s text.jpg", "text.jpg as an image: no image format that Pillow knows"),
+    "text as the only style of two": ("CONTENT copy -s text.jpg -o out", "text.jpg as an image: "),
+    "text as the only style of a grid": ("CONTENT copy -s text.jpg --grid", "text.jpg as an image: "),
+    "text in a mixture": ("CONTENT -s STYLE text.jpg", "text.jpg as an image: "),
+    "empty folder": (". -s STYLE", "no image in ."),
     "mask of another shape": ("CONTENT -s STYLE --mask upright.png", "a mask is 72x96 and the content 96x72; "),
     "empty mask": ("CONTENT -s STYLE --mask black.png -o new/out.png", "a mask is empty; "),
-    "missing mask": ("CONTENT -s STYLE --mask gone.png", "cannot read gone.png as a picture: no such file"),
-    "text as a mask": ("CONTENT -s STYLE --mask text.jpg", "text.jpg as a picture: "),
+    "missing mask": ("CONTENT -s STYLE --mask gone.png", "cannot read gone.png as an image: no such file"),
+    "text as a mask": ("CONTENT -s STYLE --mask text.jpg", "text.jpg as an image: "),
     "two masks for one style": ("CONTENT -s STYLE --mask black.png black.png", "1 styles but 2 masks; "),
     "masks and pairs": ("CONTENT -s STYLE --mask black.png --every-pair", "leave out --every-pair"),
     "weights for one style": ("CONTENT -s STYLE --weights 1 2", "1 styles but 2 weights; "),
@@ -458,14 +458,14 @@ WRONG: dict[str, tuple[str, str]] = {
     "output over style": ("CONTENT -s STYLE -o STYLE --overwrite", "would be written over "),
     "grid over style": ("CONTENT -s STYLE -o STYLE --grid --overwrite", "would be written over "),
     "two to one": ("CONTENT copy/coffee.png -s STYLE", "would both be written to coffee_stylized_"),
-    "two into a file": ("CONTENT copy -s STYLE -o out.png", "2 pictures cannot go into the one file out.png"),
+    "two into a file": ("CONTENT copy -s STYLE -o out.png", "2 images cannot go into the one file out.png"),
     "file for a folder": ("CONTENT -s STYLE -o list/out.png", "cannot write to the folder "),
     "file for a folder of many": ("CONTENT copy -s STYLE -o list", "cannot write to the folder "),
     "unknown suffix": ("CONTENT -s STYLE -o new/out.gif", "cannot write new/out.gif: its suffix must be one of .jpg"),
     "unknown suffix of a grid": ("CONTENT -s STYLE --grid -o out.gif", "cannot write out.gif: its suffix must be "),
-    "picture to a video": ("CONTENT -s STYLE -o out.mp4", "cannot write out.mp4: its suffix must be one of .jpg"),
-    "video in a sheet": ("clip.mp4 -s STYLE --trade-off", "clip.mp4 is a video; sheets are made of pictures"),
-    "video in a grid": ("CONTENT clip.mp4 -s STYLE --grid", "clip.mp4 is a video; sheets are made of pictures"),
+    "image to a video": ("CONTENT -s STYLE -o out.mp4", "cannot write out.mp4: its suffix must be one of .jpg"),
+    "video in a sheet": ("clip.mp4 -s STYLE --trade-off", "clip.mp4 is a video; sheets are made of images"),
+    "video in a grid": ("CONTENT clip.mp4 -s STYLE --grid", "clip.mp4 is a video; sheets are made of images"),
     "unknown format": ("CONTENT -s STYLE --format gif", "cannot write gif files; known are jpg, jpeg, png"),
     "two corners": ("CONTENT -s STYLE CONTENT --interpolate", "2 styles for the four corners of --interpolate"),
     "weighted corners": ("CONTENT -s STYLE --interpolate --weights 1", "leave out --mask and --weights"),
@@ -477,7 +477,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "foreign weights": ("CONTENT -s STYLE --checkpoint foreign.safetensors", "foreign.safetensors is no decoder: "),
     "an encoder for a decoder": ("CONTENT -s STYLE --checkpoint vgg.safetensors", "vgg.safetensors is no decoder: "),
     "foreign checkpoint": ("CONTENT -s STYLE --checkpoint other.ckpt", "other.ckpt holds no decoder; "),
-    "picture for a checkpoint": ("CONTENT -s STYLE --checkpoint CONTENT", "cannot read weights from "),
+    "image for a checkpoint": ("CONTENT -s STYLE --checkpoint CONTENT", "cannot read weights from "),
 }
 
 

@@ -45,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photographs: Path, painti
     folder = tmp_path_factory.mktemp("finished")
     contents = copytree(photographs, folder / "photographs with spaces, =")
     (contents / "empty.jpg").touch()
-    (contents / "text.png").write_text("not a picture")
+    (contents / "text.png").write_text("not an image")
     arguments = [
         *tiny(Path("PLACE"), paintings)[:-2],
         f'data.content_dir="{contents}"',
@@ -81,8 +81,8 @@ def test_run_folder_holds_what_a_person_looks_for(finished: Path) -> None:
     kept = {path.name for path in (finished / "checkpoints").iterdir()}
     assert kept == {"last.ckpt", "best.ckpt", "step_000004.ckpt", "step_000008.ckpt"}
     assert [p.name for p in sorted((finished / "grids").iterdir())] == [f"step_{i:06d}.png" for i in (3, 6, 8)]
-    for picture in (finished / "curves.png", finished / "grids" / "step_000008.png"):
-        with Image.open(picture) as image:
+    for path in (finished / "curves.png", finished / "grids" / "step_000008.png"):
+        with Image.open(path) as image:
             assert np.unique(np.asarray(image.convert("L"))).size > 50  # drawn on, not blank
     assert json.loads((finished / "environment.json").read_text())["packages"]["torch"] == torch.__version__
     assert "norm: instance" in (finished / "config.yaml").read_text()
@@ -131,9 +131,9 @@ def test_wandb_run_holds_the_same_curves_on_the_axis_of_steps(finished: Path) ->
     for name in (*(f"train/{n}" for n in LOSSES), *(f"val/{n}" for n in LOSSES), "train/lr", "train/grad_norm"):
         values = {row["trainer/global_step"]: row[name] for row in record.history if name in row}
         assert values == pytest.approx(logged(finished, name)), name
-    pictures = [row for row in record.history if "val/pictures.filenames" in row]
-    assert [row["trainer/global_step"] for row in pictures] == [3, 6, 8]
-    for row in pictures:
+    images = [row for row in record.history if "val/pictures.filenames" in row]
+    assert [row["trainer/global_step"] for row in images] == [3, 6, 8]
+    for row in images:
         (path,) = finished.glob(f"wandb/offline-run-*/files/{row['val/pictures.filenames'][0]}")
         assert path.stat().st_size > 0
 

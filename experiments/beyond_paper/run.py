@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from adain_evidence.images import demo_pairs, demo_rows
 from torch.utils.data import DataLoader
 
 from adain_evidence import Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_evidence.figures import image_grid, label, new_figure, save_figure, save_sheet
 from adain_evidence.outcomes import by_seed, selected
-from adain_evidence.pictures import demo_pairs, demo_rows
-from adain_evidence.session import found_pictures
+from adain_evidence.session import found_images
 from adain_evidence.systems import Systems
-from adain_lit.data.demo import noise_picture
+from adain_lit.data.demo import noise_image
 from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.evaluation.metrics import measure, summarise
 from adain_lit.io.images import read_image, to_image, to_tensor
@@ -56,7 +56,7 @@ jobs = SYSTEMS.jobs
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
-    """Judge every item and draw losses and pictures."""
+    """Judge every item and draw losses and images."""
     found = SYSTEMS.measured(setting, QUANTITIES)
     textures = selected(
         by_seed({seed: _textures(setting, seed) for seed in setting.seeds}), {"style_loss": "style loss"}
@@ -89,7 +89,7 @@ def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:
     """Style losses of textures for ten held-out paintings, each out of four pieces of noise, and of the noise."""
     net = load_network(SYSTEMS.checkpoint(setting, "enc_adain_dec", seed))
     size = 96 if setting.small else 256
-    styles = found_pictures(setting).held_out_pairs(contents=1, styles=10, size=size).styles
+    styles = found_images(setting).held_out_pairs(contents=1, styles=10, size=size).styles
     pairs = HeldOutPairs(_noise(4, size), styles)
     methods = {TEXTURE: net, NOISE: lambda content, style: content}
     batches = DataLoader(pairs, batch_size=8, collate_fn=collate)
@@ -98,8 +98,8 @@ def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:
 
 
 def _noise(count: int, size: int) -> torch.Tensor:
-    """Pieces of the noise picture, (count, 3, size, size), bytes."""
-    noise = to_tensor(read_image(noise_picture()))
+    """Pieces of the noise image, (count, 3, size, size), bytes."""
+    noise = to_tensor(read_image(noise_image()))
     across = noise.shape[2] // size
     places = [divmod(i, across) for i in range(count)]
     return torch.stack([noise[:, i * size : (i + 1) * size, j * size : (j + 1) * size] for i, j in places])
@@ -131,7 +131,7 @@ def _show(setting: Setting) -> None:
     _, styles = demo_pairs(4, size=192)
     textures = nets["AdaIN"](_noise(4, 192)[: len(styles)].float() / 255, styles)
     rows = [[*row, to_image(texture)] for row, texture in zip(rows, textures, strict=True)]
-    save_sheet(picture_sheet(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
+    save_sheet(image_grid(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_evidence.figures import draw_with_spread, label, new_figure, save_figure
 from adain_evidence.outcomes import logged
-from adain_evidence.session import found_pictures
+from adain_evidence.session import found_images
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.functional.adain import channel_stats
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
@@ -61,7 +61,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         for norm in NORMS
     }
     values = {f"{NORMS[norm]}, {DATA[data]}": {QUANTITY: seeds} for (data, norm), seeds in means.items()}
-    photographs = torch.cat(found_pictures(setting).photographs(PHOTOGRAPHS))
+    photographs = torch.cat(found_images(setting).photographs(PHOTOGRAPHS))
     spreads = {
         data: {seed: _spread(setting, f"fig1_in{data}", seed, photographs) for seed in setting.seeds} for data in DATA
     }

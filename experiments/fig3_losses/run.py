@@ -46,7 +46,7 @@ Losses = dict[str, float]
 
 
 def counts(setting: Setting) -> tuple[int, int, int]:
-    """Number of contents and of styles, and the side of the test pictures in pixels."""
+    """Number of contents and of styles, and the side of the test images in pixels."""
     return (5, 2, 96) if setting.small else (50, 10, 512)
 
 
@@ -75,7 +75,7 @@ def jobs(setting: Setting) -> list[Job]:
 
 
 class Measure:
-    """Losses of pictures against content and style, with the network that the single-style networks were trained on."""
+    """Losses of images against content and style, with the network that the single-style networks were trained on."""
 
     def __init__(self, setting: Setting) -> None:
         self.device = choose_device(None)
@@ -90,7 +90,7 @@ class Measure:
 
     @torch.no_grad()
     def of(self, image: Tensor, content: Tensor, style: Tensor) -> Losses:
-        """Of one picture: the content loss is the distance to f(c), as Gatys et al. have it."""
+        """Of one image: the content loss is the distance to f(c), as Gatys et al. have it."""
         layer = self.criterion.content_layer
         target = self.phi(content, (layer,))[layer]
         features = self.phi(image, self.criterion.layers)
@@ -172,7 +172,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         f"10, 512 px. lambda {measure.criterion.style_weight:g} in the optimisation and in the single-style networks."
     ]
     if OURS not in values:
-        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same pictures were not there.")
+        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same images were not there.")
     draw(curves, values, f"{count} x {styles} pairs, {size} px")
     return {
         "values": values,

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from adain_evidence import Check, Claim, Job, Setting, run_claim
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
 from adain_evidence.composition import composed
-from adain_evidence.figures import picture_sheet, save_sheet
+from adain_evidence.figures import image_grid, save_sheet
 from adain_evidence.jobs import DONE
 from adain_evidence.outcomes import by_seed, evaluated, selected
 from adain_evidence.systems import paper_system
 from adain_lit.config.overrides import quoted
-from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.data.demo import demo_content_images, demo_style_images
 from adain_lit.devices import choose_device
 from adain_lit.io.images import to_image, write_image
 from adain_lit.losses import PerceptualLoss
@@ -29,7 +29,7 @@ from adain_lit.weights.networks import load_network
 CLAIM = Claim(
     Path(__file__).parent,
     "All methods on the same pairs",
-    "Without having seen the test styles, the proposed network gives pictures of a quality competitive with Ulyanov et "
+    "Without having seen the test styles, the proposed network gives images of a quality competitive with Ulyanov et "
     "al. and Gatys et al., and transfers the style more faithfully than Chen & Schmidt for most of the images",
     "Fig. 4, Sec. 7.1",
 )
@@ -46,7 +46,7 @@ METHODS = {
 }
 """Names in the evaluation."""
 MANNERS = ("de_stijl", "impasto")
-"""Of the demo's held-out paintings, which are the test styles at either scale: no other picture is shown."""
+"""Of the demo's held-out paintings, which are the test styles at either scale: no other image is shown."""
 QUANTITIES = {
     "loss": "total loss",
     "content_loss": "content loss",
@@ -56,7 +56,7 @@ QUANTITIES = {
 
 
 def size(setting: Setting) -> int:
-    """Side of the test pictures in pixels."""
+    """Side of the test images in pixels."""
     return 128 if setting.small else 512
 
 
@@ -67,7 +67,9 @@ def contents(setting: Setting) -> int:
 
 def styles() -> list[str]:
     """Files of the test styles."""
-    return [str(path.absolute()) for path in demo_paintings(held_out=True) if path.stem.rpartition("-")[0] in MANNERS]
+    return [
+        str(path.absolute()) for path in demo_style_images(held_out=True) if path.stem.rpartition("-")[0] in MANNERS
+    ]
 
 
 def ulyanov(setting: Setting) -> Job:
@@ -115,7 +117,7 @@ def comparison(setting: Setting) -> Job:
         f"method.fixed_style.source=[{fixed}]",
         f"+compare.dumoulin={quoted(str(dumoulin(setting).checkpoint))}",
         *others,
-        *setting.pictures(),
+        *setting.images(),
         f"contents={contents(setting)}",
         "batch_size=1",
         f"size={size(setting)}",
@@ -164,7 +166,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         f"Ulyanov et al. and Dumoulin et al. were trained on; {size(setting)} px; lambda 10, losses against AdaIN's t.",
     ]
     if OURS not in values:
-        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same pictures were not there.")
+        notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same images were not there.")
     show(setting)
     return {"values": values, "checks": checks, "notes": notes, "seeds": [setting.seeds[0]]}
 
@@ -173,7 +175,7 @@ def show(setting: Setting) -> None:
     """The sheet: the demo's held-out photographs in the test styles."""
     device = choose_device(None)
     side = size(setting)
-    photographs = squares([str(path) for path in demo_photographs(held_out=True)], side)
+    photographs = squares([str(path) for path in demo_content_images(held_out=True)], side)
     paintings = squares(styles(), side)
     methods: dict[str, Any] = {BUNDLED: load_network("compact")}
     methods |= {name: load_network(path) for name, path in networks(setting).items()}
@@ -187,10 +189,10 @@ def show(setting: Setting) -> None:
         for j, style in enumerate(x.to(device) for x in paintings):
             with torch.inference_mode():
                 made = [method(content, style)[0].float().clamp(0, 1).cpu() for method in methods.values()]
-            pictures = [to_image(x) for x in (content[0].cpu(), style[0].cpu(), *made)]
-            rows.append([*pictures, optimised[i, j]])
+            images = [to_image(x) for x in (content[0].cpu(), style[0].cpu(), *made)]
+            rows.append([*images, optimised[i, j]])
     names = ["content", "style", *methods, "Gatys et al."]
-    save_sheet(picture_sheet(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
+    save_sheet(image_grid(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
 
 
 def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
@@ -199,11 +201,11 @@ def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
     side = size(setting)
     criterion = PerceptualLoss()
     phi = load_loss_network(encoder(setting), layers=criterion.layers).requires_grad_(False).to(device)
-    photographs = [x.to(device) for x in squares([str(path) for path in demo_photographs(held_out=True)], side)]
+    photographs = [x.to(device) for x in squares([str(path) for path in demo_content_images(held_out=True)], side)]
     count = unit_mean_images(setting)
     if count:
         phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:count], side))
-    told = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.pictures()]).encode()).hexdigest()[:6]
+    told = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.images()]).encode()).hexdigest()[:6]
     made = {}
     pairs = [(i, j) for i in range(len(photographs)) for j in range(len(MANNERS))]
     for i, j in tqdm(pairs, desc="Gatys et al.", unit="pair"):

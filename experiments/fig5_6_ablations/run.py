@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from adain_evidence.images import demo_rows
+
 from adain_evidence import Check, Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import draw_with_spread, label, new_figure, picture_sheet, save_figure, save_sheet
+from adain_evidence.figures import draw_with_spread, image_grid, label, new_figure, save_figure, save_sheet
 from adain_evidence.outcomes import logged
-from adain_evidence.pictures import demo_rows
 from adain_evidence.systems import ABLATIONS
 from adain_lit.weights.networks import load_network
 
@@ -25,7 +26,7 @@ jobs = ABLATIONS.jobs
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
-    """Judge the claim and draw curves and pictures."""
+    """Judge the claim and draw curves and images."""
     values = ABLATIONS.measured(setting, QUANTITIES)
     ours, concat, bn, inst = (values[name] for name in ABLATIONS.names.values())
     checks = [
@@ -78,7 +79,7 @@ def _show(setting: Setting) -> None:
     seed = setting.seeds[0]
     methods = {name: load_network(ABLATIONS.checkpoint(setting, key, seed)) for key, name in ABLATIONS.names.items()}
     rows, columns = demo_rows(methods, 4, size=192)
-    save_sheet(picture_sheet(rows, columns=columns, side=160), CLAIM.folder / "sheet.jpg")
+    save_sheet(image_grid(rows, columns=columns, side=160), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

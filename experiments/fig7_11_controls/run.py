@@ -34,13 +34,13 @@ CLAIM = Claim(
 )
 ALPHAS = tuple(i / 10 for i in range(11))
 EQUAL = 1e-4
-"""Pictures and features in float32 are taken to be the same within this: far below a step of 1/255."""
+"""Images and features in float32 are taken to be the same within this: far below a step of 1/255."""
 SEEN = 48
-"""Pixels from the edge of a region within which its picture may see the other: the decoder's 30, and whole cells."""
+"""Pixels from the edge of a region within which its image may see the other: the decoder's 30, and whole cells."""
 
 
 def counts(setting: Setting) -> tuple[int, int, int]:
-    """Number of contents and of styles, and the side of the test pictures in pixels."""
+    """Number of contents and of styles, and the side of the test images in pixels."""
     return (3, 4, 160) if setting.small else (10, 10, 512)
 
 
@@ -50,7 +50,7 @@ def jobs(setting: Setting) -> list[Job]:
 
 
 class Bench:
-    """The network that is looked at, the test pictures, and the losses.
+    """The network that is looked at, the test images, and the losses.
 
     Attributes:
         net: the network.
@@ -126,7 +126,7 @@ def trade_off(bench: Bench) -> tuple[list[Check], dict[str, list[float]]]:
     monotone = {name: np.diff(mean[name]) * sign > 0 for name, sign in rising.items()}
     each = {name: np.mean(np.diff(curves[name], axis=1) * sign > 0) for name, sign in rising.items()}
     return [
-        Check("at alpha 0 the picture is the same whatever the style", own < EQUAL, f"greatest difference {own:.1e}"),
+        Check("at alpha 0 the image is the same whatever the style", own < EQUAL, f"greatest difference {own:.1e}"),
         Check("at alpha 0 the pixels differ from the content by at most half of what they do at alpha 1",
               near <= away / 2, f"mean absolute difference {near:.4f} | {away:.4f}; SSIM "
               f"{mean['SSIM to content'][0]:.3f} | {mean['SSIM to content'][-1]:.3f}"),
@@ -158,7 +158,7 @@ def interpolation(bench: Bench) -> list[Check]:
             toward.append([[bench.style_loss(x, s) for x in images] for s in (first, second)])
     leaving, coming = np.mean(toward, 0)
     return [
-        Check("all weight on one of four styles gives the picture of that style alone", max(corners) < EQUAL,
+        Check("all weight on one of four styles gives the image of that style alone", max(corners) < EQUAL,
               f"greatest difference {max(corners):.1e}"),
         Check("the features of a blend are the weighted sum of AdaIN's for each style (Eq. 15)", max(mixed) < EQUAL,
               f"greatest difference {max(mixed):.1e} of the greatest value"),
@@ -235,7 +235,7 @@ def regions(bench: Bench) -> list[Check]:
               f"greatest difference {max(statistics):.1e}"),
         Check(f"further than {SEEN} pixels from the other region, each equals that region stylised alone",
               max(alone) < EQUAL, f"greatest difference {max(alone):.1e}; to the region cut out and stylised as a "
-              f"picture of its own, borders included, {np.mean(cropped):.4f} in the mean"),
+              f"image of its own, borders included, {np.mean(cropped):.4f} in the mean"),
     ]  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def every_pair(bench: Bench) -> Check:
 
 @torch.inference_mode()
 def conclude(setting: Setting) -> dict[str, Any]:
-    """Measure each control, and draw what it does to the demo's pictures."""
+    """Measure each control, and draw what it does to the demo's images."""
     bench = Bench(setting)
     checks, curves = trade_off(bench)
     checks += [*interpolation(bench), *colors(bench), *regions(bench), every_pair(bench)]

@@ -44,7 +44,7 @@ FULL_WIDTH = (
     "logger=csv",
     "trainer.val_check_interval=1000",
 )
-"""The paper's network, pictures and batch, on the demo's pictures."""
+"""The paper's network, images and batch, on the demo's images."""
 MODES = {
     "float32": (),
     "bf16-mixed": ("trainer.precision=bf16-mixed",),

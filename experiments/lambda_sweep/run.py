@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adain_evidence.images import demo_rows
+
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_evidence.figures import label, new_figure, picture_sheet, save_figure, save_sheet
-from adain_evidence.pictures import demo_rows
+from adain_evidence.figures import image_grid, label, new_figure, save_figure, save_sheet
 from adain_evidence.systems import Systems
 from adain_lit.reports.curves import COLOURS, MARKERS
 from adain_lit.weights.networks import load_network
@@ -35,7 +36,7 @@ def jobs(setting: Setting) -> list[Job]:
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
-    """Judge the claim and draw the trade-off and pictures."""
+    """Judge the claim and draw the trade-off and images."""
     weights = WEIGHTS[setting.scale]
     found = systems(setting).measured(setting, QUANTITIES)
     values = {f"lambda {weight}": found[f"lambda {weight}"] for weight in weights}
@@ -80,18 +81,18 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
 
 
 def _show(setting: Setting) -> None:
-    """One row of pictures for each lambda."""
-    pictures, names, columns = [], [], []
+    """One row of images for each lambda."""
+    images, names, columns = [], [], []
     for weight in WEIGHTS[setting.scale]:
         net = load_network(systems(setting).checkpoint(setting, weight, setting.seeds[0]))
         rows, _ = demo_rows({weight: net}, 4, size=192)
-        if not pictures:
-            pictures += [[row[i] for row in rows] for i in (0, 1)]
+        if not images:
+            images += [[row[i] for row in rows] for i in (0, 1)]
             names += ["content", "style"]
-        pictures.append([row[2] for row in rows])
+        images.append([row[2] for row in rows])
         names.append(f"lambda {weight}")
         columns = [""] * len(rows)
-    save_sheet(picture_sheet(pictures, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
+    save_sheet(image_grid(images, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

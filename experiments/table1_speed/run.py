@@ -1,4 +1,4 @@
-"""``python experiments/table1_speed/run.py scale=small|paper``: seconds for one picture, as in Table 1."""
+"""``python experiments/table1_speed/run.py scale=small|paper``: seconds for one image, as in Table 1."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ CLAIM = Claim(
     Path(__file__).parent,
     "Speed of all methods",
     "The proposed network is nearly 3 orders of magnitude faster than Gatys et al., 1 to 2 orders faster than Chen & "
-    "Schmidt, and the more so the larger the picture, and comparable to Ulyanov et al. and Dumoulin et al., who are "
+    "Schmidt, and the more so the larger the image, and comparable to Ulyanov et al. and Dumoulin et al., who are "
     "limited to a few styles; encoding the content, encoding the style and decoding take a third of the time each",
     "Table 1, Sec. 7.1",
     {
@@ -74,7 +74,7 @@ def jobs(setting: Setting) -> list[Job]:
 def few(norm: str, styles: int) -> str:
     """A network for fixed styles as a setting.
 
-    A picture of noise has a grey thumbnail, so it passes for its first style.
+    An image of noise has a grey thumbnail, so it passes for its first style.
     """
     transformer = f"{{_target_:adain_lit.nets.TransformerNet,norm:{norm},styles:{styles}}}"
     thumbnails = f"{{_target_:torch.full,size:[{styles},3,8,8],fill_value:0.5}}"
@@ -103,7 +103,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         "values": values,
         "checks": checks(seconds, operations),
         "notes": [
-            "Medians of 100 pictures of noise from tensor to tensor, in turns in one run; fewer where they took too "
+            "Medians of 100 images of noise from tensor to tensor, in turns in one run; fewer where they took too "
             f"long: {least or 'none'}. Gatys et al. extrapolated to 500 iterations. VGG-19 and all other networks at "
             "the papers' widths have random weights; the bundled one is small.",
             "The paper's column is of a Pascal Titan X: compare ratios.",
@@ -159,13 +159,13 @@ def _times(found: Mapping[int, float], row: str = "", *, encoding: bool = False,
 @torch.inference_mode()
 def multiplications(size: int) -> dict[str, float]:
     """Floating-point operations, in 10^9: multiplications and additions of convolutions, counted, not timed."""
-    picture = torch.rand(1, 3, size, size)
+    image = torch.rand(1, 3, size, size)
     network = StyleTransferNet(load_encoder("random"))
-    feature = network.encoder(picture, ("relu3_1",))["relu3_1"]
+    feature = network.encoder(image, ("relu3_1",))["relu3_1"]
     pairs = {
-        "AdaIN network": lambda: network.decode(network.encode(picture), (size, size)),
+        "AdaIN network": lambda: network.decode(network.encode(image), (size, size)),
         "style swap alone": lambda: style_swap(feature, feature.flip(3)),
-        "Ulyanov et al.": lambda: TransformerNet()(picture),
+        "Ulyanov et al.": lambda: TransformerNet()(image),
     }
     found = {}
     for name, action in pairs.items():
@@ -191,7 +191,7 @@ def draw(seconds: Mapping[str, Mapping[tuple[int, bool], float]]) -> None:
                            markerfacecolor="white" if encoding else colour)  # fmt: skip
         panel.set_xscale("log")
         panel.set_yticks(range(len(rows)), [NAMES[key] for key in rows] if size == SIZES[0] else [""] * len(rows))
-        label(panel, "seconds for one picture", "", title=f"{size} x {size} pixels")
+        label(panel, "seconds for one image", "", title=f"{size} x {size} pixels")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     caption = 'Median times. The paper (Sec. 7.1): "nearly 3 orders of magnitude faster than" Gatys et al. and "1-2 ' \

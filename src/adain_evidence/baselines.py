@@ -1,4 +1,4 @@
-"""Trainings of the methods that the paper compares with, and the pictures that all are compared on."""
+"""Trainings of the methods that the paper compares with, and the images that all are compared on."""
 
 import functools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from adain_evidence.jobs import Job
-from adain_evidence.session import found_pictures
+from adain_evidence.session import found_images
 from adain_evidence.setting import Setting
 from adain_lit.config.overrides import quoted
 from adain_lit.config.paths import last_checkpoint
@@ -16,11 +16,11 @@ from adain_lit.io.images import read_image, resized_crop, to_tensor
 
 
 def single_styles(setting: Setting, styles: Sequence[str], seed: int, *more: str) -> Job:
-    """Ulyanov et al.: a sweep of trainings, a network for the style of each picture.
+    """Ulyanov et al.: a sweep of trainings, a network for the style of each image.
 
     Args:
         setting: of the claim.
-        styles: files of the style pictures, two at least.
+        styles: files of the style images, two at least.
         seed: of the trainings.
         more: further settings of the trainings, as ``trainer.max_steps=300``.
     """
@@ -38,16 +38,16 @@ def network_for(sweep: Job, style: str) -> Path:
 def held_out(setting: Setting) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Files of the held-out photographs and paintings, in the order in which an evaluation takes them.
 
-    Where there are no pictures, a run ends with an error before its first job. Its jobs can be composed all the same,
+    Where there are no images, a run ends with an error before its first job. Its jobs can be composed all the same,
     so the answer then is names that stand for files.
     """
     try:
-        data = found_pictures(setting)
+        data = found_images(setting)
     except InputError:
         return tuple(f"photograph_{i}.jpg" for i in range(100)), tuple(f"painting_{i}.jpg" for i in range(100))
     return tuple(map(str, data.held_out_contents)), tuple(map(str, data.held_out_styles))
 
 
 def squares(files: Sequence[str], size: int) -> list[Tensor]:
-    """The middle squares of pictures, scaled to `size` pixels to each side: each (1, 3, size, size), RGB in [0, 1]."""
+    """The middle squares of images, scaled to `size` pixels to each side: each (1, 3, size, size), RGB in [0, 1]."""
     return [to_tensor(resized_crop(read_image(file), size, size, (0.5, 0.5)))[None].float() / 255 for file in files]

@@ -1,4 +1,4 @@
-"""Pictures of the controls at run time (Figs. 7 to 11), made of the demo's pictures."""
+"""Images of the controls at run time (Figs. 7 to 11), made of the demo's images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from adain_evidence.baselines import squares
-from adain_evidence.figures import label, new_figure, picture_sheet, save_figure
-from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_evidence.figures import image_grid, label, new_figure, save_figure
+from adain_lit.data.demo import demo_content_images, demo_style_images
 from adain_lit.functional.color import match_color
 from adain_lit.io.images import to_image
 from adain_lit.nets import StyleTransferNet
 from adain_lit.reports.curves import COLOURS
 
 SIZE = 256
-"""Side in pixels at which the pictures are stylised."""
+"""Side in pixels at which the images are stylised."""
 PHOTOGRAPHS = ("chelsea.png", "rocket.jpg", "astronaut.png", "coffee.png")
 MANNERS = 6
 """Paintings on the sheet of every content with every style."""
@@ -68,12 +68,12 @@ def draw_alpha(path: Path, alphas: Sequence[float], curves: Mapping[str, Sequenc
 
 
 def _contents(net: StyleTransferNet) -> list[Tensor]:
-    files = {path.name: path for held_out in (True, False) for path in demo_photographs(held_out)}
+    files = {path.name: path for held_out in (True, False) for path in demo_content_images(held_out)}
     return _on(net, squares([str(files[name]) for name in PHOTOGRAPHS], SIZE))
 
 
 def _styles(net: StyleTransferNet) -> list[Tensor]:
-    files = demo_paintings(held_out=True)
+    files = demo_style_images(held_out=True)
     step = len(files) / MANNERS
     return _on(net, squares([str(files[int(i * step)]) for i in range(MANNERS)], SIZE))
 
@@ -83,7 +83,7 @@ def _on(net: StyleTransferNet, images: Sequence[Tensor]) -> list[Tensor]:
     return [image.to(device) for image in images]
 
 
-def _picture(image: Tensor) -> Image.Image:
+def _image(image: Tensor) -> Image.Image:
     return to_image(image[0].float().clamp(0, 1).cpu())
 
 
@@ -92,7 +92,7 @@ def _alpha(net: StyleTransferNet, content: Tensor, style: Tensor) -> Image.Image
     alphas = (0.0, 0.25, 0.5, 0.75, 1.0)
     row = [content, *(net(content, style, alpha=alpha) for alpha in alphas), style]
     names = ["content", *(f"alpha {alpha:g}" for alpha in alphas), "style"]
-    return picture_sheet([[_picture(x) for x in row]], columns=names, side=150)
+    return image_grid([[_image(x) for x in row]], columns=names, side=150)
 
 
 @torch.inference_mode()
@@ -100,7 +100,7 @@ def _colour(net: StyleTransferNet, content: Tensor, style: Tensor) -> Image.Imag
     aligned = match_color(style, content).clamp(0, 1)
     row = [content, style, net(content, style), aligned, net(content, aligned)]
     names = ["content", "style", "stylised", "style in the content's colours", "stylised with it"]
-    return picture_sheet([[_picture(x) for x in row]], columns=names, side=150)
+    return image_grid([[_image(x) for x in row]], columns=names, side=150)
 
 
 @torch.inference_mode()
@@ -111,7 +111,7 @@ def _regions(net: StyleTransferNet, content: Tensor, first: Tensor, second: Tens
     both = net(content, [first, second], masks=[middle, 1 - middle])
     row = [content, first, second, middle.expand_as(content), both, net(content, first), net(content, second)]
     names = ["content", "style 1", "style 2", "region of style 1", "both", "style 1 alone", "style 2 alone"]
-    return picture_sheet([[_picture(x) for x in row]], columns=names, side=150)
+    return image_grid([[_image(x) for x in row]], columns=names, side=150)
 
 
 @torch.inference_mode()
@@ -121,20 +121,20 @@ def _mixtures(net: StyleTransferNet, content: Tensor, styles: Sequence[Tensor], 
         down = i / (steps - 1)
         shares = [((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
                   for right in (j / (steps - 1) for j in range(steps))]  # fmt: skip
-        rows.append([_picture(net(content, list(styles), weights=list(share))) for share in shares])
-    rows[0] = [_picture(styles[0]), *rows[0], _picture(styles[1])]
-    rows[-1] = [_picture(styles[2]), *rows[-1], _picture(styles[3])]
+        rows.append([_image(net(content, list(styles), weights=list(share))) for share in shares])
+    rows[0] = [_image(styles[0]), *rows[0], _image(styles[1])]
+    rows[-1] = [_image(styles[2]), *rows[-1], _image(styles[3])]
     blank = Image.new("RGB", (8, 8), "white")
     rows = [row if len(row) > steps else [blank, *row, blank] for row in rows]
-    return picture_sheet(rows, columns=["style", *[""] * steps, "style"], side=112)
+    return image_grid(rows, columns=["style", *[""] * steps, "style"], side=112)
 
 
 @torch.inference_mode()
 def _every(net: StyleTransferNet, contents: Sequence[Tensor], styles: Sequence[Tensor]) -> Image.Image:
     blank = Image.new("RGB", (8, 8), "white")
-    rows = [[blank, *map(_picture, contents)]]
-    rows += [[_picture(style), *(_picture(net(content, style)) for content in contents)] for style in styles]
-    return picture_sheet(rows, columns=["style", *["content"] * len(contents)], side=112)
+    rows = [[blank, *map(_image, contents)]]
+    rows += [[_image(style), *(_image(net(content, style)) for content in contents)] for style in styles]
+    return image_grid(rows, columns=["style", *["content"] * len(contents)], side=112)
 
 
 def _stacked(sections: Mapping[str, Image.Image]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Figures for people: curves with the spread over seeds, pictures in rows, the paper's statement beneath."""
+"""Figures for people: curves with the spread over seeds, images in rows, the paper's statement beneath."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -85,16 +85,16 @@ def save_figure(figure: Figure, path: Path, *, caption: str) -> None:
     figure.supxlabel("\n".join(textwrap.wrap(caption, letters)), fontsize=8, ha="left", x=0.01)
     _write(figure, path)
     if path.stat().st_size > MOST_BYTES:  # fewer colours; curves and letters have few
-        with Image.open(path) as picture:
-            fewer = picture.convert("RGB").quantize(64)
+        with Image.open(path) as image:
+            fewer = image.convert("RGB").quantize(64)
         write_atomically(path, lambda temporary: fewer.save(temporary, "PNG", optimize=True))
     require_small(path)
 
 
-def picture_sheet(
+def image_grid(
     rows: Sequence[Sequence[Image.Image]], *, columns: Sequence[str], names: Sequence[str] = (), side: int = 128
 ) -> Image.Image:
-    """Pictures in rows, each in a square of `side` pixels, with captions above the columns and beside the rows."""
+    """Images in rows, each in a square of `side` pixels, with captions above the columns and beside the rows."""
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), max(11, side // 11))
     wrapped = [_wrapped(text, font, side) for text in columns]
     line = round(font.size * 1.3)
@@ -109,8 +109,8 @@ def picture_sheet(
         top = head + i * (side + GAP)
         if names:
             draw.text((GAP, top + (side - line) // 2), names[i], fill="black", font=font)
-        for j, picture in enumerate(row):
-            fitted = picture.convert("RGB").copy()
+        for j, image in enumerate(row):
+            fitted = image.convert("RGB").copy()
             fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
             x = left + GAP + j * (side + GAP) + (side - fitted.width) // 2
             sheet.paste(fitted, (x, top + (side - fitted.height) // 2))
@@ -118,7 +118,7 @@ def picture_sheet(
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a picture sheet as JPEG, at the best quality of which the file has at most 300 kB.
+    """Write an image sheet as JPEG, at the best quality of which the file has at most 300 kB.
 
     Raises:
         ValueError: if there is none.

@@ -16,7 +16,7 @@ Each folder takes up one claim of the paper: `run.py` trains, measures and decid
 `results.json` is what it wrote. This page is made of those files by `python experiments/index.py`.
 
 ```bash
-python experiments/fig5_6_ablations/run.py scale=small                  # the demo's pictures, two cores
+python experiments/fig5_6_ablations/run.py scale=small                  # the demo's images, two cores
 python experiments/fig5_6_ablations/run.py scale=small content=PHOTOS style=PAINTINGS seeds=0,1,2
 python experiments/fig5_6_ablations/run.py scale=paper                  # VGG-19, COCO and WikiArt, a GPU
 ```

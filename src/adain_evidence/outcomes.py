@@ -28,7 +28,7 @@ def evaluation(setting: Setting, name: str, networks: Mapping[str, str | Path], 
     return Job(
         "evaluate",
         name,
-        (f"ckpt_path={quoted(str(measured))}", *compared, *setting.pictures(), *settings),
+        (f"ckpt_path={quoted(str(measured))}", *compared, *setting.images(), *settings),
         setting.folder,
     )
 

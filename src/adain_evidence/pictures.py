@@ -1,4 +1,4 @@
-"""What trained networks make of the demo's held-out pictures, the only ones that a stored figure may show."""
+"""What trained networks make of the demo's held-out images, the only ones that a stored figure may show."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adain_lit.data.demo import demo_paintings, demo_photographs
+from adain_lit.data.demo import demo_content_images, demo_style_images
 from adain_lit.io.images import read_image, resized_crop, to_image, to_tensor
 
 Method = Callable[[Tensor, Tensor], Tensor]
@@ -14,8 +14,8 @@ Method = Callable[[Tensor, Tensor], Tensor]
 
 def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
     """Photographs and paintings, both (count, 3, size, size), RGB in [0, 1]: middle squares, all held out."""
-    photographs, paintings = demo_photographs(held_out=True), demo_paintings(held_out=True)
-    demo_paintings(held_out=False)  # rendered now, if ever
+    photographs, paintings = demo_content_images(held_out=True), demo_style_images(held_out=True)
+    demo_style_images(held_out=False)  # rendered now, if ever
     step = max(1, len(paintings) // count)
     contents = [_square(photographs[i % len(photographs)], size) for i in range(count)]
     styles = [_square(paintings[i * step % len(paintings)], size) for i in range(count)]
@@ -26,7 +26,7 @@ def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
 def demo_rows(
     methods: Mapping[str, Method], count: int, *, size: int = 256
 ) -> tuple[list[list[Image.Image]], list[str]]:
-    """Rows of a picture sheet, and the captions of its columns: content, style, then one for each method."""
+    """Rows of an image sheet, and the captions of its columns: content, style, then one for each method."""
     contents, styles = demo_pairs(count, size=size)
     columns: list[Sequence[Image.Image]] = [[to_image(x) for x in contents], [to_image(x) for x in styles]]
     for method in methods.values():

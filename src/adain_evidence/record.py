@@ -1,4 +1,4 @@
-"""What belongs to a result besides its numbers: the pictures, by their contents, and the circumstances."""
+"""What belongs to a result besides its numbers: the images, by their contents, and the circumstances."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.runs.record import environment
 
 
-def picture_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
-    """Number and hash of the pictures on each side, and what they are in words; no name of a file or a folder.
+def image_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
+    """Number and hash of the images on each side, and what they are in words; no name of a file or a folder.
 
     Args:
         setting: says what they are.

@@ -35,7 +35,7 @@ def write_results(
         setting: how.
         values: the numbers.
         checks: the parts of the claim.
-        record: pictures, circumstances, seconds and whatever else a reader needs to do it again, as JSON.
+        record: images, circumstances, seconds and whatever else a reader needs to do it again, as JSON.
         notes: sentences that a reader should know, such as what was left out.
     """
     known = read_results(claim.folder)
@@ -130,9 +130,9 @@ def _circumstances(run: Mapping[str, Any]) -> str:
     lines = []
     if "command" in run:
         lines.append(f"`{run['command']}`")
-    if "pictures" in run:
-        sides = [f"{entry['count']} {name}" for name, entry in run["pictures"].items() if name != "source"]
-        lines.append(f"Pictures: {run['pictures']['source']}; {', '.join(sides)} (hashes in results.json).")
+    if "images" in run:
+        sides = [f"{entry['count']} {name}" for name, entry in run["images"].items() if name != "source"]
+        lines.append(f"Images: {run['images']['source']}; {', '.join(sides)} (hashes in results.json).")
     known = {"seeds": "seeds", "steps": "steps", "crop": "crop in pixels", "precision": "precision"}
     lines.append(", ".join(f"{words} {_plain(run[key])}" for key, words in known.items() if key in run))
     if "seconds" in run:

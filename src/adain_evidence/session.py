@@ -10,7 +10,7 @@ from adain_evidence.claim import Claim
 from adain_evidence.composition import composed
 from adain_evidence.index import write_index
 from adain_evidence.jobs import Job, run_job
-from adain_evidence.record import circumstances, picture_record
+from adain_evidence.record import circumstances, image_record
 from adain_evidence.results import summary, write_results
 from adain_evidence.setting import Setting
 from adain_lit.config.instantiate import instantiate
@@ -56,8 +56,8 @@ def _run(
     jobs: Callable[[Setting], Sequence[Job]],
     conclude: Callable[[Setting], dict[str, Any]],
 ) -> None:
-    data = found_pictures(setting)
-    record = {"pictures": picture_record(setting, data), "seeds": list(setting.seeds), **circumstances(setting)}
+    data = found_images(setting)
+    record = {"images": image_record(setting, data), "seeds": list(setting.seeds), **circumstances(setting)}
     planned = list({job.folder: job for job in jobs(setting)}.values())
     for job in planned:
         composed(job.module, next(job.compositions()))  # a mistake is found before hours of training
@@ -73,8 +73,8 @@ def _run(
     log.info("%s\n%s", claim.title, summary({"scales": {setting.scale: results["scales"][setting.scale]}}))
 
 
-def found_pictures(setting: Setting) -> PairedDataModule:
-    """The pictures of a claim's trainings, found and the held-out ones read.
+def found_images(setting: Setting) -> PairedDataModule:
+    """The images of a claim's trainings, found and the held-out ones read.
 
     Raises:
         InputError: if there are none.

@@ -1,4 +1,4 @@
-"""What a person sets when running a claim: ``scale=small|paper``, pictures, seeds, and any setting of the training."""
+"""What a person sets when running a claim: ``scale=small|paper``, images, seeds, and any setting of the training."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -19,7 +19,7 @@ SMALL = (
     "data.batch_size=4",
     "data.val_pairs=16",
     "data.num_workers=1",
-    "data.cache=4000",  # decoded pictures of each side: all that the small scale needs
+    "data.cache=4000",  # decoded images of each side: all that the small scale needs
     "callbacks.checkpoints.every_n_steps=100",
 )
 """Settings of a training at small scale."""
@@ -36,7 +36,7 @@ class Setting:
         style: paintings, likewise (WikiArt).
         val_content: held-out photographs; None: a share of `content`.
         val_style: held-out paintings, likewise.
-        source: what the pictures are, in words, for the record.
+        source: what the images are, in words, for the record.
         seeds: each a training of its own.
         precision: of the training; None: bf16-mixed at small scale, 32-true at paper scale.
         out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
@@ -104,15 +104,15 @@ class Setting:
 
     @property
     def where_from(self) -> str:
-        """What the pictures are, in words."""
+        """What the images are, in words."""
         if self.source:
             return self.source
         if self.content is None:
             return DEMO_SOURCE if self.small else "COCO photographs, WikiArt paintings"
-        return "pictures of the user's"
+        return "images of the user's"
 
-    def pictures(self) -> list[str]:
-        """Settings that choose the pictures, of ``adain_lit.train`` and ``adain_lit.evaluate``."""
+    def images(self) -> list[str]:
+        """Settings that choose the images, of ``adain_lit.train`` and ``adain_lit.evaluate``."""
         if self.content is None:
             return ["data=demo" if self.small else "data=coco_wikiart"]
         given = [(key, getattr(self, key)) for key in FOLDERS if getattr(self, key) is not None]
@@ -128,7 +128,7 @@ class Setting:
         common = SMALL if self.small else ("scale=paper",)
         listed = ",".join(map(str, [seed] if isinstance(seed, int) else seed))
         log = ["logger=csv", f"seed={listed}", f"trainer.precision={self.trained_precision}"]
-        return (*common, *self.pictures(), *log, *more, *self.overrides)
+        return (*common, *self.images(), *log, *more, *self.overrides)
 
     def shown(self) -> str:
         """The command, with words in the place of folders."""

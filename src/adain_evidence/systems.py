@@ -62,7 +62,7 @@ class Systems:
         return [self.trainings(setting), *(self.comparison(setting, seed) for seed in setting.seeds)]
 
     def measured(self, setting: Setting, quantities: Mapping[str, str]) -> dict[str, dict[str, dict[int, float]]]:
-        """What the evaluations found, as `write_results` takes it: each system, and both pictures as they are.
+        """What the evaluations found, as `write_results` takes it: each system, and both images as they are.
 
         Args:
             setting: of the claim.

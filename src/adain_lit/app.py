@@ -1,4 +1,4 @@
-"""``python -m adain_lit.app``: a web page on which pictures take the style of other pictures."""
+"""``python -m adain_lit.app``: a web page on which images take the style of other images."""
 
 import argparse
 import os
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.app",
-        description="A web page on which pictures take the style of other pictures. It needs no internet.",
+        description="A web page on which images take the style of other images. It needs no internet.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
@@ -43,9 +43,9 @@ def parser() -> argparse.ArgumentParser:
     add("--device", help="cpu, cuda, cuda:1, mps; without it the best there is")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
     add("--port", type=int, default=7860, help="port to listen on")
-    add("--max-pixels", type=int, default=16_000_000, metavar="N", help="larger pictures are refused")
+    add("--max-pixels", type=int, default=16_000_000, metavar="N", help="larger images are refused")
     add("--max-megabytes", type=int, default=20, metavar="N", help="larger files are refused")
-    add("--queue", type=int, default=16, metavar="N", help="people who may wait; pictures are made one by one")
+    add("--queue", type=int, default=16, metavar="N", help="people who may wait; images are made one by one")
     return command
 
 

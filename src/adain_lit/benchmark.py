@@ -81,7 +81,7 @@ def benchmark(cfg: DictConfig) -> None:
         },
         output,
     )
-    log.info("seconds for one picture, median (quartiles), on %s", _hardware(device))
+    log.info("seconds for one image, median (quartiles), on %s", _hardware(device))
     log.info("\n%s", speed_table(cases, reference=cfg.reference))
     log.info("written to %s (log and configuration in %s)", output, HydraConfig.get().runtime.output_dir)
 
@@ -112,13 +112,13 @@ def _device(cfg: DictConfig) -> torch.device:
 
 
 def _time(cfg: DictConfig, device: torch.device) -> dict[Case, list[float]]:
-    """Seconds for one picture, of each case in turns."""
+    """Seconds for one image, of each case in turns."""
     actions: dict[Case, Action] = {}
     for name in map(str, cfg.method):
         method = _build(cfg, name, device)
         for size in cfg.sizes:
-            pictures = _pictures(cfg, method, name, size, device)
-            for style_encoding, action in _actions(cfg, method, *pictures).items():
+            images = _images(cfg, method, name, size, device)
+            for style_encoding, action in _actions(cfg, method, *images).items():
                 actions[Case(name, size, style_encoding)] = action
     limits = {"images": cfg.images, "max_seconds": cfg.max_seconds, "warmup": cfg.warmup}
     with tqdm(total=cfg.images * len(actions), desc="timing", unit="image") as bar:
@@ -170,12 +170,12 @@ def _actions(cfg: DictConfig, method: Method, content: Tensor, style: Tensor) ->
     return {False: prepared, True: whole}
 
 
-def _pictures(cfg: DictConfig, method: Method, name: str, size: int, device: torch.device) -> list[Tensor]:
+def _images(cfg: DictConfig, method: Method, name: str, size: int, device: torch.device) -> list[Tensor]:
     """Content and style, noise (1, 3, size, size), in the type and the layout that the method works in."""
     generator = torch.Generator().manual_seed(cfg.seed)
-    pictures = [torch.rand(1, 3, size, size, generator=generator) for _ in range(2)]
+    images = [torch.rand(1, 3, size, size, generator=generator) for _ in range(2)]
     dtype = _dtype(cfg, name) if isinstance(method, nn.Module) else torch.float32
-    return [picture.to(device, dtype, memory_format=_layout(method)) for picture in pictures]
+    return [image.to(device, dtype, memory_format=_layout(method)) for image in images]
 
 
 def _dtype(cfg: DictConfig, name: str) -> torch.dtype:
@@ -185,7 +185,7 @@ def _dtype(cfg: DictConfig, name: str) -> torch.dtype:
 
 
 def _layout(method: Method) -> torch.memory_format:
-    """Layout of pictures and weights in memory: that of the `Stylizer` for its networks, else PyTorch's own."""
+    """Layout of images and weights in memory: that of the `Stylizer` for its networks, else PyTorch's own."""
     return torch.channels_last if isinstance(method, StyleTransferNet) else torch.contiguous_format
 
 
@@ -205,13 +205,13 @@ def _memory(cfg: DictConfig) -> dict[tuple[str, int], dict[str, float] | None]:
 
 @torch.no_grad()
 def _memory_of(settings: dict[str, Any], name: str, size: int) -> dict[str, float]:
-    """Memory that building a method and one picture take, in MiB; to be called in a fresh process."""
+    """Memory that building a method and one image take, in MiB; to be called in a fresh process."""
     cfg = OmegaConf.create(settings)
     device = _device(cfg)
 
     def action() -> None:
         method = _build(cfg, name, device)
-        _actions(cfg, method, *_pictures(cfg, method, name, size, device))[True]()
+        _actions(cfg, method, *_images(cfg, method, name, size, device))[True]()
 
     return peak_memory(action, device)
 

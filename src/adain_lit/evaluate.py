@@ -1,4 +1,4 @@
-"""``python -m adain_lit.evaluate``: losses of a trained network on held-out pictures, beside reference rows."""
+"""``python -m adain_lit.evaluate``: losses of a trained network on held-out images, beside reference rows."""
 
 import logging
 from pathlib import Path
@@ -32,7 +32,7 @@ from adain_lit.evaluation.reference_curves import verdict
 from adain_lit.io.files import write_json
 from adain_lit.losses import PerceptualLoss
 from adain_lit.methods.build import build_method
-from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_pictures
+from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_images
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.runs.record import environment
 from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
@@ -71,7 +71,7 @@ def _evaluate(cfg: DictConfig) -> None:
     phi = _phi(cfg, checkpoint, net, criterion).to(device)
     if isinstance(phi, LossNetwork) and not phi.means and cfg.unit_mean_images:
         photographs = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
-        phi.normalize(picture.unsqueeze(0).to(device) / 255 for picture in photographs)
+        phi.normalize(image.unsqueeze(0).to(device) / 255 for image in photographs)
     methods: dict[str, Method] = {"stylised": net}
     for name, source in cfg.compare.items():
         methods[str(name)] = load_method(source).to(device)
@@ -132,7 +132,7 @@ def _device(name: str) -> torch.device:
 
 
 def _own_batches(count: int, batch_size: int) -> list[list[int]]:
-    """Numbers of the pictures that this process measures: whole batches, since some methods work on one as a whole."""
+    """Numbers of the images that this process measures: whole batches, since some methods work on one as a whole."""
     batches = [[*range(i, min(i + batch_size, count))] for i in range(0, count, batch_size)]
     return batches[processes.rank() :: processes.world_size()]
 
@@ -145,13 +145,13 @@ def _checkpoint(source: str) -> dict[str, Any]:
 
 
 def _data(cfg: DictConfig, checkpoint: dict[str, Any]) -> PairedDataModule:
-    """The pictures that were asked for, or those that the training held out."""
+    """The images that were asked for, or those that the training held out."""
     if cfg.get("data") is not None:
         data = instantiate(cfg.data, "data")
     elif checkpoint:
         data = PairedDataModule(**checkpoint["datamodule_hyper_parameters"])
     else:
-        raise InputError(f"{cfg.ckpt_path} does not tell what pictures to measure on; give data=demo or data=folders")
+        raise InputError(f"{cfg.ckpt_path} does not tell what images to measure on; give data=demo or data=folders")
     data.prepare_data()
     data.setup("validate")
     assert isinstance(data, PairedDataModule)
@@ -174,7 +174,7 @@ def _pairs(
     if not files:
         raise InputError(f"{' and '.join(fixed)} were trained on different styles; compare them one by one")
     contents = data.held_out_pairs(contents=cfg.contents, styles=1, size=cfg.size).contents
-    return HeldOutPairs(contents, style_pictures(files, contents.shape[-1])), files
+    return HeldOutPairs(contents, style_images(files, contents.shape[-1])), files
 
 
 def _criterion(settings: dict[str, Any]) -> PerceptualLoss:

@@ -1,7 +1,7 @@
 """Make the paper's training data ready: MS-COCO photographs as content, WikiArt paintings as style.
 
 ``python -m adain_lit.prepare coco`` downloads, unpacks, checks and lists the photographs;
-``python -m adain_lit.prepare verify data/wikiart`` checks and lists any folder of pictures;
+``python -m adain_lit.prepare verify data/wikiart`` checks and lists any folder of images;
 ``python -m adain_lit.prepare split data/wikiart.txt --val 0.05`` divides a list. See docs/data.md.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from adain_lit.data.download import download, unpack_flat
-from adain_lit.data.lists import PictureList, check_pictures, read_list, split_list, write_broken, write_list
+from adain_lit.data.lists import ImageList, check_images, read_list, split_list, write_broken, write_list
 from adain_lit.errors import InputError
 
 COCO_URL = "http://images.cocodataset.org/zips"
 """The official server. It has no certificate of its own name, so plain http."""
-COCO_PICTURES = {"train2014": 82_783, "val2014": 40_504, "train2017": 118_287, "val2017": 5_000}
-"""How many pictures the official archives hold."""
+COCO_IMAGES = {"train2014": 82_783, "val2014": 40_504, "train2017": 118_287, "val2017": 5_000}
+"""How many images the official archives hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _CocoSplit:
         return _default_list(self.folder)
 
     def is_listed(self) -> bool:
-        """Whether the list is there, unaltered, and no picture of it is missing."""
+        """Whether the list is there, unaltered, and no image of it is missing."""
         try:
             return all(path.exists() for path in read_list(self.list).paths)
         except InputError:
@@ -56,7 +56,7 @@ class _CocoSplit:
 
     def is_unpacked(self) -> bool:
         """Whether the folder is complete without a look at the archive, as after unpacking by hand."""
-        return not self.archive.exists() and _count_jpegs(self.folder) == COCO_PICTURES[self.name]
+        return not self.archive.exists() and _count_jpegs(self.folder) == COCO_IMAGES[self.name]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare_coco(arguments: argparse.Namespace) -> None:
-    """Bring each wanted part of COCO to the state: unpacked, every picture read, listed."""
+    """Bring each wanted part of COCO to the state: unpacked, every image read, listed."""
     if arguments.sha256 and len(arguments.split) != 1:
         raise InputError("--sha256 is the checksum of one archive; name that one with --split train or --split val")
     for part in dict.fromkeys(arguments.split):
@@ -83,7 +83,7 @@ def prepare_coco(arguments: argparse.Namespace) -> None:
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Read every picture of a folder tree and write the list of the good and that of the broken ones."""
+    """Read every image of a folder tree and write the list of the good and that of the broken ones."""
     _list_folder(arguments.folder, arguments.list or _default_list(arguments.folder), arguments.jobs)
 
 
@@ -94,49 +94,49 @@ def split(arguments: argparse.Namespace) -> None:
         source = _default_list(source)
         _list_folder(arguments.source, source, arguments.jobs)
     parts = split_list(read_list(source), val=arguments.val, test=arguments.test)
-    for name, pictures in zip(("train", "val", "test"), parts, strict=True):
+    for name, images in zip(("train", "val", "test"), parts, strict=True):
         path = source.with_name(f"{source.stem}.{name}.txt")
-        write_list(path, pictures)
-        _say(f"{len(pictures)} pictures listed in {path}")
+        write_list(path, images)
+        _say(f"{len(images)} images listed in {path}")
 
 
 def _prepare_split(coco: _CocoSplit, arguments: argparse.Namespace) -> None:
     if coco.is_listed():
-        _say(f"{coco.folder} is ready: {len(read_list(coco.list))} pictures listed in {coco.list}")
+        _say(f"{coco.folder} is ready: {len(read_list(coco.list))} images listed in {coco.list}")
     else:
         if not coco.is_unpacked():
             url = f"{arguments.base_url.rstrip('/')}/{coco.archive.name}"
             digest = download(url, coco.archive, sha256=arguments.sha256, room=2)
             _say(f"{coco.archive} is complete, SHA-256 {digest}")
             unpack_flat(coco.archive, coco.folder)
-        pictures = _list_folder(coco.folder, coco.list, arguments.jobs)
-        if len(pictures) != COCO_PICTURES[coco.name]:
-            _say(f"note: the official {coco.name} has {COCO_PICTURES[coco.name]} pictures, these are {len(pictures)}")
+        images = _list_folder(coco.folder, coco.list, arguments.jobs)
+        if len(images) != COCO_IMAGES[coco.name]:
+            _say(f"note: the official {coco.name} has {COCO_IMAGES[coco.name]} images, these are {len(images)}")
     _check_record(coco.record, arguments.sha256)
     if not arguments.keep_archive:
         coco.archive.unlink(missing_ok=True)
 
 
 def _check_record(record: Path, sha256: str | None) -> None:
-    """Hold the wanted checksum against that of the archive which the pictures came from, perhaps long ago."""
+    """Hold the wanted checksum against that of the archive which the images came from, perhaps long ago."""
     if sha256 is None:
         return
     recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else "of which no record was kept"
     if recorded != sha256.lower():
         raise InputError(
-            f"the pictures came from an archive with the SHA-256 {recorded}, needed is {sha256};"
+            f"the images came from an archive with the SHA-256 {recorded}, needed is {sha256};"
             " delete folder and list, and run the same command to download it again"
         )
 
 
-def _list_folder(folder: Path, path: Path, jobs: int) -> PictureList:
+def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
     """Check a folder, write its two lists and say what was found."""
-    pictures, broken = check_pictures(folder, jobs=jobs)
+    images, broken = check_images(folder, jobs=jobs)
     broken_path = path.with_name(f"{path.stem}.broken.txt")
     write_broken(broken_path, broken)
-    write_list(path, pictures)
-    _say(f"{len(pictures)} pictures listed in {path}, {len(broken)} broken ones in {broken_path}")
-    return pictures
+    write_list(path, images)
+    _say(f"{len(images)} images listed in {path}, {len(broken)} broken ones in {broken_path}")
+    return images
 
 
 def _default_list(folder: Path) -> Path:
@@ -178,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
         type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="pictures read at a time (default: %(default)s)",
+        help="images read at a time (default: %(default)s)",
     )
 
     coco = commands.add_parser("coco", parents=[jobs], help="download, unpack, check and list MS-COCO photographs")
@@ -193,10 +193,10 @@ def parser() -> argparse.ArgumentParser:
     )
     coco.add_argument("--base-url", default=COCO_URL, metavar="URL", help="where the zips are (default: %(default)s)")
     coco.add_argument("--sha256", type=_sha256, metavar="HEX", help="checksum that the archive must have")
-    coco.add_argument("--keep-archive", action="store_true", help="keep the zip after its pictures are listed")
+    coco.add_argument("--keep-archive", action="store_true", help="keep the zip after its images are listed")
     coco.set_defaults(run=prepare_coco)
 
-    check = commands.add_parser("verify", parents=[jobs], help="read every picture of a folder and list the good ones")
+    check = commands.add_parser("verify", parents=[jobs], help="read every image of a folder and list the good ones")
     check.add_argument("folder", type=Path, metavar="FOLDER")
     check.add_argument("--list", type=Path, metavar="FILE", help="the list to write (default: FOLDER.txt)")
     check.set_defaults(run=verify)

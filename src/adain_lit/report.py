@@ -19,7 +19,7 @@ from adain_lit.reports.runs_table import as_text, rows_of
 from adain_lit.runs.comparison import common_settings, differing_measures, labels
 from adain_lit.runs.run import Run, Source, find_runs, read_run
 
-PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_pictures.png"
+PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_images.png"
 """What is written; no run and no sweep has files of these names."""
 
 
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.report",
-        description="Compare runs of training: their curves over each other, a table, and their last pictures side by "
+        description="Compare runs of training: their curves over each other, a table, and their last images side by "
         "side, as PNG and as one HTML page that needs no other file.",
     )
     add = command.add_argument
@@ -61,22 +61,22 @@ def report(arguments: argparse.Namespace) -> list[str]:
     read, failed = _read(arguments.runs)
     runs = dict(zip(labels(read, arguments.labels), read, strict=True))
     rows = rows_of(runs)
-    pictures = {CURVES: _png(draw_curves({label: run.rows for label, run in runs.items()}).savefig)}
+    images = {CURVES: _png(draw_curves({label: run.rows for label, run in runs.items()}).savefig)}
     sheet = _sheet(runs, failed)
     if sheet is not None:
-        pictures[SHEET] = _png(partial(sheet.save, format="png"))
+        images[SHEET] = _png(partial(sheet.save, format="png"))
     measures = ", ".join(differing_measures(read))
     notes = [f"The losses of these runs are not measured alike: they differ in {measures}."] if measures else []
     page = report_page(
         arguments.title,
         rows=rows,
         folders={label: str(run.folder) for label, run in runs.items()},
-        curves=pictures[CURVES],
-        sheet=pictures.get(SHEET),
+        curves=images[CURVES],
+        sheet=images.get(SHEET),
         common=common_settings(read),
         notes=[*notes, *(f"Left out: {line}" for line in failed)],
     )
-    files = pictures | {PAGE: page.encode()}
+    files = images | {PAGE: page.encode()}
     for name, content in files.items():
         write_atomically(arguments.output / name, partial(Path.write_bytes, data=content))
     lines = [as_text(rows), *notes, f"written to {arguments.output}: {', '.join(files)}"]
@@ -104,7 +104,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def _sheet(runs: Mapping[str, Run], failed: list[str]) -> Image.Image | None:
-    """The contact sheet of the runs that made pictures; one whose picture cannot be read is added to `failed`."""
+    """The contact sheet of the runs that made images; one whose image cannot be read is added to `failed`."""
     grids, captions = [], []
     for label, run in runs.items():
         if run.grid is None:

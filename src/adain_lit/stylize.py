@@ -1,4 +1,4 @@
-"""``python -m adain_lit.stylize``: give pictures the style of other pictures."""
+"""``python -m adain_lit.stylize``: give images the style of other images."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from adain_lit.inference.plan import find, is_video, missing, plan, plan_grid, s
 from adain_lit.io.files import require_writable
 
 SHEETS = ("grid", "trade_off", "interpolate")
-"""Options that make a sheet of several pictures."""
+"""Options that make a sheet of several images."""
 
 
 def main() -> None:
@@ -32,12 +32,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.stylize",
-        description="Give pictures the style of other pictures. What is there already is not made again.",
+        description="Give images the style of other images. What is there already is not made again.",
         epilog="Several styles are mixed, unless --every-pair, --grid or --mask says otherwise.",
     )
     add = command.add_argument
-    add("content", nargs="+", metavar="CONTENT", help="pictures, videos, folders or patterns; noise makes a texture")
-    add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more pictures, folders or patterns")
+    add("content", nargs="+", metavar="CONTENT", help="images, videos, folders or patterns; noise makes a texture")
+    add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more images, folders or patterns")
     add("--output", "-o", type=Path, metavar="PATH", help="file, or folder; the folder of the command by default")
     add("--format", metavar="EXT", help="jpg, png, webp or tiff; the content's by default")
     control = command.add_argument_group("controls (Sec. 7.3 of the paper)")
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add("--size", type=int, default=0, help="shorter side of the content, 0 keeps it (default)")
     add("--style-size", type=int, default=512, help="shorter side of the styles, 0 keeps it (default 512)")
     add("--crop", action="store_true", help="cut out the middle square of the content first")
-    add("--tile", type=int, help="side of the tiles of large pictures; 0 takes them in one piece")
+    add("--tile", type=int, help="side of the tiles of large images; 0 takes them in one piece")
     sheets = command.add_argument_group("what to make")
     add = sheets.add_mutually_exclusive_group().add_argument
     add("--every-pair", action="store_true", help="each content with each style")
@@ -160,9 +160,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _check_found(arguments: argparse.Namespace, contents: Sequence[Path], styles: int) -> None:
     """Refuse a sheet of what it cannot be made of."""
-    films = [path for path in contents if is_video(path)]
-    if films and (arguments.grid or arguments.trade_off or arguments.interpolate):
-        raise InputError(f"{films[0]} is a video; sheets are made of pictures")
+    videos = [path for path in contents if is_video(path)]
+    if videos and (arguments.grid or arguments.trade_off or arguments.interpolate):
+        raise InputError(f"{videos[0]} is a video; sheets are made of images")
     if arguments.interpolate and styles != 4:
         raise InputError(f"{styles} styles for the four corners of --interpolate; give four")
 

@@ -77,7 +77,7 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
             launch(trainer.world_size, run)
             return []
         if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random" and trainer.is_global_zero:
-            log.warning("the encoder has random weights: good to try things out, not to judge pictures by")
+            log.warning("the encoder has random weights: good to try things out, not to judge images by")
         if trainer.is_global_zero:
             OmegaConf.save(cfg, run / "config.yaml", resolve=True)
             write_json(environment(), run / "environment.json")
@@ -100,12 +100,12 @@ def _report(run: Path, skipped: list[SkippedFiles]) -> None:
     log.info("the run is in %s", run)
     log.info("  curves.png, metrics.csv   losses of every logged step")
     if grids:
-        log.info("  grids/%s    content, style and stylised pictures after the last step", grids[-1].name)
+        log.info("  grids/%s    content, style and stylised images after the last step", grids[-1].name)
     log.info("  checkpoints/              best.ckpt, last.ckpt")
     log.info("  config.yaml, environment.json")
     for callback in skipped:
         if callback.count:
-            log.info("  %s         %d unreadable pictures and why", callback.path.name, callback.count)
+            log.info("  %s         %d unreadable images and why", callback.path.name, callback.count)
 
 
 if __name__ == "__main__":

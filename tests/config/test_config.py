@@ -12,7 +12,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import OmegaConf
 
 from adain_lit import evaluate, train
-from adain_lit.callbacks import Checkpoints, PictureGrid
+from adain_lit.callbacks import Checkpoints, ImageGrid
 from adain_lit.config.instantiate import instantiate
 from adain_lit.config.overrides import job_folder, sweep_folder
 from adain_lit.config.paths import conf_dir
@@ -119,7 +119,7 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         ("model", StyleTransferModule),
         ("data", PairedDataModule),
         ("callbacks.checkpoints", Checkpoints),
-        ("callbacks.pictures", PictureGrid),
+        ("callbacks.pictures", ImageGrid),
     ],
 )
 def test_files_state_every_argument_so_that_all_can_be_set(node: str, target: Any) -> None:
@@ -162,10 +162,10 @@ def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) 
 
 def test_paper_scale_is_the_papers_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: Sec. 6.2, and the authors' code for what the paper leaves open (docs/paper_map.md)."""
-    monkeypatch.setenv("ADAIN_DATA", "/pictures")
+    monkeypatch.setenv("ADAIN_DATA", "/images")
     cfg = composed("scale=paper")
     assert (cfg.data.resize, cfg.data.crop, cfg.data.batch_size, cfg.data.flip) == (512, 256, 8, False)
-    assert (cfg.data.content_dir, cfg.data.style_dir) == ("/pictures/coco/train2014", "/pictures/wikiart")
+    assert (cfg.data.content_dir, cfg.data.style_dir) == ("/images/coco/train2014", "/images/wikiart")
     assert (cfg.model.encoder, cfg.model.lr, cfg.model.lr_decay) == ("torchvision", 1e-4, 5e-5)
     assert cfg.model.style_layers == ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
 
@@ -190,7 +190,7 @@ MISTAKES = [
     ("model.norm=layer", "unknown decoder norm 'layer'; known are none, batch, instance"),
     ("model.encoder=/nowhere/vgg.pth", "no encoder weights '/nowhere/vgg.pth'"),
     ("model.encoder=vgg_normalised", "vgg_normalised.pth is not in"),
-    ("data.content_dir=/nowhere", "no folder /nowhere; give a folder of pictures"),
+    ("data.content_dir=/nowhere", "no folder /nowhere; give a folder of images"),
     ("data.crop=512", "data.crop is 512, more than data.resize 40"),
     ("data.batch_size=0", "data.batch_size is 0; it must be at least 1"),
     ("trainer.devices=3", "data.batch_size is 2, which 3 processes cannot share equally; give data.batch_size=3, or"),
@@ -232,7 +232,7 @@ def test_folder_of_files_none_of_which_is_a_picture_is_an_error_that_names_it(
         (broken / f"{i}.jpg").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     assert run_here(train.main, tiny(broken, paintings), monkeypatch) == 2
-    assert f"none of the 2 files in {broken} can be read as a picture" in capfd.readouterr().err
+    assert f"none of the 2 files in {broken} can be read as an image" in capfd.readouterr().err
 
 
 def test_missing_folder_setting_says_how_to_give_it(

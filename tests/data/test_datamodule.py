@@ -16,7 +16,7 @@ from adain_lit.data import datamodule as datamodule_module
 from adain_lit.data import demo
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.folders import find_images, hold_out
-from adain_lit.data.lists import PictureList, check_pictures, write_list
+from adain_lit.data.lists import ImageList, check_images, write_list
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from support import images
@@ -54,7 +54,7 @@ def assert_same(a: list[PairBatch], b: list[PairBatch]) -> None:
 
 
 def write_flat(folder: Path, count: int) -> Path:
-    """Pictures of one colour each: the red value of any crop is the file's number."""
+    """Images of one colour each: the red value of any crop is the file's number."""
     folder.mkdir(parents=True)
     for k in range(count):
         Image.new("RGB", (20, 18), (k, 255 - k, 7)).save(folder / f"{k}.png")
@@ -63,10 +63,10 @@ def write_flat(folder: Path, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
-    """A folder of 200 tiny pictures, among them one broken file of each kind, and the paths of those."""
+    """A folder of 200 tiny images, among them one broken file of each kind, and the paths of those."""
     folder = tmp_path_factory.mktemp("damaged")
     broken = images.write_broken(folder / "broken")
-    broken.pop("folder").rmdir()  # `find_images` looks into a folder, it never takes it for a picture
+    broken.pop("folder").rmdir()  # `find_images` looks into a folder, it never takes it for an image
     broken["large"] = images.write_large(folder / "broken" / "large.png")
     good = images.write_good(folder / "good")
     for k in range(200 - len(broken) - len(good)):
@@ -196,7 +196,7 @@ def test_validation_pairs_are_fixed_and_in_order(photographs: Path, paintings: P
 
 
 def test_validation_uses_as_many_pairs_as_are_asked_for(photographs: Path, paintings: Path) -> None:
-    sources = {"val_content_dir": str(photographs), "val_style_dir": str(paintings)}  # 6 and 5 pictures
+    sources = {"val_content_dir": str(photographs), "val_style_dir": str(paintings)}  # 6 and 5 images
     assert len(ready(photographs, paintings, val_pairs=7, **sources).val_set) == 7
 
 
@@ -251,7 +251,7 @@ def test_the_limits_of_the_arguments_are_allowed(photographs: Path, paintings: P
 def all_broken(folder: Path) -> Path:
     folder.mkdir()
     for k in range(3):
-        (folder / f"{k}.jpg").write_bytes(b"no picture")
+        (folder / f"{k}.jpg").write_bytes(b"no image")
     return folder
 
 
@@ -260,18 +260,18 @@ def all_broken(folder: Path) -> Path:
 def test_a_folder_of_no_use_ends_setup_in_one_line_that_names_it(
     kind: str, side: str, tmp_path: Path, photographs: Path, paintings: Path
 ) -> None:
-    source, held_out = tmp_path / "my pictures", side.startswith("val")
+    source, held_out = tmp_path / "my images", side.startswith("val")
     if kind == "empty":
         source.mkdir()
     elif kind == "broken":
         all_broken(source)
     elif kind == "empty list":
-        write_list(source, PictureList(photographs, ()))
+        write_list(source, ImageList(photographs, ()))
     message = {
         "missing": f"^no folder {source}; give a folder",
-        "empty": f"^no picture in {source}; files ending in",
-        "broken": f"^none of the 3 {'held-out files of' if held_out else 'files in'} {source} can be read as a picture",
-        "empty list": f"^the picture list {source} is empty; give a list with pictures or a folder$",
+        "empty": f"^no image in {source}; files ending in",
+        "broken": f"^none of the 3 {'held-out files of' if held_out else 'files in'} {source} can be read as an image",
+        "empty list": f"^the image list {source} is empty; give a list with images or a folder$",
     }[kind]
     sources = {"content_dir": str(photographs), "style_dir": str(paintings), side: str(source)}
     val = {"val_content_dir": str(photographs), "val_style_dir": str(paintings)}
@@ -284,7 +284,7 @@ def test_a_folder_of_no_use_ends_setup_in_one_line_that_names_it(
 def test_an_all_broken_folder_says_why_its_first_file_cannot_be_read(tmp_path: Path, paintings: Path) -> None:
     source = all_broken(tmp_path / "broken")
     data = make(source, paintings, val_content_dir=str(paintings))
-    with pytest.raises(InputError, match=r"can be read as a picture: no picture format that Pillow knows$"):
+    with pytest.raises(InputError, match=r"can be read as an image: no image format that Pillow knows$"):
         data.setup("fit")
 
 
@@ -304,7 +304,7 @@ def test_held_out_files_that_are_broken_are_skipped_and_kept_on_record(tmp_path:
 def test_a_list_of_pictures_gives_the_batches_of_its_folder(tmp_path: Path, photographs: Path, paintings: Path) -> None:
     """Oracle: the folder itself; the split too is by the names below the list's root."""
     for name, folder in (("contents.txt", photographs), ("styles.txt", paintings)):
-        write_list(tmp_path / name, check_pictures(folder, progress=False)[0])
+        write_list(tmp_path / name, check_images(folder, progress=False)[0])
     of_list = ready(tmp_path / "contents.txt", tmp_path / "styles.txt", val_fraction=0.4)
     of_folder = ready(photographs, paintings, val_fraction=0.4)
     assert of_list.held_out_contents == of_folder.held_out_contents
@@ -314,8 +314,8 @@ def test_a_list_of_pictures_gives_the_batches_of_its_folder(tmp_path: Path, phot
 
 def test_a_list_leaves_out_what_it_does_not_name(tmp_path: Path, paintings: Path) -> None:
     folder = write_flat(tmp_path / "contents", 6)
-    whole, _ = check_pictures(folder, progress=False)
-    write_list(tmp_path / "some.txt", PictureList(whole.root, whole.entries[1:4]))
+    whole, _ = check_images(folder, progress=False)
+    write_list(tmp_path / "some.txt", ImageList(whole.root, whole.entries[1:4]))
     data = ready(tmp_path / "some.txt", paintings, val_content_dir=str(paintings))
     assert reds(torch.cat([b.content for b in batches(data, 4)])) == {1, 2, 3}
 
@@ -342,7 +342,7 @@ def test_every_setting_reaches_both_sides(flip: bool, photographs: Path, paintin
 def test_setup_reads_nothing_a_second_time(photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = ready(photographs, paintings)
     train_set, val_set = data.train_set, data.val_set
-    monkeypatch.setattr(datamodule_module, "find_pictures", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(datamodule_module, "find_source_images", lambda _: pytest.fail("read again"))
     data.setup("fit")
     data.setup("validate")
     assert (data.train_set, data.val_set) == (train_set, val_set)
@@ -377,7 +377,7 @@ def test_the_first_photographs_are_those_of_the_first_samples(tmp_path: Path, pa
     data = ready(folder, paintings, val_content_dir=str(paintings))
     found = data.photographs(6)
     contents = torch.cat([b.content for b in batches(data, 2)])[:6]
-    assert {tuple(picture.shape) for picture in found} == {(1, 3, 16, 16)}
+    assert {tuple(image.shape) for image in found} == {(1, 3, 16, 16)}
     assert torch.equal(torch.cat(found), contents / 255)
     assert [Path(skipped.path).name for skipped in data.skipped] == ["4.png"]
 
@@ -393,17 +393,17 @@ def test_the_demo_pictures_need_no_folder(tmp_path: Path, monkeypatch: pytest.Mo
     data = make("demo", "demo", batch_size=2)
     data.prepare_data()
     data.setup("fit")
-    assert data.train_set.contents.paths == demo.demo_photographs(held_out=False)
-    assert data.held_out_contents == demo.demo_photographs(held_out=True)
-    assert data.train_set.styles.paths == demo.demo_paintings(held_out=False)
-    assert data.held_out_styles == demo.demo_paintings(held_out=True)
+    assert data.train_set.contents.paths == demo.demo_content_images(held_out=False)
+    assert data.held_out_contents == demo.demo_content_images(held_out=True)
+    assert data.train_set.styles.paths == demo.demo_style_images(held_out=False)
+    assert data.held_out_styles == demo.demo_style_images(held_out=True)
     assert reds(batches(data, 1)[0].style) <= set(demo.TRAIN_SEEDS)
     assert reds(data.val_set.styles) == {seed % 251 for seed in demo.HELD_OUT_SEEDS}
 
 
 def test_demo_paintings_are_rendered_before_the_processes_part(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(datamodule_module, "demo_paintings", lambda held_out: asked.append(held_out))
+    monkeypatch.setattr(datamodule_module, "demo_style_images", lambda held_out: asked.append(held_out))
     make("nowhere", "nowhere").prepare_data()
     assert asked == []
     make("nowhere", "demo").prepare_data()
@@ -414,5 +414,5 @@ def test_held_out_demo_paintings_may_serve_beside_a_folder(
     photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = ready(photographs, paintings, val_content_dir="demo")
-    assert data.held_out_contents == demo.demo_photographs(held_out=True)
+    assert data.held_out_contents == demo.demo_content_images(held_out=True)
     assert len(data.train_set.contents.paths) == len(find_images(photographs))

@@ -1,4 +1,4 @@
-"""Which files are the style pictures."""
+"""Which files are the style images."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_styles_are_a_file_several_a_folder_or_the_demo_s(paintings: Path, monke
     assert style_files([str(files[3]), str(files[0])], 1) == [files[3], files[0]]  # whoever names files means them
     assert style_files(str(paintings)) == files
     assert style_files(str(paintings), 2) == files[:2]
-    monkeypatch.setattr(fixed_styles, "demo_paintings", lambda held_out: [Path("/held" if held_out else "/trained")])
+    monkeypatch.setattr(fixed_styles, "demo_style_images", lambda held_out: [Path("/held" if held_out else "/trained")])
     assert style_files("demo") == [Path("/held"), Path("/trained")]
 
 
@@ -43,9 +43,9 @@ def test_too_few_styles_and_unreadable_ones_are_refused(paintings: Path, tmp_pat
 
 def test_middle_squares_are_cut_out_and_scaled(tmp_path: Path) -> None:
     """Oracle: Pillow."""
-    picture = small("coffee.png", (92, 60))
-    picture.save(tmp_path / "wide.png")
+    image = small("coffee.png", (92, 60))
+    image.save(tmp_path / "wide.png")
     made = read_styles([tmp_path / "wide.png"], 30)
-    expected = picture.resize((46, 30), Image.Resampling.BILINEAR).crop((8, 0, 38, 30))
+    expected = image.resize((46, 30), Image.Resampling.BILINEAR).crop((8, 0, 38, 30))
     assert made.dtype == torch.uint8
     assert (made[0].int() - to_tensor(expected).int()).abs().max() <= 2

@@ -1,4 +1,4 @@
-"""Finding pictures in a folder tree, and holding some of them out."""
+"""Finding images in a folder tree, and holding some of them out."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ def names(root: Path) -> list[str]:
 
 def test_pictures_are_found_in_all_sub_folders_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
     """Oracle: the list of what was written."""
-    pictures = [f"deep/er/p{k}{suffix}" for k, suffix in enumerate(sorted(IMAGE_SUFFIXES))]
-    pictures += ["UPPER.JPG", "Mixed.JpEg", "with space/ä ö.png", "dots.in.name.webp", "x.jpg/inside.bmp"]
-    touch(tmp_path, *pictures, "notes.txt", "jpg", "deep/picture.jpg.part", "deep/list.json", "clip.gif")
-    assert sorted(names(tmp_path)) == sorted(pictures)
+    images = [f"deep/er/p{k}{suffix}" for k, suffix in enumerate(sorted(IMAGE_SUFFIXES))]
+    images += ["UPPER.JPG", "Mixed.JpEg", "with space/ä ö.png", "dots.in.name.webp", "x.jpg/inside.bmp"]
+    touch(tmp_path, *images, "notes.txt", "jpg", "deep/image.jpg.part", "deep/list.json", "clip.gif")
+    assert sorted(names(tmp_path)) == sorted(images)
 
 
 def test_pictures_come_sorted_by_path_and_a_folder_that_looks_like_a_picture_is_a_folder(tmp_path: Path) -> None:
@@ -58,32 +58,32 @@ def test_a_dangling_link_is_found_so_that_reading_can_report_it(tmp_path: Path) 
 
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    touch(tmp_path, "pictures/1.png")
-    assert find_images("~/pictures") == [tmp_path / "pictures" / "1.png"]
+    touch(tmp_path, "images/1.png")
+    assert find_images("~/images") == [tmp_path / "images" / "1.png"]
 
 
 def test_a_missing_folder_is_named_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^no folder .*/nowhere; give a folder of pictures or a list") as caught:
+    with pytest.raises(InputError, match=r"^no folder .*/nowhere; give a folder of images or a list") as caught:
         find_images(tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "picture.jpg")
-    with pytest.raises(InputError, match=r"^no folder .*/picture\.jpg; "):
-        find_images(tmp_path / "picture.jpg")
+    touch(tmp_path, "image.jpg")
+    with pytest.raises(InputError, match=r"^no folder .*/image\.jpg; "):
+        find_images(tmp_path / "image.jpg")
 
 
 def test_a_folder_without_pictures_is_named_in_one_line_with_the_known_suffixes(tmp_path: Path) -> None:
     touch(tmp_path, "sub/notes.txt")
-    with pytest.raises(InputError, match=r"^no picture in .*; files ending in \.bmp, \.jpeg, \.jpg, ") as caught:
+    with pytest.raises(InputError, match=r"^no image in .*; files ending in \.bmp, \.jpeg, \.jpg, ") as caught:
         find_images(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-ROOT = Path("/pictures")
+ROOT = Path("/images")
 many = st.lists(st.text("abcdef0123456789/", min_size=1, max_size=12).map(lambda s: s.strip("/") or "x"), unique=True)
 
 

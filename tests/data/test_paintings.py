@@ -74,7 +74,7 @@ def test_the_default_size():
 
 
 def test_manners_are_told_apart_by_colour_and_detail(gallery):
-    """Leave one seed out: the nearest picture of the other seed names its manner, far above chance (1 in 17)."""
+    """Leave one seed out: the nearest image of the other seed names its manner, far above chance (1 in 17)."""
     marks = np.array([[signature(image) for image in images] for images in gallery.values()])
     spread = marks.std(axis=1).mean(axis=0)
     right = []

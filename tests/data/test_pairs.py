@@ -21,9 +21,9 @@ from adain_lit.data.pairs import (
     STYLE,
     HeldOutBatches,
     HeldOutPairs,
+    ImageStream,
     PairBatch,
     PairDataset,
-    PictureStream,
     SkippedFile,
     StepBatches,
     _generator,
@@ -37,7 +37,7 @@ CROP = 12
 
 
 def write_flat(folder: Path, count: int) -> list[Path]:
-    """Pictures of one colour each, so that a crop says which file it is of: file k has red value 20 k."""
+    """Images of one colour each, so that a crop says which file it is of: file k has red value 20 k."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{k}.bmp" for k in range(count)]
     for k, path in enumerate(paths):
@@ -46,21 +46,21 @@ def write_flat(folder: Path, count: int) -> list[Path]:
 
 
 def write_ramp(path: Path, width: int, height: int) -> Path:
-    """A picture whose pixel at (x, y) is (x, y, 0), so that a crop says where it was cut out."""
+    """An image whose pixel at (x, y) is (x, y, 0), so that a crop says where it was cut out."""
     y, x = np.mgrid[:height, :width].astype(np.uint8)
     Image.fromarray(np.dstack([x, y, np.zeros_like(x)])).save(path)
     return path
 
 
-def stream(paths: list[Path], *, seed: int = 3, stream: int = CONTENT, **options: object) -> PictureStream:
-    return PictureStream(paths, **{"seed": seed, "stream": stream, "resize": 16, "crop": CROP, **options})
+def stream(paths: list[Path], *, seed: int = 3, stream: int = CONTENT, **options: object) -> ImageStream:
+    return ImageStream(paths, **{"seed": seed, "stream": stream, "resize": 16, "crop": CROP, **options})
 
 
-def crops(source: PictureStream, numbers: range) -> list[Tensor]:
+def crops(source: ImageStream, numbers: range) -> list[Tensor]:
     return [source[i][0] for i in numbers]
 
 
-def files(source: PictureStream, numbers: range) -> list[int]:
+def files(source: ImageStream, numbers: range) -> list[int]:
     """Which of the flat files each sample is of."""
     return [int(crop[0, 0, 0]) // 20 for crop in crops(source, numbers)]
 
@@ -85,9 +85,9 @@ def test_another_process_sees_the_same_samples(photographs: Path, paintings: Pat
     program = (
         "import hashlib, sys\n"
         "from adain_lit.data.folders import find_images\n"
-        "from adain_lit.data.pairs import CONTENT, STYLE, PairDataset, PictureStream\n"
+        "from adain_lit.data.pairs import CONTENT, STYLE, PairDataset, ImageStream\n"
         "o = dict(seed=11, resize=40, crop=32, flip=True)\n"
-        "streams = [PictureStream(find_images(f), stream=s, **o) for f, s in zip(sys.argv[1:], (CONTENT, STYLE))]\n"
+        "streams = [ImageStream(find_images(f), stream=s, **o) for f, s in zip(sys.argv[1:], (CONTENT, STYLE))]\n"
         "pairs = PairDataset(*streams)\n"
         "for i in (1000, 7, 0):\n"
         "    sample = pairs[i]\n"
@@ -103,8 +103,8 @@ def test_another_process_sees_the_same_samples(photographs: Path, paintings: Pat
     )
     options = {"seed": 11, "resize": 40, "crop": 32, "flip": True}
     pairs = PairDataset(
-        PictureStream(find_images(photographs), stream=CONTENT, **options),
-        PictureStream(find_images(paintings), stream=STYLE, **options),
+        ImageStream(find_images(photographs), stream=CONTENT, **options),
+        ImageStream(find_images(paintings), stream=STYLE, **options),
     )
     for line in done.stdout.splitlines():
         number, checksum = line.split()
@@ -151,7 +151,7 @@ def with_broken(paths: list[Path], folder: Path, broken: set[int]) -> list[Path]
     folder.mkdir()
     copies = [Path(shutil.copy(path, folder)) for path in paths]
     for k in broken:
-        copies[k].write_bytes(b"no picture")
+        copies[k].write_bytes(b"no image")
     return copies
 
 
@@ -186,7 +186,7 @@ def test_a_broken_file_is_reported_once(tmp_path: Path) -> None:
     paths = with_broken(write_flat(tmp_path / "whole", 6), tmp_path / "damaged", {1, 4})
     source = stream(paths)
     reported = [skipped for i in range(60) for skipped in source[i][1]]
-    reason = "no picture format that Pillow knows"
+    reason = "no image format that Pillow knows"
     assert sorted(reported) == [SkippedFile(str(paths[k]), reason) for k in (1, 4)]
 
 
@@ -200,7 +200,7 @@ def test_a_pair_reports_the_broken_files_of_both_sides(tmp_path: Path) -> None:
 
 def test_files_none_of_which_can_be_read_end_in_one_line_that_names_their_source(tmp_path: Path) -> None:
     paths = with_broken(write_flat(tmp_path / "whole", 3), tmp_path / "damaged", {0, 1, 2})
-    with pytest.raises(InputError, match=r"^none of the 3 files in my photographs can be read as a picture$"):
+    with pytest.raises(InputError, match=r"^none of the 3 files in my photographs can be read as an image$"):
         stream(paths, source="my photographs")[0]
 
 
@@ -329,7 +329,7 @@ def test_processes_share_held_out_pairs_and_each_has_as_many_batches(
 
 
 def numbered(count: int) -> Tensor:
-    """Pictures of one pixel, whose value is their number."""
+    """Images of one pixel, whose value is their number."""
     return torch.arange(count, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 3, 1, 1)
 
 
@@ -368,8 +368,8 @@ def test_collate_stacks_in_order_and_joins_what_was_skipped() -> None:
 def test_held_out_pictures_are_the_first_readable_ones_cropped_at_their_centre(tmp_path: Path) -> None:
     """Oracle: the ramp says where the window lies: (21 - 11) / 2 = 5 and (15 - 11) / 2 = 2."""
     ramp = write_ramp(tmp_path / "0.bmp", 21, 15)
-    (tmp_path / "1.bmp").write_bytes(b"no picture")
-    (tmp_path / "3.bmp").write_bytes(b"no picture either")
+    (tmp_path / "1.bmp").write_bytes(b"no image")
+    (tmp_path / "3.bmp").write_bytes(b"no image either")
     Image.new("RGB", (30, 30), (200, 0, 0)).save(tmp_path / "2.bmp")
     paths = [ramp, tmp_path / "1.bmp", tmp_path / "2.bmp", tmp_path / "3.bmp"]
     read, skipped = read_held_out(paths, limit=2, resize=None, size=11)
@@ -396,7 +396,7 @@ def test_kept_pictures_change_no_sample_and_are_read_once(photographs: Path, mon
         return read_image(path, **limits)
 
     monkeypatch.setattr(pairs, "read_image", counted)
-    plain, keeping = (PictureStream(paths, seed=3, stream=CONTENT, resize=40, crop=32, cache=n) for n in (0, 4))
+    plain, keeping = (ImageStream(paths, seed=3, stream=CONTENT, resize=40, crop=32, cache=n) for n in (0, 4))
     crops = [plain[i][0] for i in range(18)]
     assert len(reads) == 18
     reads.clear()

@@ -40,7 +40,7 @@ def test_curve_passes_through_the_published_points() -> None:
         (0.9, 1.5, 160_000, "style weight too low"),
         (3.0, 0.3, 160_000, "style weight too high"),
         (2.5, 1.2, 160_000, "broken: both losses"),
-        (3.9, 5.5, 50_000, "broken: the pictures have neither"),
+        (3.9, 5.5, 50_000, "broken: the images have neither"),
         (float("nan"), 0.4, 160_000, "broken: the losses are not finite"),
     ],
 )

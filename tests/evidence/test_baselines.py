@@ -1,4 +1,4 @@
-"""Trainings of the methods that are compared with, and the pictures that all are compared on."""
+"""Trainings of the methods that are compared with, and the images that all are compared on."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from adain_evidence import Setting, control_sheets
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
 from adain_evidence.figures import GAP
-from adain_evidence.session import found_pictures
+from adain_evidence.session import found_images
 from adain_lit.config.overrides import job_folder
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.io.images import read_image, to_tensor
@@ -28,16 +28,16 @@ def test_networks_of_a_sweep_are_found_by_their_style() -> None:
 
 
 def test_held_out_files_are_those_of_the_evaluation(photographs: Path, paintings: Path) -> None:
-    """Oracle: the data module. Without pictures there are names, so that jobs can be composed."""
+    """Oracle: the data module. Without images there are names, so that jobs can be composed."""
     setting = Setting("claim", content=str(photographs), style=str(paintings))
-    data = found_pictures(setting)
+    data = found_images(setting)
     expected = tuple(map(str, data.held_out_contents)), tuple(map(str, data.held_out_styles))
     assert held_out(setting) == expected
     assert len(held_out(Setting("claim", content="nowhere", style="nowhere"))[1]) == 100
 
 
 def test_squares_are_the_middle_of_each_picture(photographs: Path) -> None:
-    """Oracle: a picture already square, untouched."""
+    """Oracle: an image already square, untouched."""
     path = min(photographs.glob("*.jpg"))
     whole = to_tensor(read_image(path)).float() / 255
     side = min(whole.shape[1:])
@@ -47,7 +47,7 @@ def test_squares_are_the_middle_of_each_picture(photographs: Path) -> None:
 
 
 def test_strip_over_alpha_goes_from_the_content_to_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the network, and the pictures that it was given, at their places on the sheet."""
+    """Oracle: the network, and the images that it was given, at their places on the sheet."""
     monkeypatch.setattr(control_sheets, "SIZE", 48)
     net = load_network("compact")
     content, style = torch.rand(2, 1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
@@ -57,6 +57,6 @@ def test_strip_over_alpha_goes_from_the_content_to_the_style(monkeypatch: pytest
     pixels = to_tensor(sheet)
     row = pixels[:, -150:]
     for i, image in enumerate(shown):
-        x = GAP + i * (150 + GAP) + 51  # a picture of 48 pixels in the middle of a place of 150
+        x = GAP + i * (150 + GAP) + 51  # an image of 48 pixels in the middle of a place of 150
         found = row[:, 51 - GAP : 99 - GAP, x : x + 48].float()
         torch.testing.assert_close(found, (image[0] * 255).round(), atol=1.0, rtol=0)

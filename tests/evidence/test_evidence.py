@@ -16,9 +16,9 @@ from adain_evidence.composition import composed
 from adain_evidence.figures import (
     MOST_BYTES,
     draw_with_spread,
+    image_grid,
     label,
     new_figure,
-    picture_sheet,
     save_figure,
     save_sheet,
 )
@@ -54,7 +54,7 @@ def test_settings_are_read() -> None:
     setting = Setting.parse("claim", arguments)
     assert (setting.small, setting.seeds, setting.trained_precision) == (True, (3, 5), "bf16-mixed")
     assert setting.folder == Path("outputs/experiments/claim/small")
-    assert setting.pictures() == ["data=folders", "data.content_dir='a b'", "data.style_dir='c'"]
+    assert setting.images() == ["data=folders", "data.content_dir='a b'", "data.style_dir='c'"]
     assert setting.training(3, "trainer.max_steps=2")[-2:] == ("trainer.max_steps=2", "trainer.max_steps=7")
     assert "seed=3,5" in setting.training(setting.seeds)
     assert setting.shown() == (
@@ -173,7 +173,7 @@ def test_a_claim_is_run_once_and_leaves_results_readme_and_index(
     found = json.loads(evaluation_file.read_text())["results"]["stylised"]["style_loss"]["mean"]
     assert entry == {"seeds": {"0": found}, "mean": found, "spread": 0.0, "paper": 1.5}
     sides = ("photographs", "paintings", "held-out photographs", "held-out paintings")
-    assert [results["pictures"][side]["count"] for side in sides] == [5, 4, 1, 1]
+    assert [results["images"][side]["count"] for side in sides] == [5, 4, 1, 1]
     assert str(tmp_path) not in json.dumps(results)
     text = (folder / "README.md").read_text()
     assert f"| ours | {found:.4g}; paper 1.5 |" in text
@@ -242,8 +242,8 @@ def test_curves_show_mean_and_spread(tmp_path: Path) -> None:
 
 
 def test_sheets_are_small_enough_or_refused(tmp_path: Path) -> None:
-    picture = small("coffee.png", (256, 256))
-    sheet = picture_sheet([[picture] * 3] * 2, columns=["one", "two words", "three"], names=["a", "b"], side=128)
+    image = small("coffee.png", (256, 256))
+    sheet = image_grid([[image] * 3] * 2, columns=["one", "two words", "three"], names=["a", "b"], side=128)
     save_sheet(sheet, tmp_path / "sheet.jpg")
     assert (tmp_path / "sheet.jpg").stat().st_size <= MOST_BYTES
     noise = Image.fromarray(np.random.default_rng(0).integers(256, size=(1500, 1500, 3), dtype=np.uint8))

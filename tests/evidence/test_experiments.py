@@ -64,17 +64,17 @@ def test_results_are_of_the_claim_as_it_stands_and_name_no_place(folder: Path, m
         held = [check["holds"] for check in run["checks"]]
         expected = VERDICTS[0] if all(held) else VERDICTS[1] if any(held) else VERDICTS[2]
         assert run["verdict"] == expected
-        assert {"command", "commit", "date", "seconds", "packages", "cpu", "pictures"} <= run.keys()
-        for name, side in run["pictures"].items():
+        assert {"command", "commit", "date", "seconds", "packages", "cpu", "images"} <= run.keys()
+        for name, side in run["images"].items():
             assert name == "source" or (side["count"] > 0 and re.fullmatch("[0-9a-f]{64}", side["sha256"]))
     assert not re.search(r"/(work|home|root|tmp|mnt)/|\.\./", json.dumps(results))
 
 
 @each_claim
 def test_figures_are_small(folder: Path, module: ModuleType) -> None:
-    pictures = [path for path in folder.iterdir() if path.suffix in (".png", ".jpg")]
-    assert bool(pictures) is bool(read_results(folder))
-    assert all(path.stat().st_size <= MOST_BYTES for path in pictures)
+    images = [path for path in folder.iterdir() if path.suffix in (".png", ".jpg")]
+    assert bool(images) is bool(read_results(folder))
+    assert all(path.stat().st_size <= MOST_BYTES for path in images)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -30,8 +30,8 @@ def encoder() -> VGGEncoder:
 @pytest.fixture(scope="module")
 def real(encoder: VGGEncoder) -> tuple[Tensor, Tensor]:
     """relu3_1 of two photographs of different sizes, (1, 64, 18, 24) and (1, 64, 16, 20)."""
-    pictures = (small("coffee.png"), small("chelsea.png", (80, 64)))
-    content, style = (encoder(to_tensor(picture)[None] / 255)["relu3_1"] for picture in pictures)
+    images = (small("coffee.png"), small("chelsea.png", (80, 64)))
+    content, style = (encoder(to_tensor(image)[None] / 255)["relu3_1"] for image in images)
     return content, style
 
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_matched_is_refused(match: Match) -> None:
     with pytest.raises(InputError, match="batch size and channels must agree"):
         match(torch.ones(2, 3, 4, 4), torch.ones(1, 3, 4, 4))
     if match is style_swap:
-        with pytest.raises(InputError, match=r"patches of 3x3 cells need as many at least; give larger pictures$"):
+        with pytest.raises(InputError, match=r"patches of 3x3 cells need as many at least; give larger images$"):
             match(torch.ones(1, 3, 4, 4), torch.ones(1, 3, 2, 9))
     else:
         with pytest.raises(InputError, match="a mask is empty"):

@@ -1,4 +1,4 @@
-"""Contact sheets: which picture lies where."""
+"""Contact sheets: which image lies where."""
 
 import numpy as np
 import pytest
@@ -19,15 +19,15 @@ def stylizer() -> Stylizer:
 
 
 def place(sheet: Image.Image, row: int, column: int, side: int = SIDE) -> Image.Image:
-    """The place of a picture of 4:3 in a sheet of such pictures."""
+    """The place of an image of 4:3 in a sheet of such images."""
     height = side * 3 // 4
     x, y = GAP + column * (side + GAP), GAP + row * (height + GAP)
     return sheet.crop((x, y, x + side, y + height))
 
 
-def holds(found: Image.Image, picture: Image.Image) -> bool:
-    """Oracle: the picture resized by Pillow."""
-    return found.tobytes() == fit(picture, found.width).tobytes()
+def holds(found: Image.Image, image: Image.Image) -> bool:
+    """Oracle: the image resized by Pillow."""
+    return found.tobytes() == fit(image, found.width).tobytes()
 
 
 def test_pictures_lie_in_rows_and_columns_as_large_as_the_largest_on_white() -> None:
@@ -47,15 +47,15 @@ def test_pictures_lie_in_rows_and_columns_as_large_as_the_largest_on_white() -> 
 def test_gallery_has_pictures_of_one_width_in_rows_each_with_its_caption_below() -> None:
     """Oracle: where each colour lies, and where there is ink."""
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
-    pictures = [Image.new("RGB", (60 * k, 40 * k), colour) for k, colour in enumerate(colours, 1)]
+    images = [Image.new("RGB", (60 * k, 40 * k), colour) for k, colour in enumerate(colours, 1)]
     captions = [
         "one",
         "two lines\nof text",
-        "a caption that is much too long for the width of a picture",
+        "a caption that is much too long for the width of an image",
         "four",
         "five",
     ]
-    sheet = np.asarray(gallery(pictures, captions, width=300))
+    sheet = np.asarray(gallery(images, captions, width=300))
     corners, ink = [], (sheet < 128).all(-1)
     for colour in colours:
         y, x = np.nonzero((sheet == colour).all(-1))
@@ -104,9 +104,9 @@ def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_be
     assert not near(place(sheet, 1, 2), stylizer(content, styles))
 
 
-def near(found: Image.Image, picture: Image.Image) -> bool:
+def near(found: Image.Image, image: Image.Image) -> bool:
     """`holds` up to the rounding of a sum over styles of weight 0."""
-    return bool(np.abs(np.asarray(found).astype(int) - np.asarray(fit(picture, found.width))).max() <= 2)
+    return bool(np.abs(np.asarray(found).astype(int) - np.asarray(fit(image, found.width))).max() <= 2)
 
 
 def test_the_interpolation_grid_needs_four_styles(stylizer: Stylizer) -> None:

@@ -14,9 +14,9 @@ from adain_lit.io.files import require_writable
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files without content, since nothing here reads a picture; the test runs beside them."""
-    names = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp", "photos/film.mp4", "photos/notes.txt"]
-    for name in [*names, "films/clip.mov", "styles/wave.jpg", "styles/night.png", "single.jpeg", "a[1].jpg"]:
+    """Files without content, since nothing here reads an image; the test runs beside them."""
+    names = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp", "photos/video.mp4", "photos/notes.txt"]
+    for name in [*names, "videos/clip.mov", "styles/wave.jpg", "styles/night.png", "single.jpeg", "a[1].jpg"]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -42,8 +42,8 @@ def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch
     """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
     monkeypatch.setenv("ADAIN_CACHE", str(tree / "cache"))
     (path,) = paths(find(["noise"], "content"))
-    with Image.open(path) as picture:
-        values = np.asarray(picture).astype(float)
+    with Image.open(path) as image:
+        values = np.asarray(image).astype(float)
     assert values.shape == (512, 512, 3)
     assert abs(values.mean() - 127.5) < 1
     assert abs(values.std() - 255 / 12**0.5) < 1
@@ -59,22 +59,22 @@ def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch
 
 
 def test_a_folder_is_searched_for_pictures_and_for_videos_where_they_are_wanted(tree: Path) -> None:
-    pictures = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp"]
-    assert paths(find(["photos"], "content")) == pictures
+    images = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp"]
+    assert paths(find(["photos"], "content")) == images
     found = find(["photos"], "content", video=True)
-    assert paths(found) == [*pictures, "photos/film.mp4"]
+    assert paths(found) == [*images, "photos/video.mp4"]
     assert [file.within and file.within.as_posix() for file in found] == [
         "a.jpg",
         "more/b.PNG",
         "more/scan.bmp",
-        "film.mp4",
+        "video.mp4",
     ]
 
 
 def test_a_folder_of_videos_alone_is_one_where_videos_are_wanted(tree: Path) -> None:
-    assert paths(find(["films"], "content", video=True)) == ["films/clip.mov"]
-    with pytest.raises(InputError, match="no picture in films"):
-        find(["films"], "content")
+    assert paths(find(["videos"], "content", video=True)) == ["videos/clip.mov"]
+    with pytest.raises(InputError, match="no image in videos"):
+        find(["videos"], "content")
 
 
 def test_patterns_that_no_shell_expanded_are_expanded(tree: Path) -> None:
@@ -111,7 +111,7 @@ def test_single_pictures_say_their_style_and_keep_their_format_where_it_can_be_w
 
 
 def test_a_folder_keeps_its_tree_and_its_names(tree: Path) -> None:
-    names = ["out/a.jpg", "out/more/b.PNG", "out/more/scan.png", "out/film.mp4"]
+    names = ["out/a.jpg", "out/more/b.PNG", "out/more/scan.png", "out/video.mp4"]
     assert outputs(["photos"], ["styles/wave.jpg"], "out") == names
     assert outputs(["photos/more"], ["styles/wave.jpg"], "out", suffix=".tiff") == ["out/b.tiff", "out/scan.tiff"]
 
@@ -134,10 +134,10 @@ def test_a_single_picture_goes_to_the_file_that_is_named_or_into_the_folder(tree
 @pytest.mark.parametrize(
     ("names", "output", "message"),
     [
-        (["photos"], "out.jpg", "4 pictures cannot go into the one file out.jpg; give a folder"),
+        (["photos"], "out.jpg", "4 images cannot go into the one file out.jpg; give a folder"),
         (["single.jpeg"], "out.gif", r"cannot write out\.gif: its suffix must be one of \.jpg"),
         (["single.jpeg"], "out.mp4", r"cannot write out\.mp4: its suffix must be one of \.jpg"),
-        (["films"], "out.jpg", r"cannot write out\.jpg: its suffix must be one of \.m4v"),
+        (["videos"], "out.jpg", r"cannot write out\.jpg: its suffix must be one of \.m4v"),
         (["single.jpeg"], "single.jpeg", r"single\.jpeg would be written over single\.jpeg; give another --output"),
         (["single.jpeg"], "styles/../styles/wave.jpg", "would be written over styles/wave.jpg"),
         (["photos"], "photos", "would be written over photos/a.jpg"),

@@ -1,4 +1,4 @@
-"""A network in use: every control against the formulas written out, every kind of picture, every size."""
+"""A network in use: every control against the formulas written out, every kind of image, every size."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def either(request: pytest.FixtureRequest) -> Stylizer:
 
 
 def encoded(stylizer: Stylizer, *images: Image.Image) -> list[tuple[Tensor, ...]]:
-    """Features of the fused layers of each picture."""
+    """Features of the fused layers of each image."""
     return [stylizer.net.encode(to_tensor(image)[None] / 255) for image in images]
 
 
@@ -138,7 +138,7 @@ def test_a_soft_mask_over_all_is_an_alpha_and_two_of_them_mix(either: Stylizer) 
 
 
 def test_what_no_mask_covers_stays_content(stylizer: Stylizer) -> None:
-    """Oracle: the picture of alpha 0, as far as the decoder does not look into the mask; inside it is another."""
+    """Oracle: the image of alpha 0, as far as the decoder does not look into the mask; inside it is another."""
     image, mask = small("coffee.png", (200, 64)), grey(lambda y, x: x < 64, (200, 64))
     made, plain = tensor(stylizer, image, STYLE, masks=[mask]), tensor(stylizer, image, STYLE, alpha=0)
     first = 64 + decoder_radius(stylizer.net)
@@ -155,7 +155,7 @@ def test_a_mask_may_have_any_scale(stylizer: Stylizer, scale: float) -> None:
 
 
 def test_coral_stylises_with_the_style_in_the_content_s_colours(stylizer: Stylizer) -> None:
-    """Oracle: the transform in NumPy, with the roots of the covariances, and that picture as the style."""
+    """Oracle: the transform in NumPy, with the roots of the covariances, and that image as the style."""
     content, style = np.asarray(CONTENT) / 255, np.asarray(STYLE) / 255
     means = [x.mean((0, 1)) for x in (content, style)]
     covs = [np.cov(x.reshape(-1, 3).T, bias=True) for x in (content, style)]
@@ -214,7 +214,7 @@ def test_style_swap_takes_every_control_and_refuses_what_is_smaller_than_a_patch
     made = tensor(stylizer, CONTENT, STYLE, alpha=0.6, masks=[grey(lambda y, x: x < 40)])
     assert difference(made, net.decode((fused,), (72, 96))[0].clamp(0, 1)) < 1e-4
     assert stylizer(CONTENT.resize((9, 20)), STYLE.resize((9, 9)), style_size=None).size == (9, 20)
-    with pytest.raises(InputError, match="patches of 3x3 cells need as many at least; give larger pictures"):
+    with pytest.raises(InputError, match="patches of 3x3 cells need as many at least; give larger images"):
         stylizer(CONTENT.resize((8, 20)), STYLE)
 
 
@@ -228,7 +228,7 @@ def test_size_scales_the_shorter_side_of_the_content_and_style_size_that_of_the_
 
 
 def test_every_kind_of_picture_gives_the_same(stylizer: Stylizer, tmp_path: Path) -> None:
-    """Oracle: the PIL picture. Floats are rounded to the bytes that they were made of."""
+    """Oracle: the PIL image. Floats are rounded to the bytes that they were made of."""
     path = tmp_path / "content.png"
     CONTENT.save(path)
     array, tensor = np.asarray(CONTENT), to_tensor(CONTENT)
@@ -333,7 +333,7 @@ def test_bfloat16_stays_near_float32(stylizer: Stylizer) -> None:
 
 
 def test_a_large_picture_goes_in_tiles_by_itself_where_the_network_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instance norm in the decoder and concatenation look at the whole picture, so they get it in one piece."""
+    """Instance norm in the decoder and concatenation look at the whole image, so they get it in one piece."""
     monkeypatch.setattr(module, "AUTO_TILE", 64)
     large = small("coffee.png", (190, 100))
     assert large.width * large.height > 4 * 64**2
@@ -365,10 +365,10 @@ def test_a_large_style_goes_in_tiles_with_the_same_statistics(
 
 
 def test_a_style_without_its_picture_is_the_same_but_for_coral(stylizer: Stylizer) -> None:
-    kept, small_style = (stylizer.encode_style(STYLE, keep_picture=keep) for keep in (True, False))
+    kept, small_style = (stylizer.encode_style(STYLE, keep_image=keep) for keep in (True, False))
     assert small_style.image is None
     assert difference(tensor(stylizer, CONTENT, small_style), tensor(stylizer, CONTENT, kept)) == 0
-    with pytest.raises(InputError, match="encoded without its picture, which coral needs"):
+    with pytest.raises(InputError, match="encoded without its image, which coral needs"):
         stylizer(CONTENT, small_style, preserve_color="coral")
 
 

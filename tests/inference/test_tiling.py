@@ -1,4 +1,4 @@
-"""Tiles against the picture in one piece, which is the oracle of every test here."""
+"""Tiles against the image in one piece, which is the oracle of every test here."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def controls_for(size: tuple[int, int]) -> dict[str, Any]:
 
 
 def difference(stylizer: Stylizer, content: Image.Image, tile: int, **controls: Any) -> float:
-    """Greatest difference between the tiled and the untiled picture, by default with all controls."""
+    """Greatest difference between the tiled and the untiled image, by default with all controls."""
     controls = {"style_size": None, **(controls or controls_for(content.size))}
     whole = stylizer.tensor(content, STYLES, tile=0, **controls)
     assert whole.std() > 0.05 or whole.numel() < 100  # or equal grey would do
@@ -127,7 +127,7 @@ def test_bytes_are_the_rounded_floats() -> None:
 def test_the_network_never_sees_more_than_a_tile_and_its_halo(
     skip_layers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory does not grow with the picture. Oracle: by hand; 30 pixels of the decoder and 37 of the encoder are 4 and
+    """Memory does not grow with the image. Oracle: by hand; 30 pixels of the decoder and 37 of the encoder are 4 and
     5 cells of 8 on either side, and up to a quarter of a tile may come on top at the end."""
     seen: list[int] = []
     encode = StyleTransferNet.encode

@@ -22,12 +22,12 @@ from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.nets.style_transfer import Stats
 from support.commands import run_here
 from support.images import small
-from support.videos import CONTAINERS, Pixels, moving, write_film
+from support.videos import CONTAINERS, Pixels, moving, write_video
 
 CONTAINERS |= {".m4v": ("libx264", "aac"), ".webm": ("libvpx-vp9", "libopus")}
 
 
-class Film(NamedTuple):
+class Video(NamedTuple):
     """What a file holds."""
 
     frames: list[Pixels]
@@ -39,13 +39,13 @@ class Film(NamedTuple):
     """Codec and packets of each track."""
 
 
-def read_film(path: Path) -> Film:
-    with av.open(str(path)) as film:
-        assert film.streams[0].type == "video"
-        pictures = film.streams.video[0]
-        packets: dict[int, list[bytes]] = {stream.index: [] for stream in film.streams.audio}
+def read_film(path: Path) -> Video:
+    with av.open(str(path)) as video:
+        assert video.streams[0].type == "video"
+        images = video.streams.video[0]
+        packets: dict[int, list[bytes]] = {stream.index: [] for stream in video.streams.audio}
         frames, times = [], []
-        for packet in film.demux():
+        for packet in video.demux():
             if packet.stream.type == "audio":
                 packets[packet.stream.index].append(bytes(packet))
                 continue
@@ -53,10 +53,10 @@ def read_film(path: Path) -> Film:
                 assert frame.rotation == 0
                 frames.append(frame.to_ndarray(format="rgb24"))
                 times.append(float(frame.time))
-        sound = [(stream.codec_context.name, packets[stream.index]) for stream in film.streams.audio]
-        assert film.duration is not None
-        seconds = film.duration / 1e6
-        return Film(frames, times, pictures.average_rate, seconds, pictures.codec_context.colorspace, sound)
+        sound = [(stream.codec_context.name, packets[stream.index]) for stream in video.streams.audio]
+        assert video.duration is not None
+        seconds = video.duration / 1e6
+        return Video(frames, times, images.average_rate, seconds, images.codec_context.colorspace, sound)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def style(stylizer: Stylizer) -> Style:
     return stylizer.encode_style(small("chelsea.png"))
 
 
-def assert_kept(made: Film, given: Film) -> None:
+def assert_kept(made: Video, given: Video) -> None:
     """Frames, their times, the length and the sound, byte for byte."""
     frame = 1 / float(given.rate)
     assert len(made.frames) == len(given.frames)
@@ -88,11 +88,11 @@ def difference(a: Pixels, b: Image.Image | Pixels) -> float:
 def test_film_keeps_frames_times_size_and_sound(
     tmp_path: Path, stylizer: Stylizer, style: Style, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: the original file, and each of its frames stylised as a picture, within the loss of the codec."""
-    given = read_film(write_film(tmp_path / f"film{suffix}", moving(12, (64, 48)), tracks=2))
+    """Oracle: the original file, and each of its frames stylised as an image, within the loss of the codec."""
+    given = read_film(write_video(tmp_path / f"video{suffix}", moving(12, (64, 48)), tracks=2))
     assert len(given.sound) == 2
     output = tmp_path / f"made{suffix}"
-    report = stylize_video(stylizer, tmp_path / f"film{suffix}", [style], output)
+    report = stylize_video(stylizer, tmp_path / f"video{suffix}", [style], output)
     made = read_film(output)
     assert_kept(made, given)
     assert report.frames == 12
@@ -106,7 +106,7 @@ def test_film_keeps_frames_times_size_and_sound(
 
 
 def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    """Oracle: each frame stylised as a picture, as it was and as the film has it.
+    """Oracle: each frame stylised as an image, as it was and as the video has it.
 
     BT.601 for BT.709 is 10 of 255 off in the reddest of them where it is read, 2.5 where it is written.
     """
@@ -114,9 +114,9 @@ def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylize
     tints = ((1.0, 0.2, 0.2), (0.2, 1.0, 0.3), (0.2, 0.3, 1.0))
     frames = [(photograph * tint).round().astype(np.uint8) for tint in tints]
     for bt709 in (False, True):
-        given = read_film(write_film(tmp_path / "film.mp4", frames, bt709=bt709))
+        given = read_film(write_video(tmp_path / "video.mp4", frames, bt709=bt709))
         assert given.colorspace == (1 if bt709 else 2)  # ITU-T H.273: BT.709, unspecified
-        stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+        stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
         made = read_film(tmp_path / "made.mp4")
         assert made.colorspace == 1
         for oracle, tolerance in ((frames, 5), (given.frames, 2)):
@@ -127,9 +127,9 @@ def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylize
 
 def test_odd_size_loses_one_row_or_column_only(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
     """Oracle: the frame stylised whole, without its last row and column; H.264 in yuv420p takes even sizes only."""
-    given = read_film(write_film(tmp_path / "film.mp4", moving(3, (65, 49))))
+    given = read_film(write_video(tmp_path / "video.mp4", moving(3, (65, 49))))
     assert given.frames[0].shape == (49, 65, 3)
-    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
     made = read_film(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert difference(made.frames[1], stylizer(Image.fromarray(given.frames[1]), style).crop((0, 0, 64, 48))) < 8
@@ -144,8 +144,8 @@ def test_film_of_a_phone_comes_out_upright(tmp_path: Path, stylizer: Stylizer, s
     """Oracle: the stored frames turned by NumPy, and no rotation left in the file (`read_film`)."""
     frames = moving(3, (64, 48))
     a, b, c, d = (value << 16 for value in TURNS[clockwise])
-    write_film(tmp_path / "film.mp4", frames, matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30))
-    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    write_video(tmp_path / "video.mp4", frames, matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30))
+    stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
     made = read_film(tmp_path / "made.mp4")
     assert len(made.frames) == 3
     for got, stored in zip(made.frames, frames, strict=True):
@@ -159,21 +159,21 @@ def test_frames_at_uneven_times_keep_them(tmp_path: Path, stylizer: Stylizer, st
     times = [0, 40, 80, 300, 340, 700, 740, 800, 1000, 1100, 1500, 1501]
     for given, made in (("a.mp4", "b.mkv"), ("b.mkv", "c.mp4")):
         if given == "a.mp4":
-            write_film(tmp_path / given, moving(12, (64, 48)), times=times, tracks=0)
+            write_video(tmp_path / given, moving(12, (64, 48)), times=times, tracks=0)
         stylize_video(stylizer, tmp_path / given, [style], tmp_path / made)
         assert read_film(tmp_path / made).times == pytest.approx([t / 1000 for t in times], abs=1e-3)
 
 
 def test_size_is_the_shorter_side_and_the_sound_stays(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    given = read_film(write_film(tmp_path / "film.mp4", moving(3, (64, 48))))
-    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4", size=24)
+    given = read_film(write_video(tmp_path / "video.mp4", moving(3, (64, 48))))
+    stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4", size=24)
     made = read_film(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert made.frames[0].shape == (24, 32, 3)
 
 
 def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    """Oracle: flicker by its definition, from frames stylised one by one; a still picture with a lamp that wavers."""
+    """Oracle: flicker by its definition, from frames stylised one by one; a still image with a lamp that wavers."""
     still = np.asarray(small("coffee.png", (160, 120)), dtype=float)
     noise = np.random.default_rng(0)
     frames = []
@@ -181,11 +181,11 @@ def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, s
         frame = still + noise.normal(0, 0.5, still.shape)
         frame[:24, :24] += light
         frames.append(frame.clip(0, 255).round().astype(np.uint8))
-    film = write_film(tmp_path / "film.mp4", frames)
-    rough, smooth = (stylize_video(stylizer, film, [style], tmp_path / "made.mp4", smooth=x) for x in (0.0, 0.9))
-    given = read_film(film).frames
-    pictures = [np.asarray(stylizer(Image.fromarray(frame), style)) for frame in given]
-    changes = [np.abs(np.diff(np.stack(x).astype(float), axis=0)).mean(-1) for x in (given, pictures)]
+    video = write_video(tmp_path / "video.mp4", frames)
+    rough, smooth = (stylize_video(stylizer, video, [style], tmp_path / "made.mp4", smooth=x) for x in (0.0, 0.9))
+    given = read_film(video).frames
+    images = [np.asarray(stylizer(Image.fromarray(frame), style)) for frame in given]
+    changes = [np.abs(np.diff(np.stack(x).astype(float), axis=0)).mean(-1) for x in (given, images)]
     at_rest = changes[0] < 2
     assert 0.5 < at_rest.mean() < 0.99
     assert rough.input_flicker == pytest.approx(changes[0][at_rest].mean(), rel=1e-3)
@@ -198,7 +198,7 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
     tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0)), at every fused layer."""
-    given = read_film(write_film(tmp_path / "film.mp4", moving(4, (64, 48))))
+    given = read_film(write_video(tmp_path / "video.mp4", moving(4, (64, 48))))
     used: list[Stats] = []
     many = stylizer.many
 
@@ -207,7 +207,7 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
         return many(*args, content_stats=content_stats, **controls)
 
     monkeypatch.setattr(stylizer, "many", watched)
-    stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4", smooth=0.75)
+    stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4", smooth=0.75)
     expected: list[torch.Tensor] = []  # mean and standard deviation of each layer
     for frame, stats in zip(given.frames, used, strict=True):
         with torch.no_grad():
@@ -220,12 +220,12 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
             torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
 
 
-def refused(stylizer: Stylizer, style: Style, film: Path, output: Path, **controls: Any) -> str:
-    """The one line of the error; whatever stood beside the film before stands there after, and nothing else."""
-    before = sorted(film.parent.rglob("*"))
+def refused(stylizer: Stylizer, style: Style, video: Path, output: Path, **controls: Any) -> str:
+    """The one line of the error; whatever stood beside the video before stands there after, and nothing else."""
+    before = sorted(video.parent.rglob("*"))
     with pytest.raises(InputError) as caught:
-        stylize_video(stylizer, film, [style], output, **controls)
-    assert sorted(film.parent.rglob("*")) == before
+        stylize_video(stylizer, video, [style], output, **controls)
+    assert sorted(video.parent.rglob("*")) == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -234,93 +234,95 @@ def test_files_that_are_no_video_are_refused_and_leave_nothing(
     tmp_path: Path, stylizer: Stylizer, style: Style
 ) -> None:
     """Oracle: one line that names the file."""
-    film, output = tmp_path / "film.mp4", tmp_path / "made.mp4"
-    film.write_text("The film is in the other folder.\n")
-    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
-    film.touch()
-    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
-    whole = write_film(tmp_path / "film.mp4", moving(3, (64, 48))).read_bytes()
-    film.write_bytes(whole[: len(whole) // 2])  # MP4 has its table of contents at the end
-    assert refused(stylizer, style, film, output).startswith(f"cannot stylise the video {film}: ")
-    with av.open(str(film), "w") as sound_only:
+    video, output = tmp_path / "video.mp4", tmp_path / "made.mp4"
+    video.write_text("The video is in the other folder.\n")
+    assert refused(stylizer, style, video, output).startswith(f"cannot stylise the video {video}: ")
+    video.touch()
+    assert refused(stylizer, style, video, output).startswith(f"cannot stylise the video {video}: ")
+    whole = write_video(tmp_path / "video.mp4", moving(3, (64, 48))).read_bytes()
+    video.write_bytes(whole[: len(whole) // 2])  # MP4 has its table of contents at the end
+    assert refused(stylizer, style, video, output).startswith(f"cannot stylise the video {video}: ")
+    with av.open(str(video), "w") as sound_only:
         sound = sound_only.add_stream("aac", rate=48000, layout="stereo")
         silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), format="fltp")
         silence.sample_rate = 48000
         sound_only.mux(sound.encode(silence))
         sound_only.mux(sound.encode())
-    assert refused(stylizer, style, film, output) == f"{film} has no video stream; give a video"
+    assert refused(stylizer, style, video, output) == f"{video} has no video stream; give a video"
 
 
 def test_what_cannot_be_done_is_refused_in_one_line(
     tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film, output = write_film(tmp_path / "film.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
+    video, output = write_video(tmp_path / "video.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
     webm = "webm files cannot hold the sound (aac); give an --output in .mkv"
-    assert refused(stylizer, style, film, tmp_path / "made.webm").endswith(webm)
+    assert refused(stylizer, style, video, tmp_path / "made.webm").endswith(webm)
     for name in ("made.png", "made.avi", "made"):
         message = f"cannot write a video to {tmp_path / name}; known are .m4v, .mkv, .mov, .mp4, .webm"
-        assert refused(stylizer, style, film, tmp_path / name) == message
+        assert refused(stylizer, style, video, tmp_path / name) == message
     for smooth in (1.0, -0.1, float("nan")):
-        assert refused(stylizer, style, film, output, smooth=smooth).startswith(f"smooth is {smooth}; it must be at l")
+        assert refused(stylizer, style, video, output, smooth=smooth).startswith(f"smooth is {smooth}; it must be at l")
     torch.manual_seed(0)
     concat = Stylizer(StyleTransferNet(VGGEncoder((4, 4, 4, 4, 4)), fusion="concat"), device="cpu")
-    assert refused(concat, style, film, output, smooth=0.5).startswith("smooth is for fusion=adain; this network has c")
+    assert refused(concat, style, video, output, smooth=0.5).startswith(
+        "smooth is for fusion=adain; this network has c"
+    )
     monkeypatch.setitem(sys.modules, "av", None)
-    assert refused(stylizer, style, film, output) == "video needs PyAV; install adain_lit[video]"
+    assert refused(stylizer, style, video, output) == "video needs PyAV; install adain_lit[video]"
 
 
 def test_existing_file_survives_a_failure(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    film, output = write_film(tmp_path / "film.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
+    video, output = write_video(tmp_path / "video.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
     output.write_bytes(b"made before")
-    refused(stylizer, style, film, output, alpha=-1)
+    refused(stylizer, style, video, output, alpha=-1)
     assert output.read_bytes() == b"made before"
 
 
 def test_command_makes_a_film_and_tells_of_one_that_it_cannot_read(
     tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: the pictures that `stylize_video` with the same settings hands to the encoder (which is not exact)."""
+    """Oracle: the images that `stylize_video` with the same settings hands to the encoder (which is not exact)."""
     monkeypatch.chdir(tmp_path)
     encoded: list[Image.Image] = []
-    add_picture = video._Made.add_picture
+    add_image = video._Made.add_image
 
-    def watched(self: Any, picture: Image.Image, frame: Any) -> None:
-        encoded.append(picture)
-        add_picture(self, picture, frame)
+    def watched(self: Any, image: Image.Image, frame: Any) -> None:
+        encoded.append(image)
+        add_image(self, image, frame)
 
-    monkeypatch.setattr(video._Made, "add_picture", watched)
-    given = read_film(write_film(tmp_path / "film.mp4", moving(6, (64, 48))))
+    monkeypatch.setattr(video._Made, "add_image", watched)
+    given = read_film(write_video(tmp_path / "video.mp4", moving(6, (64, 48))))
     painting = sorted(paintings.iterdir())[0]
     options = ["--style", str(painting), "--device", "cpu", "--alpha", "0.8", "--smooth", "0.5"]
-    assert run_here(stylize.main, ["film.mp4", *options], monkeypatch) == 0
+    assert run_here(stylize.main, ["video.mp4", *options], monkeypatch) == 0
     name = f"film_stylized_{painting.stem}.mp4"
     assert capfd.readouterr().out.splitlines()[-1] == name
     assert_kept(read_film(tmp_path / name), given)
     stylizer = adain_lit.load("compact", device="cpu")
     directly = [stylizer.encode_style(painting)]
-    stylize_video(stylizer, tmp_path / "film.mp4", directly, tmp_path / "directly.mp4", alpha=0.8, smooth=0.5)
+    stylize_video(stylizer, tmp_path / "video.mp4", directly, tmp_path / "directly.mp4", alpha=0.8, smooth=0.5)
     assert len(encoded) == 12
     assert all(np.array_equal(a, b) for a, b in zip(encoded[:6], encoded[6:], strict=True))
 
-    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "text.mp4").write_text("no video")
     capfd.readouterr()
     assert run_here(stylize.main, ["text.mp4", *options], monkeypatch) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("adain_lit.stylize: error: cannot stylise the video text.mp4: ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["directly.mp4", "film.mp4", name, "text.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["directly.mp4", "video.mp4", name, "text.mp4"]
 
 
 def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the frames in order, a twelfth of a second apart; AVI itself holds no times."""
     monkeypatch.chdir(tmp_path)
-    with av.open("film.avi", "w") as film:
-        pictures = film.add_stream("mpeg4", rate=12)
-        pictures.width, pictures.height = 64, 48
+    with av.open("video.avi", "w") as video:
+        images = video.add_stream("mpeg4", rate=12)
+        images.width, images.height = 64, 48
         for pixels in moving(6, (64, 48)):
-            film.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(pictures.encode())
+            video.mux(images.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        video.mux(images.encode())
     painting = sorted(paintings.iterdir())[0]
-    assert run_here(stylize.main, ["film.avi", "--style", str(painting), "--device", "cpu"], monkeypatch) == 0
+    assert run_here(stylize.main, ["video.avi", "--style", str(painting), "--device", "cpu"], monkeypatch) == 0
     made = read_film(tmp_path / f"film_stylized_{painting.stem}.mkv")
     assert len(made.frames) == 6
     assert np.diff(made.times) == pytest.approx([1 / 12] * 5, abs=2e-3)
@@ -329,8 +331,8 @@ def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: p
 @pytest.mark.slow
 def test_ten_seconds_at_640x360(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
     """Oracle: 250 frames, 10 s, the sound byte for byte."""
-    given = read_film(write_film(tmp_path / "film.mp4", moving(250, (640, 360)), rate=25))
-    report = stylize_video(stylizer, tmp_path / "film.mp4", [style], tmp_path / "made.mp4")
+    given = read_film(write_video(tmp_path / "video.mp4", moving(250, (640, 360)), rate=25))
+    report = stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
     made = read_film(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert (report.frames, made.seconds, made.frames[0].shape) == (250, pytest.approx(10, abs=0.05), (360, 640, 3))
@@ -351,11 +353,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path, paintings: Path) -> None:
-    """Oracle: peak memory of two processes, one with a film four times as long, whose frames alone take 83 MB more."""
+    """Oracle: peak memory of two processes, one with a video four times as long, whose frames alone take 83 MB more."""
     peaks = []
     for count in (120, 480):
-        film = write_film(tmp_path / "film.mp4", moving(count, (320, 240)), rate=24)
-        command = [sys.executable, "-c", PEAK, str(film), str(sorted(paintings.iterdir())[0])]
+        video = write_video(tmp_path / "video.mp4", moving(count, (320, 240)), rate=24)
+        command = [sys.executable, "-c", PEAK, str(video), str(sorted(paintings.iterdir())[0])]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
     assert peaks[1] - peaks[0] < 30

@@ -1,4 +1,4 @@
-"""Reading every kind of picture file, cutting crops out, and writing without ever leaving half a file."""
+"""Reading every kind of image file, cutting crops out, and writing without ever leaving half a file."""
 
 import copy
 import os
@@ -73,9 +73,9 @@ BROKEN = {
     "truncated_png": "truncated",
     "flipped_png": "data stream",
     "empty": "the file is empty",
-    "text": "no picture format that Pillow knows",
-    "error_page": "no picture format that Pillow knows",
-    "noise": "no picture format that Pillow knows",
+    "text": "no image format that Pillow knows",
+    "error_page": "no image format that Pillow knows",
+    "noise": "no image format that Pillow knows",
     "bomb": "exceeds limit|more than the limit",
     "float_tiff": "floating-point pixels have no known range; convert the file to 8 or 16 bits",
     "folder": "Is a directory",
@@ -101,7 +101,7 @@ def test_every_kind_of_file_is_tested(good: dict[str, Path], broken: dict[str, P
 
 @pytest.mark.parametrize("name", GOOD)
 def test_every_kind_of_file_is_read_as_upright_rgb_in_its_true_colours(name: str, good: dict[str, Path]) -> None:
-    """Oracle: NumPy on the pixels that were written (tests/pictures.py)."""
+    """Oracle: NumPy on the pixels that were written (tests/images.py)."""
     image = read_image(good[name])
     expected = images.true_colours(name).astype(int)
     assert image.mode == "RGB"
@@ -121,7 +121,7 @@ def test_no_picture_of_the_tests_could_pass_for_another_orientation_or_channel_o
 
 
 def test_a_path_may_be_a_string_and_the_picture_outlives_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     small("coffee.png").save(path)
     image = read_image(str(path))
     path.unlink()
@@ -137,7 +137,7 @@ def test_every_broken_file_is_refused_in_one_line_that_names_it(name: str, broke
     error = caught.value
     assert error.path == broken[name]
     assert error.reason
-    assert str(error) == f"cannot read {broken[name]} as a picture: {error.reason}"
+    assert str(error) == f"cannot read {broken[name]} as an image: {error.reason}"
     assert "\n" not in str(error)
     assert isinstance(error, InputError)
 
@@ -160,7 +160,7 @@ def test_whatever_pillow_raises_becomes_one_line(
 
 
 def test_a_missing_file_is_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(ImageReadError, match=r"cannot read .*nowhere\.jpg as a picture: no such file$"):
+    with pytest.raises(ImageReadError, match=r"cannot read .*nowhere\.jpg as an image: no such file$"):
         read_image(tmp_path / "nowhere.jpg")
 
 
@@ -242,7 +242,7 @@ def test_the_shorter_side_gets_the_length_and_the_aspect_is_kept(
 
 
 def resize_then_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[float, float]) -> Image.Image:
-    """The oracle: the whole picture through Pillow, and then the window."""
+    """The oracle: the whole image through Pillow, and then the window."""
     shorter = max(resize or min(image.size), crop)
     scale = shorter / min(image.size)
     width, height = (max(shorter, round(side * scale)) for side in image.size)
@@ -252,7 +252,7 @@ def resize_then_crop(image: Image.Image, resize: int | None, crop: int, at: tupl
 
 
 def noise(width: int, height: int) -> Image.Image:
-    """The hardest picture: a window off by a hundredth of a pixel shows in it."""
+    """The hardest image: a window off by a hundredth of a pixel shows in it."""
     values = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(values)
 
@@ -350,7 +350,7 @@ def test_a_tensor_beyond_0_and_1_is_clipped_and_rounded() -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tiff", ".webp", ".jpg"])
 def test_a_written_picture_is_read_again_in_the_format_of_its_suffix(suffix: str, tmp_path: Path) -> None:
-    image, path = small("coffee.png"), tmp_path / "new" / f"picture{suffix}"
+    image, path = small("coffee.png"), tmp_path / "new" / f"image{suffix}"
     write_image(image, path)
     formats = {".png": "PNG", ".bmp": "BMP", ".tiff": "TIFF", ".webp": "WEBP", ".jpg": "JPEG"}
     with Image.open(path) as written:

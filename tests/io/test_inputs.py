@@ -1,4 +1,4 @@
-"""Whatever a caller has a picture in, and masks for the cells of a network."""
+"""Whatever a caller has an image in, and masks for the cells of a network."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ ALPHA = np.linspace(0, 255, 60).round().astype(np.uint8) + np.zeros((44, 1), np.
 TENSOR = to_tensor(COLOUR)
 
 SAME: dict[str, Any] = {
-    "picture": COLOUR,
+    "image": COLOUR,
     "bytes": RGB,
     "integers": RGB.astype(np.int64),
     "16 bits": RGB.astype(np.uint16),
@@ -49,7 +49,7 @@ def test_grey_is_read_as_three_equal_channels(grey: Any) -> None:
     assert np.array_equal(np.asarray(as_image(grey)), np.stack([GREY] * 3, -1))
 
 
-@pytest.mark.parametrize("form", ["bytes", "floats", "tensor", "picture"])
+@pytest.mark.parametrize("form", ["bytes", "floats", "tensor", "image"])
 def test_transparency_lies_over_white(form: str) -> None:
     """Oracle: the blend in NumPy, off by one of 255 at most."""
     rgba = np.dstack([RGB, ALPHA])
@@ -58,7 +58,7 @@ def test_transparency_lies_over_white(form: str) -> None:
         "bytes": rgba,
         "floats": rgba / 255,
         "tensor": tensor,
-        "picture": Image.fromarray(rgba),
+        "image": Image.fromarray(rgba),
     }
     share = ALPHA[..., None] / 255
     expected = RGB * share + 255 * (1 - share)
@@ -134,7 +134,7 @@ def test_a_mask_is_its_brightness() -> None:
 
 @pytest.mark.parametrize("size", [(64, 48), (61, 45), (57, 41)])
 def test_a_cell_has_the_mean_of_the_mask_over_its_pixels(size: tuple[int, int]) -> None:
-    """Oracle: blocks of 8 x 8 and 4 x 4 pixels in NumPy, cut off where the picture ends."""
+    """Oracle: blocks of 8 x 8 and 4 x 4 pixels in NumPy, cut off where the image ends."""
     width, height = size
     mask = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     strides = (8, 4)

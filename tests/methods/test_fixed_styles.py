@@ -7,7 +7,7 @@ import torch
 
 from adain_lit.data.fixed_styles import read_styles
 from adain_lit.errors import InputError
-from adain_lit.methods.fixed_styles import FixedStyles, load_fixed_styles, load_method, style_pictures
+from adain_lit.methods.fixed_styles import FixedStyles, load_fixed_styles, load_method, style_images
 from adain_lit.nets import StyleTransferNet
 from support.networks import fixed_style_network, write_fixed_styles
 
@@ -36,7 +36,7 @@ def test_several_networks_share_a_batch_each_with_its_styles(files: list[Path], 
     of_one, of_many = load_fixed_styles(one), load_fixed_styles(many)
     torch.testing.assert_close(out[[1, 3]], of_one(content[[1, 3]], style[[1, 3]]))  # the first that knows it
     torch.testing.assert_close(out[[0, 2]], of_many(content[[0, 2]], style[[0, 2]]))
-    with pytest.raises(InputError, match=r"^style picture 2 of 2 is none that was trained on"):
+    with pytest.raises(InputError, match=r"^style image 2 of 2 is none that was trained on"):
         method(content[:2], torch.cat((style[:1], read_styles(files[4:], 48) / 255)))
 
 
@@ -46,5 +46,5 @@ def test_what_is_no_network_for_fixed_styles_is_refused(files: list[Path], tmp_p
         load_fixed_styles(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="no network for fixed styles was given; name at least one checkpoint"):
         load_fixed_styles([])
-    with pytest.raises(InputError, match=r"the style picture \S+gone.png cannot be read: no such file; put it back"):
-        style_pictures([str(tmp_path / "gone.png")], 32)
+    with pytest.raises(InputError, match=r"the style image \S+gone.png cannot be read: no such file; put it back"):
+        style_images([str(tmp_path / "gone.png")], 32)

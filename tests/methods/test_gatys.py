@@ -32,11 +32,11 @@ def pair(photographs: Path, paintings: Path) -> tuple[Tensor, Tensor]:
     return tuple(torch.stack([x[:, :48, :48] for x in side]) / 255 for side in (contents, styles))  # type: ignore[return-value]
 
 
-def losses(phi: VGGEncoder, picture: Tensor, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+def losses(phi: VGGEncoder, image: Tensor, content: Tensor, style: Tensor) -> dict[str, Tensor]:
     criterion = PerceptualLoss(1.0)
     wanted = phi(style, criterion.layers)
     target = adaptive_instance_norm(phi(content)["relu4_1"], wanted["relu4_1"])
-    return criterion(phi(picture, criterion.layers), target, wanted)
+    return criterion(phi(image, criterion.layers), target, wanted)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -45,7 +45,7 @@ def test_the_loss_of_every_pair_falls_far_below_that_of_the_photograph(
 ) -> None:
     method = Gatys(phi, PerceptualLoss(1.0), iterations=40, optimizer=optimizer, progress=False)
     made = method(*pair)
-    before, after = (losses(phi, picture, *pair)["loss"] for picture in (pair[0], made))
+    before, after = (losses(phi, image, *pair)["loss"] for image in (pair[0], made))
     assert made.shape == pair[0].shape
     assert (made.min(), made.max()) >= (0, 0)
     assert (after < 0.5 * before).all()
@@ -93,7 +93,7 @@ def test_noise_start_is_the_seeds(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) 
 def test_lbfgs_evaluates_as_often_as_it_may_and_ends_with_its_lowest_loss(
     phi: VGGEncoder, pair: tuple[Tensor, Tensor]
 ) -> None:
-    """Oracle: the loss of the picture, measured again; a last line search may go beyond by its 25 trials."""
+    """Oracle: the loss of the image, measured again; a last line search may go beyond by its 25 trials."""
     method = Gatys(phi, PerceptualLoss(2.0), iterations=30, progress=False)
     made = method(*pair)
     totals = torch.stack(method.history["content_loss"]) + 2.0 * torch.stack(method.history["style_loss"])
@@ -105,7 +105,7 @@ def test_lbfgs_evaluates_as_often_as_it_may_and_ends_with_its_lowest_loss(
 
 
 def test_layout_in_memory_changes_nothing(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
-    """Oracle: the same pictures channel by channel; L-BFGS flattens what it optimises."""
+    """Oracle: the same images channel by channel; L-BFGS flattens what it optimises."""
     content, style = pair
     method = Gatys(phi, PerceptualLoss(1.0), iterations=3, progress=False)
     expected = method(content, style)

@@ -68,7 +68,7 @@ def test_without_a_norm_there_are_convolutions_alone() -> None:
 
 @pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
 def test_biases_are_trained_where_no_norm_cancels_them(norm: str) -> None:
-    """Oracle: the picture does not answer to a cancelled bias, so all its gradient is rounding."""
+    """Oracle: the image does not answer to a cancelled bias, so all its gradient is rounding."""
     decoder = Decoder(TINY, "relu3_1", norm=norm)
     x = torch.rand(1, TINY[2], 4, 4, dtype=torch.float64)
     before = decoder.double()(x)
@@ -130,7 +130,7 @@ SKIPS: dict[str, dict[str, str]] = {
 def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[str, str], residual: bool) -> None:
     """Oracle: the layers from relu3_1 written out, the norm before the ReLU, nothing after the last convolution.
 
-    For a picture of 17x12, whose size is that of relu1_1; without its features it comes out rounded up.
+    For an image of 17x12, whose size is that of relu1_1; without its features it comes out rounded up.
     """
     torch.manual_seed(0)
     decoder = Decoder(TINY, "relu3_1", norm=norm, inputs=inputs, skip_layers=tuple(skips), residual=residual)
@@ -249,7 +249,7 @@ def test_decoder_widths_that_do_not_do_are_refused(own: tuple[int, ...]) -> None
 @pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
 def test_wider_decoder_takes_over_what_a_narrower_one_computes(norm: str, inputs: int, residual: bool) -> None:
-    """Oracle: the pictures of the narrower one, also after a step of BN; and its new channels learn."""
+    """Oracle: the images of the narrower one, also after a step of BN; and its new channels learn."""
     torch.manual_seed(0)
     skips = ("relu1_1", "relu3_1")
     shape = {"norm": norm, "inputs": inputs, "skip_layers": skips, "residual": residual, "slope": 0.1}

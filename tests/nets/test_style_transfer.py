@@ -27,7 +27,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def network(fusion: str = "adain", last: str = "relu4_1", skip_layers: Sequence[str] = ()) -> StyleTransferNet:
-    """A tiny network in float64 whose pictures use the range [0, 1], so that a wrong one is seen to be wrong."""
+    """A tiny network in float64 whose images use the range [0, 1], so that a wrong one is seen to be wrong."""
     encoder = VGGEncoder(TINY, last)
     initialise_randomly(encoder)
     net = StyleTransferNet(encoder, fusion=fusion, skip_layers=skip_layers).double().requires_grad_(False)
@@ -312,7 +312,7 @@ def test_soft_masks_follow_the_documented_formula_at_every_layer(alpha: float) -
 
 @each_fusion
 def test_one_full_mask_equals_none(fusion: str) -> None:
-    """Oracle: the picture without masks."""
+    """Oracle: the image without masks."""
     net, content, style = network(fusion), random(2, 3, 21, 30), random(2, 3, 16, 20, seed=1)
     expected = net(content, style, alpha=0.7)
     assert uses_the_range(expected)

@@ -1,4 +1,4 @@
-"""The network for fixed styles: sizes, norms, blends, and which picture is which style."""
+"""The network for fixed styles: sizes, norms, blends, and which image is which style."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def test_other_pictures_are_refused(files: list[Path], content: Tensor) -> None:
     net = fixed_style_network(files[:2], norm="conditional")
     known = read_styles(files[:1], 64) / 255
     for other in (read_styles(files[3:4], 64) / 255, known.flip(3)):
-        with pytest.raises(InputError, match=r"^style picture 2 of 2 is none that was trained on; a method for fixed"):
+        with pytest.raises(InputError, match=r"^style image 2 of 2 is none that was trained on; a method for fixed"):
             net(content, torch.cat((known, other)))
 
 
@@ -142,5 +142,5 @@ def test_what_cannot_be_built_or_run_is_refused(content: Tensor) -> None:
         TransformerNet(norm="batch", width=4).add_styles(1)
     with pytest.raises(InputError, match="the network has 2 styles; say which, or how they are mixed"):
         TransformerNet(norm="conditional", styles=2, width=4)(content)
-    with pytest.raises(InputError, match="a picture is 9x4; needed are at least 5 pixels to each side"):
+    with pytest.raises(InputError, match="an image is 9x4; needed are at least 5 pixels to each side"):
         TransformerNet(width=4)(content[..., :4, :9])

@@ -43,8 +43,8 @@ def random_encoder(widths: str | tuple[int, ...] = TINY, last: str = "relu4_1", 
     return encoder.requires_grad_(False)
 
 
-def pictures(folder: Path) -> list[Tensor]:
-    """Real pictures, each a batch of one in [0, 1], some cut to another size."""
+def image_tensors(folder: Path) -> list[Tensor]:
+    """Real images, each a batch of one in [0, 1], some cut to another size."""
     tensors = [to_tensor(read_image(path))[None] / 255 for path in sorted(folder.rglob("*.jpg"))]
     return [x[..., : 40 + 7 * i, : 60 - 5 * i] for i, x in enumerate(tensors)]
 
@@ -131,7 +131,7 @@ def test_smallest_picture_passes_and_a_smaller_one_is_refused(last: str, least: 
     for height, width in ((least - 1, least + 5), (least + 5, least - 1)):
         message = (
             rf"^an image is {width}x{height}; {last} with reflection padding needs at least {least}x{least}; "
-            "give a larger picture$"
+            "give a larger image$"
         )
         with pytest.raises(InputError, match=message):
             encoder(torch.rand(1, 3, height, width))
@@ -156,7 +156,7 @@ def test_only_the_asked_layers_come_back_by_default_the_deepest() -> None:
 
 
 def means_by_numpy(encoder: VGGEncoder, images: list[Tensor]) -> dict[str, NDArray[np.float64]]:
-    """Mean of every channel over the cells of all pictures together, by convolution name."""
+    """Mean of every channel over the cells of all images together, by convolution name."""
     means = {}
     for name in encoder.conv_names:
         layer = name.replace("conv", "relu")
@@ -166,8 +166,8 @@ def means_by_numpy(encoder: VGGEncoder, images: list[Tensor]) -> dict[str, NDArr
 
 
 def test_mean_activations_are_means_over_all_cells_of_all_pictures(photographs: Path) -> None:
-    """Oracle: NumPy float64; the pictures differ in size, so a mean of means is wrong. At least 1 % of the layer's."""
-    encoder, images = random_encoder(), pictures(photographs)
+    """Oracle: NumPy float64; the images differ in size, so a mean of means is wrong. At least 1 % of the layer's."""
+    encoder, images = random_encoder(), image_tensors(photographs)
     means = mean_activations(encoder, images)
     assert list(means) == conv_names("relu4_1")
     for name, expected in means_by_numpy(encoder, images).items():
@@ -175,8 +175,8 @@ def test_mean_activations_are_means_over_all_cells_of_all_pictures(photographs: 
 
 
 def test_normalised_encoder_is_the_old_one_divided_by_its_means(photographs: Path) -> None:
-    """Oracle: the features before, divided; on pictures that were not measured, at every layer, in float64."""
-    measured, others = pictures(photographs)[:3], pictures(photographs)[3:]
+    """Oracle: the features before, divided; on images that were not measured, at every layer, in float64."""
+    measured, others = image_tensors(photographs)[:3], image_tensors(photographs)[3:]
     before, after = random_encoder(last="relu5_1"), random_encoder(last="relu5_1")
     means = mean_activations(before, measured)
     before, after = before.double(), after.double()
@@ -191,7 +191,7 @@ def test_normalised_encoder_is_the_old_one_divided_by_its_means(photographs: Pat
 
 def test_means_of_the_normalised_encoder_are_1_where_they_were_measured(photographs: Path) -> None:
     """Oracle: NumPy's means before and after: 1, or less for a channel below 1 % of its layer."""
-    encoder, images = random_encoder(), pictures(photographs)
+    encoder, images = random_encoder(), image_tensors(photographs)
     before = means_by_numpy(encoder, images)
     normalize_activations(encoder, mean_activations(encoder, images))
     ones = 0
@@ -204,7 +204,7 @@ def test_means_of_the_normalised_encoder_are_1_where_they_were_measured(photogra
 
 def test_channel_that_never_fires_stays_finite_and_0(photographs: Path) -> None:
     """Oracle: its mean counts as 1 % of its layer's, so that nothing is divided by 0."""
-    encoder, images = random_encoder(), pictures(photographs)
+    encoder, images = random_encoder(), image_tensors(photographs)
     for conv in (encoder.conv1_1, encoder.conv2_2):
         conv.weight[1], conv.bias[1] = 0.0, -1.0
     means, layer_means = mean_activations(encoder, images), means_by_numpy(encoder, images)
@@ -219,7 +219,7 @@ def test_channel_that_never_fires_stays_finite_and_0(photographs: Path) -> None:
 
 def test_layer_that_never_fires_stays_finite(photographs: Path) -> None:
     """Oracle: its means count as 1, so its weights stay."""
-    encoder, images = random_encoder(), pictures(photographs)
+    encoder, images = random_encoder(), image_tensors(photographs)
     encoder.conv1_2.weight.zero_()
     encoder.conv1_2.bias.fill_(-1.0)
     means = mean_activations(encoder, images)
@@ -261,9 +261,9 @@ PREPROCESSINGS = {
 
 @pytest.mark.parametrize(("matrix", "shift", "preprocess"), PREPROCESSINGS.values(), ids=PREPROCESSINGS)
 def test_folded_preprocessing_equals_preprocessing_of_the_picture(photographs: Path, matrix, shift, preprocess) -> None:
-    """Oracle: the picture preprocessed first (torchvision's normalize, Caffe's BGR by hand), borders included."""
+    """Oracle: the image preprocessed first (torchvision's normalize, Caffe's BGR by hand), borders included."""
     folded = random_encoder()
-    image = pictures(photographs)[0]
+    image = image_tensors(photographs)[0]
     expected = random_encoder().conv1_1(preprocess(image))
     fold_preprocessing(folded.conv1_1, matrix, shift)
     torch.testing.assert_close(folded.conv1_1(image), expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())

@@ -1,4 +1,4 @@
-"""The contact sheet: which picture lies where."""
+"""The contact sheet: which image lies where."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""Awkward and broken picture files, one of each kind, made from small real pictures.
+"""Awkward and broken image files, one of each kind, made from small real images.
 
 `write_good` and `write_broken` return name -> path. `true_colours` gives what a good file must read as, worked out
-with NumPy from the pixels that went into the file and never with the code under test. Every good picture has fewer
-than `SMALL_LIMIT` pixels and the picture of `write_large` has more.
+with NumPy from the pixels that went into the file and never with the code under test. Every good image has fewer
+than `SMALL_LIMIT` pixels and the image of `write_large` has more.
 """
 
 import os
@@ -59,9 +59,9 @@ def _palette() -> Image.Image:
 
 
 def _stored(upright: Pixels, orientation: int) -> Pixels:
-    """What the file holds for an upright picture, by the table of the EXIF standard.
+    """What the file holds for an upright image, by the table of the EXIF standard.
 
-    The comment says which sides of the upright picture row 0 and column 0 of the file are.
+    The comment says which sides of the upright image row 0 and column 0 of the file are.
     """
     transposed = (1, 0, 2)
     return {
@@ -153,7 +153,7 @@ def write_good(folder: Path) -> dict[str, Path]:
     save("progressive_jpeg", "progressive.jpg", colour, progressive=True, **jpeg)
     save("webp_lossy", "lossy.webp", colour, quality=95)
     save("webp_lossless", "lossless.webp", colour, lossless=True)
-    save("bmp", "picture.bmp", colour)
+    save("bmp", "image.bmp", colour)
     save("several_pages_tiff", "pages.tiff", colour, save_all=True, append_images=[other])
     save("several_pictures_jpeg", "mpo.jpg", colour, format="MPO", save_all=True, append_images=[other], **jpeg)
     save("upper_case_suffix", "UPPER.JPG", colour, **jpeg)
@@ -212,7 +212,7 @@ def write_broken(folder: Path) -> dict[str, Path]:
 
 
 def write_large(path: Path) -> Path:
-    """Write a sound picture of more than `SMALL_LIMIT` pixels."""
+    """Write a sound image of more than `SMALL_LIMIT` pixels."""
     small("coffee.png", (200, 101)).save(path)
     return path
 

@@ -1,4 +1,4 @@
-"""Small networks with random weights whose pictures use the range [0, 1], so that a wrong one is seen to be wrong."""
+"""Small networks with random weights whose images use the range [0, 1], so that a wrong one is seen to be wrong."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ def small_network(
     residual: bool = False,
     decoder_slope: float = 0.0,
 ) -> StyleTransferNet:
-    """The same weights every time; pictures of standard deviation 0.3 around mid-grey."""
+    """The same weights every time; images of standard deviation 0.3 around mid-grey."""
     encoder = VGGEncoder(WIDTHS, last)
     initialise_randomly(encoder)
     net = StyleTransferNet(
@@ -58,7 +58,7 @@ def small_network(
 
 
 def fixed_style_network(files: Sequence[Path], *, norm: str = "instance", seed: int = 0) -> FixedStyleNet:
-    """Every style has a scale and a shift of its own; pictures of standard deviation 0.15 or more around mid-grey."""
+    """Every style has a scale and a shift of its own; images of standard deviation 0.15 or more around mid-grey."""
     generator = torch.Generator().manual_seed(seed)
     net = TransformerNet(norm=norm, styles=len(files), width=4, blocks=1).requires_grad_(False).eval()
     for name, parameter in net.named_parameters():

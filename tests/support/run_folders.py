@@ -24,7 +24,7 @@ def write_run(
     config: Mapping[str, Any] | None = None,
     grids: Mapping[int, list[Image.Image]] | None = None,
 ) -> Path:
-    """A run folder with the files that are given; grids are pictures by step, in rows of three."""
+    """A run folder with the files that are given; grids are images by step, in rows of three."""
     folder.mkdir(parents=True)
     (folder / "train.log").touch()
     if rows is not None:
@@ -34,8 +34,8 @@ def write_run(
         log.save()
     if config is not None:
         OmegaConf.save(OmegaConf.create(dict(config)), folder / "config.yaml")
-    for step, pictures in (grids or {}).items():
-        tensors = torch.stack([to_tensor(picture) for picture in pictures])
+    for step, images in (grids or {}).items():
+        tensors = torch.stack([to_tensor(image) for image in images])
         grid = make_grid(tensors / 255, nrow=3, padding=4, pad_value=1.0)
         write_image(to_image(grid), folder / "grids" / f"step_{step:06d}.png")
     return folder
@@ -56,5 +56,5 @@ def losses(
 
 
 def plain(*colours: str) -> list[Image.Image]:
-    """A picture of each colour."""
+    """An image of each colour."""
     return [Image.new("RGB", (SIDE, SIDE), colour) for colour in colours]

@@ -21,7 +21,7 @@ def moving(count: int, size: tuple[int, int]) -> list[Pixels]:
     return [np.ascontiguousarray(photograph[:, i : i + size[0]]) for i in range(count)]
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: Sequence[Pixels],
     *,
@@ -31,28 +31,28 @@ def write_film(
     matrix: Sequence[int] | None = None,
     bt709: bool = False,
 ) -> Path:
-    """A film with a sine tone in each of its sound tracks; `times` in milliseconds instead of a steady rate."""
+    """A video with a sine tone in each of its sound tracks; `times` in milliseconds instead of a steady rate."""
     video_codec, audio_codec = CONTAINERS[path.suffix]
     height, width = frames[0].shape[:2]
-    with av.open(str(path), "w") as film:
-        pictures = film.add_stream(video_codec, rate=rate, options={"crf": "10"})
-        pictures.width, pictures.height = width, height
-        pictures.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+    with av.open(str(path), "w") as video:
+        images = video.add_stream(video_codec, rate=rate, options={"crf": "10"})
+        images.width, images.height = width, height
+        images.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
         if times is not None:
-            pictures.codec_context.time_base = Fraction(1, 1000)
+            images.codec_context.time_base = Fraction(1, 1000)
         if matrix is not None:
-            pictures.set_display_matrix(matrix)
+            images.set_display_matrix(matrix)
         if bt709:
-            pictures.codec_context.colorspace = 1
-        sounds = [film.add_stream(audio_codec, rate=48000, layout="stereo") for _ in range(tracks)]
+            images.codec_context.colorspace = 1
+        sounds = [video.add_stream(audio_codec, rate=48000, layout="stereo") for _ in range(tracks)]
         for i, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             if bt709:
                 frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             frame.pts = i if times is None else times[i]
             frame.time_base = Fraction(1, rate) if times is None else Fraction(1, 1000)
-            film.mux(pictures.encode(frame))
-        film.mux(pictures.encode())
+            video.mux(images.encode(frame))
+        video.mux(images.encode())
         for sound in sounds:
             resampler = av.AudioResampler(format=sound.format, layout="stereo", rate=48000)
             for start in range(0, 48000 * len(frames) // rate, 960):
@@ -60,6 +60,6 @@ def write_film(
                 given = av.AudioFrame.from_ndarray(np.tile(tone.astype(np.float32), (2, 1)), format="fltp")
                 given.sample_rate, given.pts, given.time_base = 48000, start, Fraction(1, 48000)
                 for resampled in resampler.resample(given):
-                    film.mux(sound.encode(resampled))
-            film.mux(sound.encode())
+                    video.mux(sound.encode(resampled))
+            video.mux(sound.encode())
     return path

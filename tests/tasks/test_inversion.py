@@ -43,7 +43,7 @@ def pair() -> tuple[Tensor, Tensor]:
 
 
 def test_losses_equal_formulas_written_out(pair: tuple[Tensor, Tensor]) -> None:
-    """Oracle: each kind of picture decoded and encoded again by itself."""
+    """Oracle: each kind of image decoded and encoded again by itself."""
     torch.manual_seed(1)
     module = InversionModule(**RANDOM, norm="none", style_weight=0.3, pixel_weight=2.0, tv_weight=5.0).eval()
     net, (content, style) = module.net, pair
@@ -67,7 +67,7 @@ def test_losses_equal_formulas_written_out(pair: tuple[Tensor, Tensor]) -> None:
 
 
 def test_reconstruction_becomes_better(trained: Path) -> None:
-    """Oracle: the losses of held-out pictures in the log."""
+    """Oracle: the losses of held-out images in the log."""
     with (trained / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["val/loss"]]
     assert [row["step"] for row in rows] == ["10", "20", "30"]

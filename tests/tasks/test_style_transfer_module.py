@@ -332,11 +332,11 @@ def test_checkpoint_keeps_the_means_of_the_loss_network_and_not_its_weights(
         assert all(torch.equal(module.loss_network.means[layer], mean) for layer, mean in means.items())
     with torch.no_grad():
         first, second = one.losses(*pair), two.losses(*pair)
-        picture = one(*pair)
+        image = one(*pair)
     assert all(torch.equal(first[name], second[name]) for name in first)
     net = load_network(path)
     with torch.no_grad():
-        torch.testing.assert_close(net(pair[0], [pair[1]]), picture)
+        torch.testing.assert_close(net(pair[0], [pair[1]]), image)
 
 
 def test_checkpoint_with_another_loss_network_is_refused(trained: Path, files: list[str], tmp_path: Path) -> None:

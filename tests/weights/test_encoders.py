@@ -145,7 +145,7 @@ def test_every_layout_gives_the_features_of_the_weights(
 def test_a_file_s_own_1x1_convolution_is_applied_first(
     tmp_path: Path, layout: Callable[[State], State], key: str
 ) -> None:
-    """Oracle: the picture through that convolution, whose matrix is not symmetric, then the weights by hand."""
+    """Oracle: the image through that convolution, whose matrix is not symmetric, then the weights by hand."""
     state, images = plain_weights(), torch.rand(1, 3, 20, 17)
     own = torch.tensor([[0.5, 1.0, -2.0], [3.0, 0.1, 0.7], [-1.0, 4.0, 0.2]]).view(3, 3, 1, 1)
     path = save(layout(state) | {f"{key}.weight": own}, tmp_path / "own.safetensors")
@@ -156,7 +156,7 @@ def test_a_file_s_own_1x1_convolution_is_applied_first(
 
 @pytest.mark.parametrize("preprocessing", PREPROCESS)
 def test_preprocessing_can_be_given(tmp_path: Path, preprocessing: str) -> None:
-    """Oracle: the picture preprocessed by hand; what is given overrides what the file tells."""
+    """Oracle: the image preprocessed by hand; what is given overrides what the file tells."""
     state = plain_weights()
     for name, layout in (("named", dict), ("torchvision", as_torchvision)):
         path = save(layout(state), tmp_path / f"{name}.pth")

@@ -1,4 +1,4 @@
-"""Whole networks from every kind of file give the same pictures, and unusable files are refused, never executed."""
+"""Whole networks from every kind of file give the same images, and unusable files are refused, never executed."""
 
 import os
 import re
@@ -35,7 +35,7 @@ DECODER_CONVS = (1, 5, 8, 11, 14, 18, 21, 25, 28)
 
 
 def fill(network: nn.Sequential, seed: int) -> nn.Sequential:
-    """He initialisation with biases, and pictures around mid-grey."""
+    """He initialisation with biases, and images around mid-grey."""
     generator = torch.Generator().manual_seed(seed)
     for layer in network:
         if isinstance(layer, nn.Conv2d):
@@ -108,7 +108,7 @@ SIZES = {"coffee.png": (96, 72), "chelsea.png": (80, 64)}
 PAIR = tuple(to_tensor(small(name, size))[None] / 255 for name, size in SIZES.items())
 
 
-def picture(net: StyleTransferNet, alpha: float = 1.0) -> Tensor:
+def image(net: StyleTransferNet, alpha: float = 1.0) -> Tensor:
     with torch.no_grad():
         made: Tensor = net(PAIR[0], [PAIR[1]], alpha=alpha)
     return made
@@ -117,7 +117,7 @@ def picture(net: StyleTransferNet, alpha: float = 1.0) -> Tensor:
 def assert_same_picture(net: StyleTransferNet, expected: Tensor, alpha: float = 1.0) -> None:
     assert expected.shape == (1, 3, 72, 96)
     assert expected.std() > 0.05
-    torch.testing.assert_close(picture(net, alpha), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+    torch.testing.assert_close(image(net, alpha), expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
 @pytest.fixture
@@ -180,19 +180,19 @@ def test_decoder_under_vgg_names_is_the_same(decoder: Path, tmp_path: Path) -> N
     }
     save_file(named, tmp_path / "named.safetensors")
     net = load_network(tmp_path / "named.safetensors", encoder=encoder)
-    assert torch.equal(picture(net), picture(load_network(decoder, encoder=encoder)))
+    assert torch.equal(image(net), image(load_network(decoder, encoder=encoder)))
 
 
 def test_loaded_pair_is_a_network_of_this_project(decoder: Path, tmp_path: Path) -> None:
-    """Oracle: the same picture from one file, exactly, and through `load` as a picture."""
+    """Oracle: the same image from one file, exactly, and through `load` as an image."""
     encoder = write_encoder(decoder.parent)
     net = load_network(decoder)
     save_network(net, tmp_path / "whole.safetensors", card={}, half=False)
-    assert torch.equal(picture(load_network(tmp_path / "whole.safetensors")), picture(net))
+    assert torch.equal(image(load_network(tmp_path / "whole.safetensors")), image(net))
     made = adain_lit.load(decoder, encoder=encoder, device="cpu").tensor(
         small("coffee.png"), small("chelsea.png", (80, 64)), style_size=None
     )
-    torch.testing.assert_close(made, picture(net)[0].clamp(0, 1), rtol=0, atol=1e-4)
+    torch.testing.assert_close(made, image(net)[0].clamp(0, 1), rtol=0, atol=1e-4)
 
 
 def changed(**tensors: Tensor | None) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -265,7 +265,7 @@ def test_own_file_gives_the_network_that_was_written(
     loaded = load_network(str(tmp_path / "own.safetensors"))
     assert (loaded.fusion_name, loaded.norm, loaded.content_layer) == (fusion, norm, last)
     assert set(loaded.skip_layers) == set(skip_layers)
-    assert torch.equal(picture(loaded), picture(net))
+    assert torch.equal(image(loaded), image(net))
     assert not loaded.training
 
 
@@ -275,7 +275,7 @@ def test_own_file_remembers_the_widths_of_the_decoder(tmp_path: Path) -> None:
     save_network(net, tmp_path / "own.safetensors", card={}, half=False)
     loaded = load_network(tmp_path / "own.safetensors")
     assert loaded.decoder_widths == (5, 7, 9, 11)
-    assert torch.equal(picture(loaded), picture(net))
+    assert torch.equal(image(loaded), image(net))
 
 
 @pytest.mark.parametrize(
@@ -290,10 +290,10 @@ def test_own_file_keeps_the_form_of_the_decoder(tmp_path: Path, key: str, form: 
     """Oracle: the network before; a file from before there were shortcuts and slopes says nothing of them."""
     net, path = small_network(**form), tmp_path / "own.safetensors"
     save_network(net, path, card={}, half=False)
-    assert torch.equal(picture(load_network(path)), picture(net))
+    assert torch.equal(image(load_network(path)), image(net))
     state, told = state_files.read_state_dict(path)
     save_file(dict(state), path, {name: value for name, value in told.items() if name != key})
-    assert torch.equal(picture(load_network(path)), picture(net)) is plain
+    assert torch.equal(image(load_network(path)), image(net)) is plain
 
 
 def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
@@ -343,11 +343,11 @@ def test_checkpoint_of_a_run_is_the_network_that_was_trained(run: Path) -> None:
 
 def test_checkpoint_finds_its_encoder_where_it_is_told_and_takes_no_other(run: Path, tmp_path: Path) -> None:
     """Oracle: the network with the encoder at its place; the same weights elsewhere, other weights, none."""
-    expected = picture(load_network(run))
+    expected = image(load_network(run))
     encoder = run.parents[4] / "encoder.safetensors"
     moved = tmp_path / "moved.safetensors"
     shutil.copy(encoder, moved)
-    assert torch.equal(picture(load_network(run, encoder=moved)), expected)
+    assert torch.equal(image(load_network(run, encoder=moved)), expected)
     state = load_file(encoder)
     save_file(state | {"conv2_1.bias": state["conv2_1.bias"] + 1e-3}, moved)
     with pytest.raises(InputError, match=rf"^the checkpoint was trained with other weights .* than encoder {moved} "):
@@ -422,7 +422,7 @@ def test_bundled_files_are_those_that_the_package_was_made_with() -> None:
     """Oracle: every one has its checksum, loads, and says of itself what it is; the network's encoder is its own."""
     net = load_network("compact")
     assert net.fusion_name == "adain"
-    assert torch.equal(picture(load_network(bundled_file("compact"))), picture(net))
+    assert torch.equal(image(load_network(bundled_file("compact"))), image(net))
     encoders = {name: load_encoder(name) for name in BUNDLED}
     for encoder in encoders.values():
         assert (encoder.last, encoder.widths) == ("relu4_1", (16, 32, 64, 128, 128))

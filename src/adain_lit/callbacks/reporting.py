@@ -1,4 +1,4 @@
-"""What a run tells while it goes: pictures, skipped files, throughput and a progress bar."""
+"""What a run tells while it goes: images, skipped files, throughput and a progress bar."""
 
 import logging
 import sys
@@ -25,8 +25,8 @@ from adain_lit.reports.contact_sheet import GRID_COLUMNS, GRID_GAP
 log = logging.getLogger(__name__)
 
 
-class PictureGrid(Callback):
-    """After each validation, the first held-out pairs as rows of content, style and stylised picture.
+class ImageGrid(Callback):
+    """After each validation, the first held-out pairs as rows of content, style and stylised image.
 
     Args:
         folder: where ``step_*.png`` go.
@@ -55,12 +55,12 @@ class PictureGrid(Callback):
         style = F.interpolate(style, size=content.shape[2:], mode="area")
         rows = torch.stack((content, style, stylized.float()), dim=1).flatten(0, 1)  # (3 pairs, 3, H, W)
         grid = make_grid(rows, nrow=len(GRID_COLUMNS), padding=GRID_GAP, pad_value=1.0)
-        picture = to_image(grid)
+        image = to_image(grid)
         step = trainer.global_step
-        write_image(picture, self.folder / f"step_{step:06d}.png")
+        write_image(image, self.folder / f"step_{step:06d}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                show = partial(logger.log_image, "val/pictures", [picture], step, caption=[", ".join(GRID_COLUMNS)])
+                show = partial(logger.log_image, "val/pictures", [image], step, caption=[", ".join(GRID_COLUMNS)])
                 attempt(logger, show)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("val/pictures", grid.cpu().clamp(0, 1), step)

@@ -69,11 +69,13 @@ def _flatten(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def nearest(name: str, known: Sequence[str], *, prefix: str = "") -> str:
+    """A question after the known name that comes closest, or where the names are listed."""
     near = difflib.get_close_matches(name, [k for k in known if k != "self"], n=1, cutoff=0.5)
     return f"did you mean {prefix}{near[0]}?" if near else "--help lists the keys"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

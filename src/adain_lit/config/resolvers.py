@@ -61,7 +61,7 @@ def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
 
 
 def coco_folder(root: str, split: str) -> str:
-    """Folder of COCO's ``train`` or ``val`` pictures below `root`: of 2014, the paper's, or of 2017."""
+    """Folder of COCO's ``train`` or ``val`` images below `root`: of 2014, the paper's, or of 2017."""
     candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
     return str(next((path for path in candidates if path.is_dir()), candidates[0]))
 

@@ -1,1 +1,1 @@
-"""Pictures: where they come from, how they are paired, and the ``LightningDataModule``."""
+"""Images: where they come from, how they are paired, and the ``LightningDataModule``."""

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from adain_lit.data.demo import DEMO, demo_paintings, demo_photographs
+from adain_lit.data.demo import DEMO, demo_content_images, demo_style_images
 from adain_lit.data.folders import hold_out
-from adain_lit.data.lists import find_pictures
+from adain_lit.data.lists import find_source_images
 from adain_lit.data.pairs import (
     CONTENT,
     STYLE,
     HeldOutBatches,
     HeldOutPairs,
+    ImageStream,
     PairBatch,
     PairDataset,
-    PictureStream,
     SkippedFile,
     StepBatches,
     collate,
@@ -30,7 +30,7 @@ from adain_lit.io.images import MAX_PIXELS
 
 
 class PairedDataModule(L.LightningDataModule):
-    """Independent content and style pictures, paired at random (Sec. 6.2).
+    """Independent content and style images, paired at random (Sec. 6.2).
 
     A training sample is a pure function of (seed, index): which photograph, which painting and both crop boxes.
     Resuming, the number of workers and the number of processes do not change it.
@@ -41,15 +41,15 @@ class PairedDataModule(L.LightningDataModule):
         val_content_dir: held-out photographs; None holds `val_fraction` of the content files out.
         val_style_dir: held-out paintings, likewise.
         val_fraction: share to hold out where no folder is given, in (0, 1).
-        resize: shorter side before cropping, in pixels, the aspect kept; None keeps each picture's size.
+        resize: shorter side before cropping, in pixels, the aspect kept; None keeps each image's size.
         crop: side of the random crop, in pixels, at most `resize`.
         flip: mirror half of the crops; the paper does not.
         batch_size: pairs per optimiser step, in all processes together.
         seed: seed of the samples, 0 or more.
         val_pairs: number of fixed validation pairs.
-        num_workers: processes that read pictures for each training process; 0 reads in that process.
-        cache: how many decoded pictures of each side a worker keeps in memory; worth it for small folders.
-        max_pixels: larger pictures are skipped.
+        num_workers: processes that read images for each training process; 0 reads in that process.
+        cache: how many decoded images of each side a worker keeps in memory; worth it for small folders.
+        max_pixels: larger images are skipped.
 
     Raises:
         InputError: for sizes and fractions that do not fit, and in ``setup`` for missing or unreadable folders.
@@ -95,11 +95,11 @@ class PairedDataModule(L.LightningDataModule):
     def prepare_data(self) -> None:
         """Render the demo paintings, in one process only."""
         if self.hparams["style_dir"] == DEMO:
-            demo_paintings(held_out=False)
-            demo_paintings(held_out=True)
+            demo_style_images(held_out=False)
+            demo_style_images(held_out=True)
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the pictures of both sides and read the held-out ones; a second call does nothing."""
+        """Find the images of both sides and read the held-out ones; a second call does nothing."""
         if self.train_set is not None:
             return
         h: Any = self.hparams
@@ -110,8 +110,8 @@ class PairedDataModule(L.LightningDataModule):
             self._require_readable(styles, h.style_dir)
             crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "cache", "max_pixels")}
             self.train_set = PairDataset(
-                PictureStream(contents, stream=CONTENT, source=h.content_dir, **crops),
-                PictureStream(styles, stream=STYLE, source=h.style_dir, **crops),
+                ImageStream(contents, stream=CONTENT, source=h.content_dir, **crops),
+                ImageStream(styles, stream=STYLE, source=h.style_dir, **crops),
             )
             self.val_set = self.held_out_pairs(pairs=h.val_pairs)
 
@@ -123,7 +123,7 @@ class PairedDataModule(L.LightningDataModule):
         styles: int | None = None,
         size: int | None = None,
     ) -> HeldOutPairs:
-        """Fixed pairs of held-out pictures, cropped at their centre.
+        """Fixed pairs of held-out images, cropped at their centre.
 
         Args:
             pairs: how many; None gives every content with every style.
@@ -134,17 +134,17 @@ class PairedDataModule(L.LightningDataModule):
         h: Any = self.hparams
         size = size or int(h.crop)
         read = {"resize": None if h.resize is None else max(h.resize, size), "size": size, "max_pixels": h.max_pixels}
-        pictures = []
+        images = []
         for paths, limit, source in (
             (self.held_out_contents, contents or pairs, h.val_content_dir or h.content_dir),
             (self.held_out_styles, styles or pairs, h.val_style_dir or h.style_dir),
         ):
-            read_pictures, skipped = read_held_out(paths, limit=limit, **read)
+            read_images, skipped = read_held_out(paths, limit=limit, **read)
             self.skipped += skipped
-            if not len(read_pictures):
-                raise InputError(f"none of the {len(paths)} held-out files of {source} can be read as a picture")
-            pictures.append(read_pictures)
-        return HeldOutPairs(pictures[0], pictures[1], pairs)
+            if not len(read_images):
+                raise InputError(f"none of the {len(paths)} held-out files of {source} can be read as an image")
+            images.append(read_images)
+        return HeldOutPairs(images[0], images[1], pairs)
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         """Endless batches that begin where the run stands."""
@@ -195,23 +195,21 @@ class PairedDataModule(L.LightningDataModule):
         h: Any = self.hparams
         source = (h.content_dir, h.style_dir)[side]
         val_source = (h.val_content_dir, h.val_style_dir)[side]
-        demo = (demo_photographs, demo_paintings)[side]
+        demo = (demo_content_images, demo_style_images)[side]
         if source == DEMO:
             train, held_out = demo(held_out=False), demo(held_out=True)
         elif val_source is None:
-            paths, root = find_pictures(source)
+            paths, root = find_source_images(source)
             train, held_out = hold_out(paths, root, h.val_fraction)
         else:
-            train, held_out = find_pictures(source)[0], []
+            train, held_out = find_source_images(source)[0], []
         if val_source is not None:
-            held_out = demo(held_out=True) if val_source == DEMO else find_pictures(val_source)[0]
+            held_out = demo(held_out=True) if val_source == DEMO else find_source_images(val_source)[0]
         return train, held_out
 
     def _require_readable(self, paths: list[Path], source: str) -> None:
-        """Refuse a folder none of whose pictures can be read, before workers start."""
-        pictures, skipped = read_held_out(paths, limit=1, resize=None, size=1, max_pixels=self.hparams["max_pixels"])
+        """Refuse a folder none of whose images can be read, before workers start."""
+        images, skipped = read_held_out(paths, limit=1, resize=None, size=1, max_pixels=self.hparams["max_pixels"])
         self.skipped += skipped
-        if not len(pictures):
-            raise InputError(
-                f"none of the {len(paths)} files in {source} can be read as a picture: {skipped[0].reason}"
-            )
+        if not len(images):
+            raise InputError(f"none of the {len(paths)} files in {source} can be read as an image: {skipped[0].reason}")

@@ -1,4 +1,4 @@
-"""Pictures that need no download: photographs out of scikit-image's wheel, paintings rendered from seeds."""
+"""Images that need no download: photographs out of scikit-image's wheel, paintings rendered from seeds."""
 
 import os
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import write_image
 
 DEMO = "demo"
-"""In place of a folder: the pictures of this module."""
+"""In place of a folder: the images of this module."""
 NOISE = "noise"
 """In place of a content: white noise, of which a style makes a texture (Sec. 8)."""
 
@@ -37,7 +37,7 @@ TRAIN_SEEDS = range(3)
 HELD_OUT_SEEDS = range(1000, 1001)
 
 
-def demo_photographs(held_out: bool) -> list[Path]:
+def demo_content_images(held_out: bool) -> list[Path]:
     """Photographs inside the installed scikit-image (their sources: skimage.data's documentation)."""
     import skimage.data
 
@@ -49,7 +49,7 @@ def demo_photographs(held_out: bool) -> list[Path]:
     return paths
 
 
-def demo_paintings(held_out: bool) -> list[Path]:
+def demo_style_images(held_out: bool) -> list[Path]:
     """Paintings of every manner, rendered once into the cache folder."""
     folder = cache_folder() / "paintings-1"
     seeds = HELD_OUT_SEEDS if held_out else TRAIN_SEEDS
@@ -58,7 +58,7 @@ def demo_paintings(held_out: bool) -> list[Path]:
     return sorted(path for _, _, path in wanted)
 
 
-def noise_picture() -> Path:
+def noise_image() -> Path:
     """White noise of 512 x 512 pixels, every value of every channel drawn alike, made once into the cache folder."""
     path = cache_folder() / "noise-1" / "noise.png"
     if not path.is_file():

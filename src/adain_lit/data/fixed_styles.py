@@ -1,4 +1,4 @@
-"""The style pictures of the methods for fixed styles."""
+"""The style images of the methods for fixed styles."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adain_lit.data.demo import DEMO, demo_paintings
-from adain_lit.data.lists import find_pictures
+from adain_lit.data.demo import DEMO, demo_style_images
+from adain_lit.data.lists import find_source_images
 from adain_lit.errors import InputError
 from adain_lit.io.images import IMAGE_SUFFIXES, read_image, resized_crop, to_tensor
 
 
 def style_files(source: str | Sequence[str], count: int | None = None) -> list[Path]:
-    """Files of style pictures, in a fixed order.
+    """Files of style images, in a fixed order.
 
     Args:
-        source: a picture, several, a folder, a picture list, or ``demo``: its paintings, the held-out ones first.
+        source: an image, several, a folder, an image list, or ``demo``: its paintings, the held-out ones first.
         count: how many of a folder, a list or the demo, the first ones; None: all. Files that are named are all taken.
 
     Raises:
         InputError: if there are fewer, or none.
     """
     if source == DEMO:
-        files = demo_paintings(held_out=True) + demo_paintings(held_out=False)
+        files = demo_style_images(held_out=True) + demo_style_images(held_out=False)
     elif isinstance(source, str) and Path(source).suffix.lower() not in IMAGE_SUFFIXES:
-        files = find_pictures(source)[0]
+        files = find_source_images(source)[0]
     else:
         files = [Path(name).expanduser() for name in ([source] if isinstance(source, str) else source)]
         count = None
@@ -35,7 +35,7 @@ def style_files(source: str | Sequence[str], count: int | None = None) -> list[P
 
 
 def read_styles(files: Sequence[str | Path], size: int) -> Tensor:
-    """The middle squares of style pictures, scaled to `size` pixels to each side: (S, 3, size, size) in ``uint8``.
+    """The middle squares of style images, scaled to `size` pixels to each side: (S, 3, size, size) in ``uint8``.
 
     Raises:
         ImageReadError: if one cannot be read.

@@ -1,4 +1,4 @@
-"""Finding pictures on disk: a folder tree of any layout, or a list that `prepare` wrote."""
+"""Finding images on disk: a folder tree of any layout, or a list that `prepare` wrote."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from adain_lit.io.images import IMAGE_SUFFIXES
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Every file below `folder` with a picture's suffix, sorted by its path; symbolic links are followed once.
+    """Every file below `folder` with an image's suffix, sorted by its path; symbolic links are followed once.
 
     Raises:
         InputError: if the folder is missing or holds no such file.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise InputError(f"no folder {root}; give a folder of pictures or a list written by adain_lit.prepare")
+        raise InputError(f"no folder {root}; give a folder of images or a list written by adain_lit.prepare")
     found: list[Path] = []
     visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(root, followlinks=True):
@@ -31,7 +31,7 @@ def find_images(folder: str | Path) -> list[Path]:
         found += [Path(parent, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not found:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"no picture in {root}; files ending in {suffixes} are looked for, in all sub-folders")
+        raise InputError(f"no image in {root}; files ending in {suffixes} are looked for, in all sub-folders")
     return sorted(found)
 
 

@@ -1,4 +1,4 @@
-"""Picture lists: text files that say which pictures a folder holds, with checksum and size, and which are broken."""
+"""Image lists: text files that say which images a folder holds, with checksum and size, and which are broken."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ from adain_lit.io.files import write_atomically
 from adain_lit.io.images import ImageReadError, read_image
 
 FORMAT_VERSION = 1
-_HEADER = re.compile(r"# adain_lit picture list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
+_HEADER = re.compile(r"# adain_lit image list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
 _LINE = re.compile(r"([0-9a-f]{64})  ([1-9][0-9]*) ([1-9][0-9]*)  (.+)")
 
 
 @dataclass(frozen=True, slots=True)
-class PictureEntry:
-    """One readable picture.
+class ImageEntry:
+    """One readable image.
 
     Attributes:
         path: relative to the list's root, with forward slashes.
@@ -40,7 +40,7 @@ class PictureEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenPicture:
+class BrokenImage:
     """One file that cannot be used, and why, in one line."""
 
     path: str
@@ -48,43 +48,43 @@ class BrokenPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureList:
-    """The pictures of a folder.
+class ImageList:
+    """The images of a folder.
 
     Attributes:
         root: the folder, absolute.
-        entries: the pictures, in the order of the list.
+        entries: the images, in the order of the list.
     """
 
     root: Path
-    entries: tuple[PictureEntry, ...]
+    entries: tuple[ImageEntry, ...]
 
     def __len__(self) -> int:
         return len(self.entries)
 
     @property
     def paths(self) -> list[Path]:
-        """Where the pictures are, in the order of the list."""
+        """Where the images are, in the order of the list."""
         return [self.root / entry.path for entry in self.entries]
 
 
-def read_list(path: str | Path) -> PictureList:
-    """Read a picture list; the pictures themselves are not touched.
+def read_list(path: str | Path) -> ImageList:
+    """Read an image list; the images themselves are not touched.
 
     Raises:
-        InputError: if the file is missing, is not a picture list or was altered.
+        InputError: if the file is missing, is not an image list or was altered.
     """
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise InputError(f"cannot read the picture list {path}: {error.strerror}") from error
+        raise InputError(f"cannot read the image list {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a picture list: it is not UTF-8 text") from error
+        raise InputError(f"{path} is not an image list: it is not UTF-8 text") from error
     first, _, body = text.partition("\n")
     header = _HEADER.fullmatch(first)
     if header is None:
-        raise InputError(f"{path} is not a picture list: its first line is not '# adain_lit picture list ...'")
+        raise InputError(f"{path} is not an image list: its first line is not '# adain_lit image list ...'")
     version, count, sha256, root = header.groups()
     if int(version) != FORMAT_VERSION:
         raise InputError(f"{path} has the list format {version}, this program reads {FORMAT_VERSION}; update adain_lit")
@@ -92,60 +92,60 @@ def read_list(path: str | Path) -> PictureList:
         raise InputError(f"{path} was altered: its lines do not match the checksum in its header; write the list again")
     entries = tuple(_parse(path, line) for line in body.split("\n")[:-1])
     if len(entries) != int(count):
-        raise InputError(f"{path} has {len(entries)} pictures, its header says {count}; write the list again")
-    return PictureList(Path(os.path.abspath(path.parent / root)), entries)
+        raise InputError(f"{path} has {len(entries)} images, its header says {count}; write the list again")
+    return ImageList(Path(os.path.abspath(path.parent / root)), entries)
 
 
-def find_pictures(source: str | Path) -> tuple[list[Path], Path]:
-    """Files of a folder (searched recursively) or of a picture list, and the folder that their names are relative to.
+def find_source_images(source: str | Path) -> tuple[list[Path], Path]:
+    """Files of a folder (searched recursively) or of an image list, and the folder that their names are relative to.
 
     Raises:
         InputError: if there are none.
     """
     path = Path(source).expanduser()
     if path.is_file():
-        pictures = read_list(path)
-        if not len(pictures):
-            raise InputError(f"the picture list {path} is empty; give a list with pictures or a folder")
-        return list(pictures.paths), pictures.root
+        images = read_list(path)
+        if not len(images):
+            raise InputError(f"the image list {path} is empty; give a list with images or a folder")
+        return list(images.paths), images.root
     return find_images(path), path
 
 
-def write_list(path: str | Path, pictures: PictureList) -> None:
-    """Write a picture list, with the root relative to the list file where that is possible.
+def write_list(path: str | Path, images: ImageList) -> None:
+    """Write an image list, with the root relative to the list file where that is possible.
 
     Raises:
-        InputError: if the root or a picture has a name that cannot stand in a text file.
+        InputError: if the root or an image has a name that cannot stand in a text file.
     """
     path = Path(path)
-    lines = [f"{entry.sha256}  {entry.width} {entry.height}  {_writable(entry.path)}\n" for entry in pictures.entries]
+    lines = [f"{entry.sha256}  {entry.width} {entry.height}  {_writable(entry.path)}\n" for entry in images.entries]
     body = "".join(lines)
-    root = _writable(_relative_root(pictures.root, path.parent))
-    header = f"# adain_lit picture list {FORMAT_VERSION}  count={len(lines)}  sha256={_sha256(body)}  root={root}\n"
+    root = _writable(_relative_root(images.root, path.parent))
+    header = f"# adain_lit image list {FORMAT_VERSION}  count={len(lines)}  sha256={_sha256(body)}  root={root}\n"
     _write_text(path, header + body)
 
 
-def write_broken(path: str | Path, broken: Iterable[BrokenPicture]) -> None:
+def write_broken(path: str | Path, broken: Iterable[BrokenImage]) -> None:
     """Write the files that cannot be used, one line each: path, tab, reason."""
-    lines = [f"{_printable(picture.path)}\t{_printable(picture.reason)}\n" for picture in broken]
+    lines = [f"{_printable(image.path)}\t{_printable(image.reason)}\n" for image in broken]
     _write_text(Path(path), "".join(lines))
 
 
-def check_pictures(
+def check_images(
     root: str | Path, *, jobs: int = 1, progress: bool = True
-) -> tuple[PictureList, tuple[BrokenPicture, ...]]:
-    """Decode every picture of a folder tree.
+) -> tuple[ImageList, tuple[BrokenImage, ...]]:
+    """Decode every image of a folder tree.
 
     Args:
         root: the folder.
-        jobs: how many pictures are read at a time.
+        jobs: how many images are read at a time.
         progress: show a progress bar if stderr is a terminal.
 
     Returns:
-        The readable pictures and the others, both in the order of `find_images`.
+        The readable images and the others, both in the order of `find_images`.
 
     Raises:
-        InputError: if `root` is not a folder, or has no picture in it.
+        InputError: if `root` is not a folder, or has no image in it.
     """
     root = Path(os.path.abspath(root))
     names = [path.relative_to(root).as_posix() for path in find_images(root)]
@@ -158,18 +158,18 @@ def check_pictures(
             checked = list(tqdm(results, desc=root.name, total=len(names), disable=None if progress else True))
         finally:
             pool.shutdown(cancel_futures=True)
-    entries = tuple(result for result in checked if isinstance(result, PictureEntry))
-    broken = tuple(result for result in checked if isinstance(result, BrokenPicture))
-    return PictureList(root, entries), broken
+    entries = tuple(result for result in checked if isinstance(result, ImageEntry))
+    broken = tuple(result for result in checked if isinstance(result, BrokenImage))
+    return ImageList(root, entries), broken
 
 
-def split_list(pictures: PictureList, *, val: float, test: float = 0.0) -> tuple[PictureList, PictureList, PictureList]:
-    """Divide a list into training, validation and test pictures by a hash of each relative path.
+def split_list(images: ImageList, *, val: float, test: float = 0.0) -> tuple[ImageList, ImageList, ImageList]:
+    """Divide a list into training, validation and test images by a hash of each relative path.
 
-    A picture's place depends on nothing but its path, so it stays when others are added.
+    An image's place depends on nothing but its path, so it stays when others are added.
 
     Args:
-        pictures: what to divide.
+        images: what to divide.
         val: fraction for validation.
         test: fraction for the test.
 
@@ -178,33 +178,33 @@ def split_list(pictures: PictureList, *, val: float, test: float = 0.0) -> tuple
     """
     if not (val >= 0 and test >= 0 and val + test < 1):  # NaN is refused too
         raise InputError(f"val={val} and test={test}: needed are fractions from 0 whose sum is below 1")
-    parts: tuple[list[PictureEntry], list[PictureEntry], list[PictureEntry]] = ([], [], [])
-    for entry in pictures.entries:
+    parts: tuple[list[ImageEntry], list[ImageEntry], list[ImageEntry]] = ([], [], [])
+    for entry in images.entries:
         place = place_in_split(entry.path)
         parts[1 if place < val else 2 if place >= 1 - test else 0].append(entry)
-    train, validation, tested = (PictureList(pictures.root, tuple(part)) for part in parts)
+    train, validation, tested = (ImageList(images.root, tuple(part)) for part in parts)
     return train, validation, tested
 
 
-def _check(root: Path, name: str) -> PictureEntry | BrokenPicture:
+def _check(root: Path, name: str) -> ImageEntry | BrokenImage:
     try:
         _writable(name)
         image = read_image(root / name)
         with (root / name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except ImageReadError as error:
-        return BrokenPicture(name, error.reason)
+        return BrokenImage(name, error.reason)
     except InputError as error:
-        return BrokenPicture(name, str(error))
-    return PictureEntry(name, sha256, image.width, image.height)
+        return BrokenImage(name, str(error))
+    return ImageEntry(name, sha256, image.width, image.height)
 
 
-def _parse(path: Path, line: str) -> PictureEntry:
+def _parse(path: Path, line: str) -> ImageEntry:
     match = _LINE.fullmatch(line)
     if match is None:
         raise InputError(f"{path} has a line that is not 'sha256  width height  path': {line[:80]!r}")
     sha256, width, height, name = match.groups()
-    return PictureEntry(name, sha256, int(width), int(height))
+    return ImageEntry(name, sha256, int(width), int(height))
 
 
 def _sha256(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Training samples as a pure function of (seed, index), and the held-out pictures of validation and evaluation."""
+"""Training samples as a pure function of (seed, index), and the held-out images of validation and evaluation."""
 
 import math
 import signal
@@ -30,7 +30,7 @@ class SkippedFile(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """A batch of content and style pictures.
+    """A batch of content and style images.
 
     Attributes:
         content: (N, 3, H, W), ``uint8`` from the loader, float in [0, 1] after the transfer to the device.
@@ -45,7 +45,7 @@ class PairBatch(NamedTuple):
     skipped: list[SkippedFile]
 
 
-class PictureStream:
+class ImageStream:
     """Endless random crops of a list of files; crop i is a pure function of (files, seed, stream, i).
 
     Every epoch goes through all files once, in an order of its own. An unreadable file's place is taken by the next
@@ -55,11 +55,11 @@ class PictureStream:
         paths: the files, in a fixed order.
         seed: seed of the run, 0 or more.
         stream: `CONTENT` or `STYLE`.
-        resize: shorter side before cropping, in pixels; None keeps each picture's size.
+        resize: shorter side before cropping, in pixels; None keeps each image's size.
         crop: side of the crop, in pixels.
         flip: mirror half of the crops.
-        max_pixels: larger pictures count as unreadable.
-        cache: how many decoded pictures each process keeps in memory.
+        max_pixels: larger images count as unreadable.
+        cache: how many decoded images each process keeps in memory.
         source: what a person calls the files, for messages.
     """
 
@@ -98,29 +98,29 @@ class PictureStream:
         while len(self.unreadable) < len(self.paths):
             if choice not in self.unreadable:
                 try:
-                    picture = self._read(choice)
+                    image = self._read(choice)
                 except ImageReadError as error:
                     self.unreadable.add(choice)
                     skipped.append(SkippedFile(str(error.path), error.reason))
                 else:
-                    crop = to_tensor(resized_crop(picture, self.resize, self.crop, (x, y)))
+                    crop = to_tensor(resized_crop(image, self.resize, self.crop, (x, y)))
                     return (crop.flip(2) if self.flip and mirror < 0.5 else crop), skipped
             choice = int(generator.integers(len(self.paths)))
-        raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as a picture")
+        raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as an image")
 
     def _read(self, choice: int) -> Image.Image:
         if choice in self.kept:
             return self.kept[choice]
-        picture = read_image(self.paths[choice], max_pixels=self.max_pixels)
+        image = read_image(self.paths[choice], max_pixels=self.max_pixels)
         if len(self.kept) < self.cache:
-            self.kept[choice] = picture
-        return picture
+            self.kept[choice] = image
+        return image
 
 
 class PairDataset(Dataset[PairBatch]):
     """Sample i pairs content crop i with style crop i."""
 
-    def __init__(self, contents: PictureStream, styles: PictureStream) -> None:
+    def __init__(self, contents: ImageStream, styles: ImageStream) -> None:
         self.contents = contents
         self.styles = styles
 
@@ -132,10 +132,10 @@ class PairDataset(Dataset[PairBatch]):
 
 
 class HeldOutPairs(Dataset[PairBatch]):
-    """A fixed list of pairs of held-out pictures, kept in memory.
+    """A fixed list of pairs of held-out images, kept in memory.
 
     Pair k takes content k mod n and walks the styles diagonally, so that the first max(n, m) pairs already use every
-    picture.
+    image.
 
     Args:
         contents: (n, 3, H, W), ``uint8``.
@@ -250,23 +250,23 @@ def ignore_signals(worker: int) -> None:
 def read_held_out(
     paths: Sequence[Path], *, limit: int | None, resize: int | None, size: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[Tensor, list[SkippedFile]]:
-    """Read the first `limit` readable pictures, cropped at their centre.
+    """Read the first `limit` readable images, cropped at their centre.
 
     Returns:
-        Pictures (n, 3, size, size) in ``uint8``, n possibly 0, and the files skipped.
+        Images (n, 3, size, size) in ``uint8``, n possibly 0, and the files skipped.
     """
-    pictures: list[Tensor] = []
+    images: list[Tensor] = []
     skipped: list[SkippedFile] = []
     for path in paths:
-        if limit is not None and len(pictures) == limit:
+        if limit is not None and len(images) == limit:
             break
         try:
-            picture = read_image(path, max_pixels=max_pixels)
+            image = read_image(path, max_pixels=max_pixels)
         except ImageReadError as error:
             skipped.append(SkippedFile(str(error.path), error.reason))
         else:
-            pictures.append(to_tensor(resized_crop(picture, resize, size, (0.5, 0.5))))
-    return torch.stack(pictures) if pictures else torch.empty(0, 3, size, size, dtype=torch.uint8), skipped
+            images.append(to_tensor(resized_crop(image, resize, size, (0.5, 0.5))))
+    return torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8), skipped
 
 
 def _generator(seed: int, stream: int, index: int) -> np.random.Generator:

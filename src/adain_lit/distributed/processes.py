@@ -1,7 +1,7 @@
 """One command in several processes: which one this is, what they agree on, and how one of them leaves.
 
-They come from torchrun, from SLURM's srun, or from `adain_lit.distributed.launch`, which tells its processes what torchrun tells
-its own.
+They come from torchrun, from SLURM's srun, or from
+`adain_lit.distributed.launch`, which tells its processes what torchrun tells its own.
 """
 
 import logging
@@ -39,7 +39,7 @@ FOLDER = "adain_lit/run_folder"
 
 
 def environment() -> ClusterEnvironment | None:
-    """Who started this process among others, torchrun (or `adain_lit.distributed.launch`) or srun; None if it was started alone.
+    """Who started this process among others, torchrun (or `launch`) or srun; None if it was started alone.
 
     Raises:
         InputError: if srun does not say how many processes it starts on each machine.

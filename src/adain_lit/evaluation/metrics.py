@@ -1,4 +1,4 @@
-"""Measuring methods of style transfer on the same pairs of pictures."""
+"""Measuring methods of style transfer on the same pairs of images."""
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,10 +45,10 @@ def measure(
 
     Args:
         methods: by name.
-        batches: pairs of pictures in ``uint8``.
+        batches: pairs of images in ``uint8``.
         phi: the network that measures.
         criterion: which layers and which form of the losses.
-        device: where the pictures go; that of `phi` by default.
+        device: where the images go; that of `phi` by default.
         lpips: a distance (N, 3, H, W) x 2 to (N,), see `perceptual_distance`.
 
     Returns:
@@ -79,14 +79,14 @@ def measure(
 
 @torch.no_grad()
 def reconstruction(methods: Mapping[str, Method], batches: Iterable[Tensor]) -> Values:
-    """How well each method gives a picture back that is its own style, which for AdaIN is alpha 0.
+    """How well each method gives an image back that is its own style, which for AdaIN is alpha 0.
 
     Args:
         methods: by name.
-        batches: pictures, each (N, 3, H, W), RGB in [0, 1].
+        batches: images, each (N, 3, H, W), RGB in [0, 1].
 
     Returns:
-        For each method ``reconstruction``, the structural similarity of method(c, c) to c for each picture c.
+        For each method ``reconstruction``, the structural similarity of method(c, c) to c for each image c.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     for batch in batches:
@@ -129,7 +129,7 @@ def perceptual_distance(device: torch.device) -> Method:
 def similarity(image: Tensor, reference: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5), (N, 3, H, W) to (N,).
 
-    The mean over the windows that lie wholly inside the picture; torchmetrics' own mean takes in mirrored borders.
+    The mean over the windows that lie wholly inside the image; torchmetrics' own mean takes in mirrored borders.
     """
     _, windows = structural_similarity_index_measure(
         image, reference, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 SLACK = 1.35
-"""How far above the curve a loss may lie: other pictures, another crop size and the seed move it by less."""
+"""How far above the curve a loss may lie: other images, another crop size and the seed move it by less."""
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Method, value, ``mean`` and ``std``, as `summarise` gives them."""
@@ -91,7 +91,7 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
     early = step is not None and step < 1000
     if not early and style > 0.8 * untouched and content > 0.8 * painting:
         return (
-            f"broken: the pictures have neither the paintings' style (style loss {style:.3g}; the untouched photograph "
+            f"broken: the images have neither the paintings' style (style loss {style:.3g}; the untouched photograph "
             f"has {untouched:.3g}) nor the photographs' content (content loss {content:.3g}; the painting itself has "
             f"{painting:.3g})"
         )
@@ -111,7 +111,7 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
     if content <= SLACK * wanted_content and style <= SLACK * wanted_style:
         if content <= SLACK * last_content and style <= SLACK * last_style:
             return f"on track: {beside}"
-        return f"too early: on track so far, but the pictures will become better; {beside}"
+        return f"too early: on track so far, but the images will become better; {beside}"
     if content <= wanted_content and style > SLACK * wanted_style:
         weight = f"model.style_weight={settings['style_weight']:g}, the curve has {curve.style_weight:g}"
         return f"style weight too low: {beside} ({weight})"

@@ -15,7 +15,7 @@ TABLE_1: dict[str, dict[str, list[float | None]]] = {
     "Dumoulin et al.": {"256": [0.011, None], "512": [0.038, None]},
     "Huang and Belongie": {"256": [0.018, 0.027], "512": [0.065, 0.098]},
 }
-"""Seconds for one picture without and with style encoding, by side in pixels: mean of 100 images, Pascal Titan X."""
+"""Seconds for one image without and with style encoding, by side in pixels: mean of 100 images, Pascal Titan X."""
 
 IN_TABLE_1 = {
     "gatys": "Gatys et al.",
@@ -48,7 +48,7 @@ def speed_table(cases: Sequence[Mapping[str, Any]], *, reference: str) -> str:
         sheet.add_row(method, str(size), *times, _memory(of_row[True]), _paper(method, size))
     text = io.StringIO()
     Console(file=text, width=140, markup=False).print(sheet)
-    notes = [f"x {reference}: so many times as fast; MiB: what building the method and one picture take"]
+    notes = [f"x {reference}: so many times as fast; MiB: what building the method and one image take"]
     marked = dict.fromkeys((case["method"], *case["extrapolated"]) for case in cases if case["extrapolated"])
     notes += [f"* {method}: extrapolated from {part} iterations to {total}" for method, part, total in marked]
     return "\n".join([*(line.rstrip() for line in text.getvalue().splitlines()), *notes])

@@ -22,9 +22,9 @@ def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tenso
     the reference's.
 
     Args:
-        image: RGB, shape (N, 3, H, W); the style picture, to keep the content's colours.
+        image: RGB, shape (N, 3, H, W); the style image, to keep the content's colours.
         reference: RGB, shape (N, 3, H', W'), or bytes.
-        eps: least variance along any axis of the colour space, so that a grey picture has an inverse.
+        eps: least variance along any axis of the colour space, so that a grey image has an inverse.
 
     Returns:
         RGB, shape (N, 3, H, W), not clipped: clipping would change the statistics.
@@ -38,10 +38,10 @@ def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tenso
 def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
     """What `match_color` does to every pixel of `image`: a matrix (N, 3, 3) and a shift (N, 3, 1), in float64.
 
-    Arguments as there; either picture may be bytes.
+    Arguments as there; either image may be bytes.
     """
     if image.shape[:2] != reference.shape[:2]:
-        raise InputError(f"pictures are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
+        raise InputError(f"images are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
     mean, cov = _moments(image)
     reference_mean, reference_cov = _moments(reference)
     matrix = symmetric_power(reference_cov, 0.5, least=eps) @ symmetric_power(cov, -0.5, least=eps)
@@ -49,17 +49,17 @@ def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[T
 
 
 def recolor(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """The picture with every colour c as ``matrix @ c + shift``; RGB, shape (N, 3, H, W), not clipped."""
+    """The image with every colour c as ``matrix @ c + shift``; RGB, shape (N, 3, H, W), not clipped."""
     return (matrix @ image.double().flatten(2) + shift).view(image.shape).to(image.dtype)
 
 
 def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
-    """Luminance of the stylised picture with the colours of the content, both RGB of shape (N, 3, H, W)."""
+    """Luminance of the stylised image with the colours of the content, both RGB of shape (N, 3, H, W)."""
     return content + _luminance(stylized - content)
 
 
 def equalize_contrast(image: Tensor) -> Tensor:
-    """Spread the luminance of each picture evenly over [0, 1], its histogram equalised, and keep the chroma.
+    """Spread the luminance of each image evenly over [0, 1], its histogram equalised, and keep the chroma.
 
     Every luminance becomes the share of pixels that are darker, pixels as dark counted half.
 
@@ -80,7 +80,7 @@ def _luminance(image: Tensor) -> Tensor:
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; a large picture goes in parts."""
+    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; a large image goes in parts."""
     x = image.flatten(2)
     parts = torch.split(x, 2**20, 2)
     mean = torch.stack([unit(part).double().sum(2, keepdim=True) for part in parts]).sum(0) / x.shape[2]

@@ -155,7 +155,7 @@ def style_swap(
     if min(*content.shape[2:], *style.shape[2:]) < patch:
         raise InputError(
             f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; patches of "
-            f"{patch}x{patch} cells need as many at least; give larger pictures"
+            f"{patch}x{patch} cells need as many at least; give larger images"
         )
     if content is style:  # a patch is most like itself
         return content

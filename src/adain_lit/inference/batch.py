@@ -26,7 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_PIXELS = 2_000_000_000
-"""Of one picture. Large ones go through in tiles, which leaves some 12 bytes of memory a pixel."""
+"""Of one image. Large ones go through in tiles, which leaves some 12 bytes of memory a pixel."""
 
 
 class _Loaded(NamedTuple):
@@ -74,23 +74,23 @@ class Run:
             self.controls["masks"] = [as_image(mask, "mask") for mask in arguments.mask]
 
     def make(self, jobs: Sequence[Job], sheet: str | None) -> list[str]:
-        """Make the pictures and videos of `jobs`, or a `sheet` for each; a line for each that failed.
+        """Make the images and videos of `jobs`, or a `sheet` for each; a line for each that failed.
 
         Raises:
             InputError: if not one of them has a style that can be read.
             OSError: if the disk is full.
         """
         possible = self._encode_styles(jobs)
-        pictures = [job for job in possible if not is_video(job.content)]
-        films = [job for job in possible if is_video(job.content)]
+        images = [job for job in possible if not is_video(job.content)]
+        videos = [job for job in possible if is_video(job.content)]
         with (
-            tqdm(total=len(pictures), desc="stylising", unit="picture", disable=len(pictures) < 2) as bar,
+            tqdm(total=len(images), desc="stylising", unit="image", disable=len(images) < 2) as bar,
             ThreadPoolExecutor(self.arguments.jobs) as pool,
         ):
-            self._pictures(pictures, sheet, pool, bar)
-        for film in films:
-            with self._guarded([film]):
-                self._video(film)
+            self._images(images, sheet, pool, bar)
+        for video in videos:
+            with self._guarded([video]):
+                self._video(video)
         return self.failed
 
     def grid(self, contents: Sequence[Path], styles: Sequence[Path], output: Path) -> list[str]:
@@ -110,9 +110,9 @@ class Run:
         loaded = self._read([job])
         content = self._content([loaded])
         made = (self.stylizer(content, self.styles[path], **self.controls) for path in job.styles)
-        return [sheets.fit(picture, sheets.SIDE) for picture in (loaded.image, *made)]
+        return [sheets.fit(image, sheets.SIDE) for image in (loaded.image, *made)]
 
-    def _pictures(self, jobs: Sequence[Job], sheet: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]") -> None:
+    def _images(self, jobs: Sequence[Job], sheet: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]") -> None:
         groups = [list(group) for _, group in groupby(jobs, key=lambda job: job.content)]
         writing: deque[tuple[Job, Future[None]]] = deque()
         most = self.arguments.batch_size if sheet is None else 1
@@ -156,9 +156,9 @@ class Run:
                 draw = sheets.SHEETS[sheet]
                 controls = {k: v for k, v in self.controls.items() if k not in sheets.SET_BY_SHEETS[sheet]}
                 made = [draw(self.stylizer, content, styles, **controls)]
-            for job, picture, loaded in zip(jobs, made, batch, strict=True):
+            for job, image, loaded in zip(jobs, made, batch, strict=True):
                 metadata = loaded.metadata if sheet is None else None
-                writing.append((job, pool.submit(write_image, picture, job.output, metadata)))
+                writing.append((job, pool.submit(write_image, image, job.output, metadata)))
 
     def _content(self, batch: Sequence[_Loaded]) -> Content:
         images = [loaded.image for loaded in batch]
@@ -191,7 +191,7 @@ class Run:
         errors: dict[Path, InputError] = {}
         for path in dict.fromkeys(path for job in jobs for path in job.styles):
             try:
-                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_picture=keep)
+                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_image=keep)
             except InputError as error:
                 errors[path] = error
         for job in jobs:

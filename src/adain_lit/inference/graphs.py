@@ -20,7 +20,7 @@ Arguments = dict[str, Tensor | Features]
 
 
 class WholeGraph(nn.Module):
-    """content (1, 3, H, W), style (1, 3, h, w) and alpha (1,) to the stylised picture (1, 3, H, W), RGB in [0, 1]."""
+    """content (1, 3, H, W), style (1, 3, h, w) and alpha (1,) to the stylised image (1, 3, H, W), RGB in [0, 1]."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class AdaINPart(nn.Module):
 
 
 class DecoderPart(nn.Module):
-    """fused features (1, C, h, w) to a picture (1, 3, 8 h, 8 w), RGB in [0, 1]; cut it to the content's size."""
+    """fused features (1, C, h, w) to an image (1, 3, 8 h, 8 w), RGB in [0, 1]; cut it to the content's size."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Graph:
     net: StyleTransferNet
 
     def program(self) -> torch.export.ExportedProgram:
-        """As an exported torch program whose pictures may have any size."""
+        """As an exported torch program whose images may have any size."""
         shapes = {name: self._dynamic(name, kind) for name, kind in self.inputs.items()}
         with torch.no_grad():
             return torch.export.export(
@@ -127,7 +127,7 @@ class Graph:
         return worst
 
     def example(self, size: tuple[int, int]) -> Arguments:
-        """Arguments for pictures of a height and width."""
+        """Arguments for images of a height and width."""
         generator = torch.Generator().manual_seed(size[0])
         height, width = size
         channels = [self.net.encoder.channels(layer) for layer in self.net.fused_layers]

@@ -1,4 +1,4 @@
-"""Which pictures `stylize` makes of what it was given, and where they go. Reads no picture and needs no torch."""
+"""Which images `stylize` makes of what it was given, and where they go. Reads no image and needs no torch."""
 
 import glob
 import os
@@ -10,7 +10,7 @@ from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
 
 WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
-"""Suffixes of pictures that can be written."""
+"""Suffixes of images that can be written."""
 WRITABLE_VIDEO = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
 """Suffixes of videos that can be written; what comes from .avi, which holds no times of frames, goes to .mkv."""
 VIDEO_SUFFIXES = frozenset({*WRITABLE_VIDEO, ".avi"})
@@ -31,10 +31,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make.
+    """One image to make.
 
     Attributes:
-        content: the picture or video to stylise.
+        content: the image or video to stylise.
         styles: the styles that are mixed.
         output: the file to write.
     """
@@ -48,10 +48,10 @@ def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]
     """The files that a person named: files, folders (searched below) and patterns that no shell expanded.
 
     ``demo``, where no such file is, stands for the demo's held-out photographs, and as a style for its paintings;
-    ``noise``, as a content, for a picture of white noise.
+    ``noise``, as a content, for an image of white noise.
 
     Raises:
-        InputError: if a name stands for nothing, or a folder holds no picture.
+        InputError: if a name stands for nothing, or a folder holds no image.
     """
     found: list[Found] = []
     for name in names:
@@ -60,33 +60,33 @@ def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]
         files = [Found(match, None) for match in matches if match.is_file()]
         folders = [match for match in matches if match.is_dir()]
         if not matches:
-            files = [Found(file, None) for file in _own_pictures(name, what)]
+            files = [Found(file, None) for file in _own_images(name, what)]
         if not files and not folders:
             raise InputError(f"no {what} {name}; give a file, a folder or a pattern")
         found += files or [file for folder in folders for file in _below(folder, video=video)]
     return found
 
 
-def _own_pictures(name: str, what: str) -> list[Path]:
-    """The pictures of the package that a name stands for."""
+def _own_images(name: str, what: str) -> list[Path]:
+    """The images of the package that a name stands for."""
     from adain_lit.data import demo  # and SciPy, which takes a moment
 
     if name == demo.NOISE and what == "content":
-        return [demo.noise_picture()]
+        return [demo.noise_image()]
     if name == demo.DEMO:
-        return (demo.demo_paintings if what == "style" else demo.demo_photographs)(True)
+        return (demo.demo_style_images if what == "style" else demo.demo_content_images)(True)
     return []
 
 
 def _below(folder: Path, *, video: bool) -> list[Found]:
-    films = sorted(p for p in folder.rglob("*") if is_video(p)) if video else []
+    videos = sorted(p for p in folder.rglob("*") if is_video(p)) if video else []
     try:
-        pictures = find_images(folder)
+        images = find_images(folder)
     except InputError:
-        if not films:
+        if not videos:
             raise
-        pictures = []
-    return [Found(file, file.relative_to(folder)) for file in [*pictures, *films]]
+        images = []
+    return [Found(file, file.relative_to(folder)) for file in [*images, *videos]]
 
 
 def plan(
@@ -98,18 +98,18 @@ def plan(
     suffix: str | None = None,
     manner: str = "stylized",
 ) -> list[Job]:
-    """The pictures to make.
+    """The images to make.
 
     Args:
         contents: what to stylise.
         styles: the styles: mixed into one, or with `every_pair` each by itself.
-        output: a file for a single picture, or a folder; None: the folder where the command runs.
+        output: a file for a single image, or a folder; None: the folder where the command runs.
         every_pair: each content with each style.
         suffix: of the files to write; None keeps the content's where it can be written, else .png.
         manner: stands between the names of content and style.
 
     Raises:
-        InputError: if one file would be written twice, or over a picture that is read.
+        InputError: if one file would be written twice, or over an image that is read.
     """
     mixtures = [(style.path,) for style in styles] if every_pair else [tuple(style.path for style in styles)]
     pairs = [(content, mixture) for content in contents for mixture in mixtures]
@@ -120,7 +120,7 @@ def plan(
         and not output.is_dir()
         and output.suffix.lower() in (*WRITABLE, *VIDEO_SUFFIXES)
     ):
-        raise InputError(f"{len(pairs)} pictures cannot go into the one file {output}; give a folder")
+        raise InputError(f"{len(pairs)} images cannot go into the one file {output}; give a folder")
     jobs = []
     for content, mixture in pairs:
         if single:
@@ -138,7 +138,7 @@ def plan_grid(contents: Sequence[Found], styles: Sequence[Found], output: Path |
     """The one sheet of all contents and styles: `output`, or a file named grid in that folder.
 
     Raises:
-        InputError: if it would be written over a picture that is read, or cannot be written.
+        InputError: if it would be written over an image that is read, or cannot be written.
     """
     path = output or Path()
     if path.is_dir() or not path.suffix:
@@ -155,7 +155,7 @@ def _require_suffix(path: Path, known: Sequence[str]) -> None:
 
 
 def _place(content: Found, mixture: Sequence[Path], *, every_pair: bool, suffix: str | None, manner: str) -> Path:
-    """Where a picture goes below the output folder: trees keep their shape and names, single files say their style."""
+    """Where an image goes below the output folder: trees keep their shape and names, single files say their style."""
     own = content.path.suffix.lower()
     if own in VIDEO_SUFFIXES:
         ending = own if own in WRITABLE_VIDEO else ".mkv"

@@ -1,4 +1,4 @@
-"""A trained network for use: pictures in, pictures out, with every control that the paper has at run time."""
+"""A trained network for use: images in, images out, with every control that the paper has at run time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from adain_lit.functional.adain import channel_stats, two_cells
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
 from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
 from adain_lit.io.images import to_image
-from adain_lit.io.inputs import Picture, as_bytes, at_least, mask_cells
+from adain_lit.io.inputs import ImageInput, as_bytes, at_least, mask_cells
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, Stats, shares_of
 from adain_lit.weights.networks import load_network
 
 AUTO_TILE = 1024
-"""Side of a tile in pixels where the tiling is left to the stylizer, for pictures of more than four such tiles."""
+"""Side of a tile in pixels where the tiling is left to the stylizer, for images of more than four such tiles."""
 
 COLOR_CONTROLS = ("coral", "luminance")
 
@@ -35,7 +35,7 @@ class Style:
 
     Attributes:
         features: what the fusion needs of it, for each fused layer (1, C, h, w): two cells for AdaIN.
-        image: the picture, (1, 3, H, W) in ``uint8``, which ``preserve_color="coral"`` goes back to; None where it was
+        image: the image, (1, 3, H, W) in ``uint8``, which ``preserve_color="coral"`` goes back to; None where it was
             not to be kept.
     """
 
@@ -45,12 +45,12 @@ class Style:
 
 @dataclass(frozen=True)
 class Content:
-    """Content pictures of one size that were encoded once, to be given many styles.
+    """Content images of one size that were encoded once, to be given many styles.
 
     Attributes:
-        features: f(c), for each fused layer (N, C, h, w); None for pictures that go through the network in tiles.
-        image: the pictures, (N, 3, H, W) in ``uint8``.
-        tile: side of the tiles in pixels, 0 for pictures in one piece.
+        features: f(c), for each fused layer (N, C, h, w); None for images that go through the network in tiles.
+        image: the images, (N, 3, H, W) in ``uint8``.
+        tile: side of the tiles in pixels, 0 for images in one piece.
     """
 
     features: Features | None
@@ -70,7 +70,7 @@ def load(source: str | Path = "compact", *, encoder: str | Path | None = None, *
 
 
 class Stylizer:
-    """Gives pictures the style of other pictures.
+    """Gives images the style of other images.
 
     Args:
         net: a trained network.
@@ -86,79 +86,79 @@ class Stylizer:
         self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def encode_style(self, style: Picture, *, size: int | None = 512, keep_picture: bool = True) -> Style:
+    def encode_style(self, style: ImageInput, *, size: int | None = 512, keep_image: bool = True) -> Style:
         """Encode a style once, for any number of contents.
 
         Args:
-            style: the picture.
+            style: the image.
             size: shorter side in pixels that it is scaled to; None keeps its own. Larger finds coarser strokes.
-            keep_picture: keep the scaled picture too, 3 bytes a pixel, for ``preserve_color="coral"``. Without it a
+            keep_image: keep the scaled image too, 3 bytes a pixel, for ``preserve_color="coral"``. Without it a
                 style of AdaIN takes some kilobytes.
         """
         image = as_bytes(style, "style", size=size)
-        return Style(self._condense(image), image if keep_picture else None)
+        return Style(self._condense(image), image if keep_image else None)
 
     @torch.inference_mode()
     def encode_content(
-        self, content: Picture | Sequence[Picture], *, size: int | None = None, tile: int | None = None
+        self, content: ImageInput | Sequence[ImageInput], *, size: int | None = None, tile: int | None = None
     ) -> Content:
-        """Encode a content picture once, for any number of styles.
+        """Encode a content image once, for any number of styles.
 
         Args:
-            content: the picture, or several that have one size (after scaling) and are to go together.
+            content: the image, or several that have one size (after scaling) and are to go together.
             size: shorter side in pixels that it is scaled to; None keeps its own.
             tile: see `__call__`; what is tiled is not encoded ahead.
         """
-        pictures: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
-        images = [as_bytes(picture, "content", size=size) for picture in pictures]
-        if len({image.shape for image in images}) != 1:
-            raise InputError(f"{len(images)} contents cannot go together; give at least one, and all of one size")
-        image = torch.cat(images)
-        padded = self._padded(image)
+        images: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
+        tensors = [as_bytes(image, "content", size=size) for image in images]
+        if len({tensor.shape for tensor in tensors}) != 1:
+            raise InputError(f"{len(tensors)} contents cannot go together; give at least one, and all of one size")
+        batch = torch.cat(tensors)
+        padded = self._padded(batch)
         side = self._tile(tile, padded)
-        return Content(None if side else self.net.encode(self._scaled(padded)), image, side)
+        return Content(None if side else self.net.encode(self._scaled(padded)), batch, side)
 
     def __call__(
         self,
-        content: Picture | Content,
-        style: Picture | Style | Sequence[Picture | Style],
+        content: ImageInput | Content,
+        style: ImageInput | Style | Sequence[ImageInput | Style],
         *,
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
-        masks: Sequence[Picture] | None = None,
+        masks: Sequence[ImageInput] | None = None,
         preserve_color: str | None = None,
         size: int | None = None,
         style_size: int | None = 512,
         tile: int | None = None,
     ) -> Image.Image:
-        """Stylise a picture.
+        """Stylise an image.
 
         Args:
-            content: the picture, or one that `encode_content` encoded.
-            style: one picture or style, or K of them.
+            content: the image, or one that `encode_content` encoded.
+            style: one image or style, or K of them.
             alpha: degree of stylisation (Eq. 14): 0 is the content, 1 the style; beyond 1 it exaggerates.
             weights: weights of the K styles (Eq. 15), divided by their sum; None weighs all alike.
-            masks: a region for each style, grey pictures of the content's shape: white takes the style, grey in part.
+            masks: a region for each style, grey images of the content's shape: white takes the style, grey in part.
                 Where several overlap the styles share, where none is the content stays.
             preserve_color: ``coral`` gives the style the content's colours first (as the paper does), ``luminance``
                 takes only the brightness of the result; None takes the style's colours.
             size: shorter side in pixels that the content is scaled to; None keeps its size. Not for a `Content`.
             style_size: shorter side in pixels that styles are scaled to; None keeps their size. Not for a `Style`.
-            tile: side in pixels of the tiles of large pictures, whose result is the same; None chooses, 0 never tiles.
+            tile: side in pixels of the tiles of large images, whose result is the same; None chooses, 0 never tiles.
                 Not for a `Content`.
 
         Returns:
-            A picture of the content's (scaled) size.
+            An image of the content's (scaled) size.
 
         Raises:
-            InputError: for pictures that cannot be read, and for controls that do not fit.
+            InputError: for images that cannot be read, and for controls that do not fit.
         """
         controls = {"alpha": alpha, "weights": weights, "masks": masks, "preserve_color": preserve_color}
         sizes = {"size": size, "style_size": style_size, "tile": tile}
         return self.many(content, style, **controls, **sizes)[0]
 
     @torch.inference_mode()
-    def statistics(self, content: Content, masks: Sequence[Picture] | None = None) -> list[Stats]:
+    def statistics(self, content: Content, masks: Sequence[ImageInput] | None = None) -> list[Stats]:
         """Mean and standard deviation of a content's channels at each fused layer, for each mask, or once.
 
         Handed back to `many` or `tensor` as ``content_stats``, for instance mixed with those of earlier frames.
@@ -176,11 +176,11 @@ class Stylizer:
         *,
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
-        masks: Sequence[Picture] | None = None,
+        masks: Sequence[ImageInput] | None = None,
         preserve_color: str | None = None,
         tile: int | None = None,
     ) -> None:
-        """Hold controls against each other for `count` styles, before any picture is read.
+        """Hold controls against each other for `count` styles, before any image is read.
 
         Raises:
             InputError: if they do not fit.
@@ -199,13 +199,13 @@ class Stylizer:
             raise InputError(f"tile is {tile} pixels; it must be at least {LEAST_TILE}, or 0")
 
     def many(
-        self, content: Picture | Content, style: Picture | Style | Sequence[Picture | Style], **controls: Any
+        self, content: ImageInput | Content, style: ImageInput | Style | Sequence[ImageInput | Style], **controls: Any
     ) -> list[Image.Image]:
-        """All pictures of a `Content` that holds several, with one style; controls as for a call."""
+        """All images of a `Content` that holds several, with one style; controls as for a call."""
         return [to_image(image) for image in self._stylize(content, style, torch.uint8, **controls)]
 
     def tensor(
-        self, content: Picture | Content, style: Picture | Style | Sequence[Picture | Style], **controls: Any
+        self, content: ImageInput | Content, style: ImageInput | Style | Sequence[ImageInput | Style], **controls: Any
     ) -> Tensor:
         """The same as a tensor (3, H, W), RGB in [0, 1] in float32 on the CPU; controls as for a call."""
         return self._stylize(content, style, torch.float32, **controls)[0]
@@ -213,13 +213,13 @@ class Stylizer:
     @torch.inference_mode()
     def _stylize(
         self,
-        content: Picture | Content,
-        style: Picture | Style | Sequence[Picture | Style],
+        content: ImageInput | Content,
+        style: ImageInput | Style | Sequence[ImageInput | Style],
         dtype: torch.dtype,
         *,
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
-        masks: Sequence[Picture] | None = None,
+        masks: Sequence[ImageInput] | None = None,
         preserve_color: str | None = None,
         size: int | None = None,
         style_size: int | None = 512,
@@ -254,7 +254,7 @@ class Stylizer:
         return result
 
     def _condense(self, image: Tensor, prepare: Callable[[Tensor], Tensor] = unit) -> Features:
-        """What the fusion needs of style pictures (N, 3, H, W) in bytes, which `prepare` makes RGB in [0, 1] of."""
+        """What the fusion needs of style images (N, 3, H, W) in bytes, which `prepare` makes RGB in [0, 1] of."""
         padded = self._padded(image)
         condense = self.net.fusion.condense
         if _large(padded) and self.net.fusion.tileable:
@@ -266,7 +266,7 @@ class Stylizer:
     def _recolored(self, style: Style, content: Tensor) -> Features:
         """The style in the colours of each content (N, 3, H, W) in bytes."""
         if style.image is None:
-            raise InputError("the style was encoded without its picture, which coral needs; set keep_picture")
+            raise InputError("the style was encoded without its image, which coral needs; set keep_image")
         image = style.image.expand(len(content), -1, -1, -1)
         colors = color_map(image, content)
         return self._condense(image, lambda part: recolor(unit(part), *colors).clamp(0, 1))
@@ -275,11 +275,11 @@ class Stylizer:
         return at_least(image, self.net.encoder.min_size)
 
     def _scaled(self, image: Tensor) -> Tensor:
-        """Pictures as RGB in [0, 1] on the network's device."""
+        """Images as RGB in [0, 1] on the network's device."""
         x = unit(image.to(self.device)).to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _cells(self, masks: Sequence[Picture] | None, image: Tensor) -> list[Features] | None:
+    def _cells(self, masks: Sequence[ImageInput] | None, image: Tensor) -> list[Features] | None:
         if masks is None:
             return None
         padded = self._padded(image).shape[2:]
@@ -294,5 +294,5 @@ class Stylizer:
 
 
 def _large(image: Tensor) -> bool:
-    """Whether pictures are better taken in tiles."""
+    """Whether images are better taken in tiles."""
     return image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2

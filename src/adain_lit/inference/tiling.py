@@ -1,8 +1,8 @@
-"""Pictures of any size through the network in overlapping tiles, with the same result as in one piece.
+"""Images of any size through the network in overlapping tiles, with the same result as in one piece.
 
 A first pass gathers the statistics of the whole content, a second fuses and decodes tile by tile. Of a style the first
 pass is all that is needed. What a cell's value
-depends on lies within a halo, so nothing of a seam remains, and memory does not grow with the picture.
+depends on lies within a halo, so nothing of a seam remains, and memory does not grow with the image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ LEAST_TILE = 64
 class _Span(NamedTuple):
     """A run of pixels of one axis: those to compute, those to decode around them, and those that they need.
 
-    All begin at a whole cell of the deepest layer, and end at one or with the picture.
+    All begin at a whole cell of the deepest layer, and end at one or with the image.
     """
 
     inner: slice
@@ -50,7 +50,7 @@ def stylize_tiles(
     content_stats: Sequence[Stats] | None = None,
     dtype: torch.dtype = torch.uint8,
 ) -> Tensor:
-    """Stylise pictures of one size tile by tile.
+    """Stylise images of one size tile by tile.
 
     Args:
         net: the network; it must be `tileable`.
@@ -89,7 +89,7 @@ def tiled_statistics(
     eps: float = 1e-5,
     prepare: Callable[[Tensor], Tensor] = unit,
 ) -> list[Stats]:
-    """Mean and standard deviation of each channel over whole pictures, for each mask, or once, tile by tile.
+    """Mean and standard deviation of each channel over whole images, for each mask, or once, tile by tile.
 
     Args:
         net: the network.

@@ -59,7 +59,7 @@ def stylize_video(
         size: shorter side of the frames in pixels, None keeps theirs (but for an odd last row or column).
         tile: side of the tiles of large frames, as for a call of the stylizer.
         smooth: share of the earlier frames' content statistics in those of a frame, 0 to below 1. Calms what changes
-            because something moves elsewhere in the picture. A change of the light over all of it then stays in the
+            because something moves elsewhere in the image. A change of the light over all of it then stays in the
             result, while without smoothing each frame is brought to the style's brightness.
         controls: as for a call of the stylizer.
 
@@ -81,36 +81,36 @@ def stylize_video(
 
     def write(path: Path) -> None:
         nonlocal frames
-        with av.open(str(source)) as film:
-            pictures = film.streams.best("video")
-            if pictures is None:
+        with av.open(str(source)) as video:
+            images = video.streams.best("video")
+            if images is None:
                 raise InputError(f"{source} has no video stream; give a video")
-            pictures.thread_type = "AUTO"  # type: ignore[attr-defined]
+            images.thread_type = "AUTO"  # type: ignore[attr-defined]
             stats: list[Stats] | None = None
             with (
                 av.open(str(path), "w") as container,
-                tqdm(total=pictures.frames or None, desc=f"stylising {source.name}", unit="frame") as bar,
+                tqdm(total=images.frames or None, desc=f"stylising {source.name}", unit="frame") as bar,
             ):
-                made = _Made(container, pictures, film.streams.audio)
-                for packet in film.demux([pictures, *film.streams.audio]):
+                made = _Made(container, images, video.streams.audio)
+                for packet in video.demux([images, *video.streams.audio]):
                     if packet.stream.type == "audio":
                         made.add_sound(packet)
                         continue
                     decoded: list[Any] = packet.decode()
                     for frame in decoded:
-                        picture = _upright(frame)
-                        content = stylizer.encode_content(picture, size=size, tile=tile)
+                        image = _upright(frame)
+                        content = stylizer.encode_content(image, size=size, tile=tile)
                         if smooth:
                             new = stylizer.statistics(content, controls.get("masks"))
                             stats = new if stats is None else _blend(stats, new, smooth)
                         (result,) = stylizer.many(content, styles, content_stats=stats, **controls)
                         result = result.crop((0, 0, result.width // 2 * 2, result.height // 2 * 2))
-                        flicker.add(np.asarray(picture.resize(result.size)), np.asarray(result))
-                        made.add_picture(result, frame)
+                        flicker.add(np.asarray(image.resize(result.size)), np.asarray(result))
+                        made.add_image(result, frame)
                         frames += 1
                         bar.update()
                 if not frames:
-                    raise InputError(f"{source} holds no picture; give a video")
+                    raise InputError(f"{source} holds no image; give a video")
                 made.finish()
 
     try:
@@ -126,45 +126,45 @@ def stylize_video(
 
 
 class _Made:
-    """The video that is written. Its streams begin with the first picture, which tells the size; sound waits for it."""
+    """The video that is written. Its streams begin with the first image, which tells the size; sound waits for it."""
 
-    def __init__(self, container: Any, pictures: Any, sounds: Sequence[Any]) -> None:
+    def __init__(self, container: Any, images: Any, sounds: Sequence[Any]) -> None:
         self.container = container
-        self.given = pictures
+        self.given = images
         self.given_sounds = sounds
-        self.pictures: Any = None
+        self.images: Any = None
         self.sounds: dict[int, Any] = {}
         self.waiting: list[Any] = []
 
-    def add_picture(self, picture: Image.Image, frame: Any) -> None:
-        """Write a picture, to be shown when `frame` was."""
+    def add_image(self, image: Image.Image, frame: Any) -> None:
+        """Write an image, to be shown when `frame` was."""
         from av import VideoFrame
 
-        if self.pictures is None:
-            self._begin(*picture.size)
-        made = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+        if self.images is None:
+            self._begin(*image.size)
+        made = VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
         made = made.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         made.pts, made.time_base = frame.pts, frame.time_base
-        self.container.mux(self.pictures.encode(made))
+        self.container.mux(self.images.encode(made))
         self._write_sounds()
 
     def add_sound(self, packet: Any) -> None:
         """Write a packet of sound as it is."""
         if packet.dts is not None:  # the last one of a stream is empty
             self.waiting.append(packet)
-        if self.pictures is not None:
+        if self.images is not None:
             self._write_sounds()
 
     def finish(self) -> None:
         """Write what the encoder still holds back."""
-        self.container.mux(self.pictures.encode())
+        self.container.mux(self.images.encode())
 
     def _begin(self, width: int, height: int) -> None:
         suffix = Path(self.container.name).suffix.lower()
         codec = CODECS.get(suffix, "libx264")
-        self.pictures = self.container.add_stream(codec, rate=self.given.average_rate, options={"crf": "18"})
-        self.pictures.width, self.pictures.height, self.pictures.pix_fmt = width, height, "yuv420p"
-        context = self.pictures.codec_context
+        self.images = self.container.add_stream(codec, rate=self.given.average_rate, options={"crf": "18"})
+        self.images.width, self.images.height, self.images.pix_fmt = width, height, "yuv420p"
+        context = self.images.codec_context
         context.time_base = self.given.time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709  # else players guess from the size
         context.color_range = LIMITED
@@ -184,9 +184,9 @@ class _Made:
 
 def _upright(frame: Any) -> Image.Image:
     """The frame as it is to be seen: the rotation that phones write beside the pixels is applied."""
-    picture: Image.Image = frame.to_image()
+    image: Image.Image = frame.to_image()
     turn = int(getattr(frame, "rotation", 0)) % 360
-    return picture.rotate(turn, expand=True) if turn else picture
+    return image.rotate(turn, expand=True) if turn else image
 
 
 def _blend(old: Sequence[Stats], new: Sequence[Stats], smooth: float) -> list[Stats]:

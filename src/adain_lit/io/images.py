@@ -20,11 +20,11 @@ from adain_lit.io.files import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 178_956_970
-"""Default limit for one picture: twice Pillow's warning level, where Pillow itself speaks of a decompression bomb."""
+"""Default limit for one image: twice Pillow's warning level, where Pillow itself speaks of a decompression bomb."""
 
 
 class ImageReadError(InputError):
-    """A file cannot be read as a picture.
+    """A file cannot be read as an image.
 
     Attributes:
         path: the file.
@@ -32,7 +32,7 @@ class ImageReadError(InputError):
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"cannot read {path} as a picture: {reason}")
+        super().__init__(f"cannot read {path} as an image: {reason}")
         self.path = Path(path)
         self.reason = reason
 
@@ -54,20 +54,20 @@ class ImageMetadata:
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture as upright 8-bit RGB.
+    """Read an image as upright 8-bit RGB.
 
-    The EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures are converted, and transparency is laid
-    over white. Of a file with several pictures the first is taken.
+    The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted, and transparency is laid
+    over white. Of a file with several images the first is taken.
 
     Args:
         path: a file in any format that Pillow knows.
-        max_pixels: a picture with more pixels is refused before it is decoded.
+        max_pixels: an image with more pixels is refused before it is decoded.
 
     Returns:
-        A picture in mode ``RGB``.
+        An image in mode ``RGB``.
 
     Raises:
-        ImageReadError: if the file is missing, empty, truncated, too large or not a picture.
+        ImageReadError: if the file is missing, empty, truncated, too large or not an image.
     """
     return read_image_and_metadata(path, max_pixels=max_pixels)[0]
 
@@ -89,7 +89,7 @@ def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -
         raise
     except UnidentifiedImageError as error:
         size = os.path.getsize(path)
-        reason = "the file is empty" if size == 0 else "no picture format that Pillow knows"
+        reason = "the file is empty" if size == 0 else "no image format that Pillow knows"
         raise ImageReadError(path, reason) from error
     except FileNotFoundError as error:
         raise ImageReadError(path, "no such file") from error
@@ -99,7 +99,7 @@ def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded picture of any mode to 8-bit RGB, transparency over white.
+    """Convert a loaded image of any mode to 8-bit RGB, transparency over white.
 
     Raises:
         InputError: for floating-point pixels, whose range nobody knows.
@@ -123,13 +123,13 @@ def resized_size(width: int, height: int, shorter: int) -> tuple[int, int]:
 
 
 def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[float, float]) -> Image.Image:
-    """Cut a square out of the picture resized to a shorter side of `resize`, without resizing the rest.
+    """Cut a square out of the image resized to a shorter side of `resize`, without resizing the rest.
 
-    Equal to resizing the whole picture and cropping it, up to rounding (at most 2 of 255): the filter reads the same
+    Equal to resizing the whole image and cropping it, up to rounding (at most 2 of 255): the filter reads the same
     source pixels.
 
     Args:
-        image: an RGB picture.
+        image: an RGB image.
         resize: shorter side after resizing, in pixels; None keeps the size, but never below `crop`.
         crop: side of the square, in pixels, at most `resize`.
         at: where the square lies, (x, y) in [0, 1]: 0 is the left or upper end, 1 the right or lower end.
@@ -143,26 +143,26 @@ def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[fl
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB picture to a ``uint8`` tensor, shape (3, H, W)."""
-    import torch  # here, so that commands which only read pictures start without it
+    """RGB image to a ``uint8`` tensor, shape (3, H, W)."""
+    import torch  # here, so that commands which only read images start without it
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """Tensor of shape (3, H, W), bytes or values in [0, 1], to a picture; values outside are clipped."""
+    """Tensor of shape (3, H, W), bytes or values in [0, 1], to an image; values outside are clipped."""
     if tensor.is_floating_point():
         tensor = (tensor.detach().float().clamp(0, 1) * 255).round().byte()
     return Image.fromarray(tensor.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None) -> None:
-    """Write a picture in the format of the path's suffix, never half a file.
+    """Write an image in the format of the path's suffix, never half a file.
 
     JPEG and WebP are written at quality 95, JPEG without subsampling of the colours.
 
     Raises:
-        InputError: if the format cannot hold such a picture.
+        InputError: if the format cannot hold such an image.
     """
     options: dict[str, Any] = {}
     suffix = Path(path).suffix.lower()
@@ -186,7 +186,7 @@ def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | 
 
 
 def _metadata(upright: Image.Image) -> ImageMetadata:
-    """Metadata of a picture that `exif_transpose` has turned."""
+    """Metadata of an image that `exif_transpose` has turned."""
     profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA", "P") else None
     exif = upright.getexif()
     return ImageMetadata(profile or None, exif.tobytes() if len(exif) else None)

@@ -1,4 +1,4 @@
-"""Whatever a caller has a picture in, as 8-bit RGB."""
+"""Whatever a caller has an image in, as 8-bit RGB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,51 +13,51 @@ from torch.nn import functional as F
 from adain_lit.errors import InputError
 from adain_lit.io.images import read_image, resized_size, to_rgb, to_tensor
 
-Picture = str | Path | Image.Image | NDArray[np.generic] | Tensor
-"""A file, a PIL picture, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Numbers are
+ImageInput = str | Path | Image.Image | NDArray[np.generic] | Tensor
+"""A file, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Numbers are
 0..255 in integer types, 0..1 in floating-point types, and true and false are white and black."""
 
 
-def as_image(picture: Picture, what: str = "picture") -> Image.Image:
-    """Any kind of picture as 8-bit RGB.
+def as_image(image: ImageInput, what: str = "image") -> Image.Image:
+    """Any kind of image as 8-bit RGB.
 
     Raises:
-        InputError: if it cannot be read, or has a shape that no picture has.
+        InputError: if it cannot be read, or has a shape that no image has.
     """
-    if isinstance(picture, str | Path):
-        return read_image(picture)
-    if isinstance(picture, Image.Image):
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
         try:
-            return to_rgb(picture)
+            return to_rgb(image)
         except (OSError, ValueError) as error:  # a file that Pillow reads only now, and floating-point pixels
             raise InputError(f"cannot read the {what}: {error}") from error
-    array = _array(picture, what)
+    array = _array(image, what)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
         raise InputError(
-            f"the {what} has the shape {tuple(picture.shape)}; an array needs (H, W), (H, W, 3) or (H, W, 4), a tensor "
+            f"the {what} has the shape {tuple(image.shape)}; an array needs (H, W), (H, W, 3) or (H, W, 4), a tensor "
             "(3, H, W)"
         )
     return to_rgb(Image.fromarray(array[..., 0] if array.shape[2] == 1 else array))
 
 
-def as_bytes(picture: Picture, what: str = "picture", *, size: int | None = None) -> Tensor:
-    """Any kind of picture as bytes (1, 3, H, W), its shorter side scaled to `size` pixels; None keeps its own.
+def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None) -> Tensor:
+    """Any kind of image as bytes (1, 3, H, W), its shorter side scaled to `size` pixels; None keeps its own.
 
     Raises:
         InputError: as `as_image`, or for a size of no pixels.
     """
     if size is not None and size < 1:
         raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
-    image = as_image(picture, what)
-    if size is not None and size != min(image.size):
-        image = image.resize(resized_size(*image.size, size), Image.Resampling.LANCZOS)
-    return to_tensor(image).unsqueeze(0)
+    rgb = as_image(image, what)
+    if size is not None and size != min(rgb.size):
+        rgb = rgb.resize(resized_size(*rgb.size, size), Image.Resampling.LANCZOS)
+    return to_tensor(rgb).unsqueeze(0)
 
 
 def at_least(image: Tensor, side: int) -> Tensor:
-    """Pictures (N, 3, H, W), a side below `side` pixels continued at the right or lower edge; others as they are."""
+    """Images (N, 3, H, W), a side below `side` pixels continued at the right or lower edge; others as they are."""
     height, width = image.shape[2:]
     if min(height, width) >= side:
         return image
@@ -65,13 +65,15 @@ def at_least(image: Tensor, side: int) -> Tensor:
     return F.pad(image.float(), padding, mode="replicate").to(image.dtype)
 
 
-def as_mask(mask: Picture) -> Tensor:
+def as_mask(mask: ImageInput) -> Tensor:
     """A mask as shares in [0, 1], (H, W)."""
     grey = as_image(mask, "mask").convert("L")
     return torch.from_numpy(np.array(grey, dtype=np.float32)) / 255
 
 
-def mask_cells(mask: Picture, size: Sequence[int], padded: Sequence[int], strides: Sequence[int]) -> tuple[Tensor, ...]:
+def mask_cells(
+    mask: ImageInput, size: Sequence[int], padded: Sequence[int], strides: Sequence[int]
+) -> tuple[Tensor, ...]:
     """A mask as shares of the content's cells.
 
     Args:
@@ -104,19 +106,17 @@ def mask_cells(mask: Picture, size: Sequence[int], padded: Sequence[int], stride
     return tuple(F.avg_pool2d(x, stride, ceil_mode=True) for stride in strides)
 
 
-def _array(picture: NDArray[np.generic] | Tensor, what: str) -> NDArray[np.uint8]:
+def _array(image: NDArray[np.generic] | Tensor, what: str) -> NDArray[np.uint8]:
     """Bytes of an array (H, W, ...) or of a tensor (..., H, W)."""
-    if isinstance(picture, Tensor):
-        x = picture.detach().cpu()
+    if isinstance(image, Tensor):
+        x = image.detach().cpu()
         x = x.squeeze(0) if x.ndim == 4 and x.shape[0] == 1 else x
         x = x.permute(1, 2, 0) if x.ndim == 3 else x
         array = x.float().numpy() if x.is_floating_point() else x.numpy()
-    elif isinstance(picture, np.ndarray):
-        array = picture
+    elif isinstance(image, np.ndarray):
+        array = image
     else:
-        raise InputError(
-            f"the {what} is a {type(picture).__name__}; needed is a file, a PIL picture, an array or a tensor"
-        )
+        raise InputError(f"the {what} is a {type(image).__name__}; needed is a file, a PIL image, an array or a tensor")
     if array.dtype == bool:
         array = array.astype(np.float32)
     if np.issubdtype(array.dtype, np.floating):

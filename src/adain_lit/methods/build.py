@@ -24,13 +24,13 @@ class EncodesStyle(Protocol):
         """Stylise, as every `Method`."""
 
     def encode(self, images: Tensor) -> Any:
-        """Features of pictures (N, 3, H, W)."""
+        """Features of images (N, 3, H, W)."""
 
     def fuse(self, content: Any, styles: Sequence[Any]) -> Any:
         """Features of a content with those of styles."""
 
     def decode(self, fused: Any, size: tuple[int, int] | torch.Size) -> Tensor:
-        """Picture of height and width `size`."""
+        """Image of height and width `size`."""
 
 
 def build_method(node: DictConfig, name: str, *, losses: Callable[[], Losses], device: torch.device) -> Method:

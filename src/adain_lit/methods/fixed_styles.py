@@ -1,4 +1,4 @@
-"""Trained networks of any kind as methods: content and style pictures in, stylised pictures out."""
+"""Trained networks of any kind as methods: content and style images in, stylised images out."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ class FixedStyles(nn.Module):
 
     Args:
         nets: the networks.
-        files: the style pictures of each.
+        files: the style images of each.
 
     Shape:
         - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]; a style that several networks have is
@@ -51,7 +51,7 @@ class FixedStyles(nn.Module):
         return out
 
 
-def style_pictures(files: Sequence[str], size: int) -> Tensor:
+def style_images(files: Sequence[str], size: int) -> Tensor:
     """Fixed styles as they were in training: middle squares of `size` pixels to each side, (S, 3, size, size), bytes.
 
     Raises:
@@ -60,7 +60,7 @@ def style_pictures(files: Sequence[str], size: int) -> Tensor:
     try:
         return read_styles(files, size)
     except ImageReadError as error:
-        raise InputError(f"the style picture {error.path} cannot be read: {error.reason}; put it back") from error
+        raise InputError(f"the style image {error.path} cannot be read: {error.reason}; put it back") from error
 
 
 def load_method(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet | FixedStyles:

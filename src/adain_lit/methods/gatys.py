@@ -95,7 +95,7 @@ class Gatys:
         def closure() -> Tensor:
             pixels.grad = None
             with torch.no_grad():
-                pixels.clamp_(0, 1)  # else the loss is lowered by pixels that no picture can have
+                pixels.clamp_(0, 1)  # else the loss is lowered by pixels that no image can have
             losses = self.criterion(self.phi(pixels, layers), target, style_features)
             loss: Tensor = losses["loss"].sum()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ class PlainAdaIN(nn.Module):
 
     That is: a 1x1 convolution that prepares the colours, a layer of its own for each reflection padding, features laid
     out channel by channel, statistics over flattened cells with the sample variance, and a mixture by alpha even where
-    alpha is 1. With the same weights it gives the pictures of `adain_lit.nets.StyleTransferNet`, whatever that does
+    alpha is 1. With the same weights it gives the images of `adain_lit.nets.StyleTransferNet`, whatever that does
     otherwise for speed.
 
     Args:

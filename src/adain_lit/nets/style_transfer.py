@@ -78,7 +78,7 @@ class StyleTransferNet(nn.Module):
 
     @property
     def tileable(self) -> bool:
-        """Whether parts of a picture can go through one by one; instance norm in the decoder looks at the whole."""
+        """Whether parts of an image can go through one by one; instance norm in the decoder looks at the whole."""
         return self.fusion.tileable and self.norm != "instance"
 
     def encode(self, images: Tensor) -> Features:
@@ -127,7 +127,7 @@ class StyleTransferNet(nn.Module):
         if masks is not None and len(masks) != len(styles):
             raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
         if content_stats is not None and not self.fusion.tileable:
-            raise InputError("tiles need a fusion by statistics (fusion=adain); stylise the picture in one piece")
+            raise InputError("tiles need a fusion by statistics (fusion=adain); stylise the image in one piece")
         return tuple(
             self._fuse_layer(
                 x,

@@ -13,9 +13,9 @@ from adain_lit.nets.reflect_conv import ReflectConv2d
 NORMS = ("batch", "instance", "conditional")
 
 THUMBNAIL = 8
-"""Side of the small pictures by which a style is recognised."""
+"""Side of the small images by which a style is recognised."""
 ALIKE = 0.035
-"""How far thumbnails of one picture may differ in the mean: scaling to 32 to 512 pixels moved those of 128 paintings by
+"""How far thumbnails of one image may differ in the mean: scaling to 32 to 512 pixels moved those of 128 paintings by
 0.03 at most, and no two paintings were nearer than 0.057."""
 
 
@@ -42,7 +42,7 @@ class ConditionalInstanceNorm(nn.Module):
 
 
 class NormalizedConv(nn.Module):
-    """A convolution with reflection padding and a normalisation behind it; before it the picture may be enlarged.
+    """A convolution with reflection padding and a normalisation behind it; before it the image may be enlarged.
 
     Args:
         channels: in.
@@ -90,10 +90,10 @@ class Residual(nn.Module):
 
 
 class TransformerNet(nn.Module):
-    """Turns photographs into pictures of the styles that it was trained on, without an encoder.
+    """Turns photographs into images of the styles that it was trained on, without an encoder.
 
     Three convolutions that come down to a quarter of the size, residual blocks, two that go up again and one that
-    makes the picture (Johnson et al. 2016, with the up-sampling and the padding of Dumoulin et al. 2017).
+    makes the image (Johnson et al. 2016, with the up-sampling and the padding of Dumoulin et al. 2017).
 
     Args:
         norm: behind every convolution but the last: ``batch`` (Johnson; Ulyanov 2016), ``instance`` (Ulyanov 2017) or
@@ -135,11 +135,11 @@ class TransformerNet(nn.Module):
         """Stylise a batch.
 
         Raises:
-            InputError: if the pictures are too small, or if there are several styles and no shares.
+            InputError: if the images are too small, or if there are several styles and no shares.
         """
         count, _, height, width = images.shape
         if min(height, width) < self.min_size:
-            raise InputError(f"a picture is {width}x{height}; needed are at least {self.min_size} pixels to each side")
+            raise InputError(f"an image is {width}x{height}; needed are at least {self.min_size} pixels to each side")
         if shares is None:
             if self.styles > 1:
                 raise InputError(f"the network has {self.styles} styles; say which, or how they are mixed")
@@ -170,11 +170,11 @@ class TransformerNet(nn.Module):
 
 
 class FixedStyleNet(nn.Module):
-    """A transformer network that knows the pictures whose styles it has.
+    """A transformer network that knows the images whose styles it has.
 
     Args:
         transformer: the network.
-        thumbnails: of its S style pictures, (S, 3, 8, 8), see `thumbnails`.
+        thumbnails: of its S style images, (S, 3, 8, 8), see `thumbnails`.
 
     Shape:
         - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]
@@ -207,7 +207,7 @@ class FixedStyleNet(nn.Module):
         return stylized
 
     def recognise(self, style: Tensor) -> Tensor:
-        """Numbers (N,) of the styles that pictures (N, 3, H, W), RGB in [0, 1], show.
+        """Numbers (N,) of the styles that images (N, 3, H, W), RGB in [0, 1], show.
 
         Raises:
             InputError: if one shows none of them.
@@ -217,19 +217,19 @@ class FixedStyleNet(nn.Module):
         return numbers
 
     def nearest(self, style: Tensor) -> Tensor:
-        """The same, with -1 for pictures that show no style of the network."""
+        """The same, with -1 for images that show no style of the network."""
         difference = (thumbnails(style)[:, None] - self.thumbnails).abs().flatten(2).mean(2)  # (N, S)
         least, number = difference.min(1)
         return torch.where(least < ALIKE, number, -1)
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Pictures (N, 3, H, W) made small, (N, 3, 8, 8); those of one picture at two scales are nearly equal."""
+    """Images (N, 3, H, W) made small, (N, 3, 8, 8); those of one image at two scales are nearly equal."""
     return F.interpolate(images.float(), size=(THUMBNAIL, THUMBNAIL), mode="area")
 
 
 def require_known(numbers: Tensor) -> None:
-    """Refuse style pictures whose numbers (N,) are -1.
+    """Refuse style images whose numbers (N,) are -1.
 
     Raises:
         InputError: if there is one.
@@ -237,6 +237,6 @@ def require_known(numbers: Tensor) -> None:
     unknown = (numbers < 0).nonzero().flatten().tolist()
     if unknown:
         raise InputError(
-            f"style picture {unknown[0] + 1} of {len(numbers)} is none that was trained on; a method for fixed styles "
+            f"style image {unknown[0] + 1} of {len(numbers)} is none that was trained on; a method for fixed styles "
             "takes those alone, as the middle squares that they were in training"
         )

@@ -109,7 +109,7 @@ class VGGEncoder(nn.Module):
         if min(height, width) < self.min_size:
             raise InputError(
                 f"an image is {width}x{height}; {self.last} with reflection padding needs at least "
-                f"{self.min_size}x{self.min_size}; give a larger picture"
+                f"{self.min_size}x{self.min_size}; give a larger image"
             )
         features: dict[str, Tensor] = {}
         x, block = images, 1

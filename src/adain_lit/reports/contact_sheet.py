@@ -1,4 +1,4 @@
-"""The contact sheet: the last picture grids of several runs side by side, as in Fig. 5 of the paper."""
+"""The contact sheet: the last image grids of several runs side by side, as in Fig. 5 of the paper."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,25 +7,25 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 GRID_COLUMNS = ("content", "style", "stylised")
-"""Columns of the picture grid that a run writes after each validation; a row for each held-out pair."""
+"""Columns of the image grid that a run writes after each validation; a row for each held-out pair."""
 GRID_GAP = 4
-"""White pixels around each picture of a grid."""
+"""White pixels around each image of a grid."""
 LEAST_SIDE, MOST_SIDE = 128, 256
-"""Of a picture on the sheet, in pixels."""
+"""Of an image on the sheet, in pixels."""
 COLUMNS_ABREAST = 10
 FONT_SIZE = 13
 
 Column = tuple[str, Image.Image]
-"""Caption and pictures."""
+"""Caption and images."""
 
 
 def contact_sheet(grids: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
-    """Grids side by side, with a caption above each column of pictures.
+    """Grids side by side, with a caption above each column of images.
 
     Content and style stand in front of the first run, and again only in front of a run that shows other pairs.
 
     Args:
-        grids: as `adain_lit.callbacks.PictureGrid` writes them.
+        grids: as `adain_lit.callbacks.ImageGrid` writes them.
         captions: one for each grid.
     """
     columns: list[Column] = []
@@ -37,7 +37,7 @@ def contact_sheet(grids: Sequence[Image.Image], captions: Sequence[str]) -> Imag
             columns += zip(GRID_COLUMNS, (content, style), strict=False)
         shown = pairs
         columns.append((caption, stylised))
-    side = max(LEAST_SIDE, min(MOST_SIDE, max(picture.width for _, picture in columns)))
+    side = max(LEAST_SIDE, min(MOST_SIDE, max(image.width for _, image in columns)))
     bands = [_band(columns[i : i + COLUMNS_ABREAST], side) for i in range(0, len(columns), COLUMNS_ABREAST)]
     sheet = Image.new("RGB", (max(band.width for band in bands), sum(band.height for band in bands)), "white")
     top = 0
@@ -62,16 +62,15 @@ def _band(columns: Sequence[Column], side: int) -> Image.Image:
     texts = [_wrapped(caption, font, side) for caption, _ in columns]
     head = max(text.count("\n") + 1 for text in texts) * round(1.4 * FONT_SIZE) + GRID_GAP
     scaled = [
-        picture.resize((side, round(picture.height * side / picture.width)), Image.Resampling.LANCZOS)
-        for _, picture in columns
+        image.resize((side, round(image.height * side / image.width)), Image.Resampling.LANCZOS) for _, image in columns
     ]
-    size = (len(columns) * (side + GRID_GAP) + GRID_GAP, head + max(picture.height for picture in scaled))
+    size = (len(columns) * (side + GRID_GAP) + GRID_GAP, head + max(image.height for image in scaled))
     band = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(band)
-    for i, (text, picture) in enumerate(zip(texts, scaled, strict=True)):
+    for i, (text, image) in enumerate(zip(texts, scaled, strict=True)):
         left = GRID_GAP + i * (side + GRID_GAP)
         draw.multiline_text((left, GRID_GAP), text, fill="black", font=font, spacing=round(0.2 * FONT_SIZE))
-        band.paste(picture, (left, head))
+        band.paste(image, (left, head))
     return band
 
 

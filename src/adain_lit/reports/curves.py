@@ -57,16 +57,16 @@ def draw_curves(runs: Mapping[str, Rows]) -> Figure:
     return figure
 
 
-def plot_curves(metrics: Path, picture: Path, *, title: str = "") -> None:
+def plot_curves(metrics: Path, image: Path, *, title: str = "") -> None:
     """Draw the content and the style loss of a ``metrics.csv`` against the optimiser step.
 
     Args:
         metrics: the log of a run.
-        picture: the PNG to write.
+        image: the PNG to write.
         title: name of the run.
     """
     figure = draw_curves({title or metrics.parent.name: values_by_step(read_rows(metrics)[1])})
-    write_atomically(picture, figure.savefig)
+    write_atomically(image, figure.savefig)
 
 
 def _draw(axes: Axes, rows: Rows, name: str, number: int) -> None:

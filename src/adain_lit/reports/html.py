@@ -48,7 +48,7 @@ def report_page(
         rows: the table of the runs.
         folders: where each run lies, by label.
         curves: PNG of the curves.
-        sheet: PNG of the contact sheet; None where no run made pictures.
+        sheet: PNG of the contact sheet; None where no run made images.
         common: settings that all runs share.
         notes: what a reader has to know: what does not compare, and which runs are missing.
     """
@@ -56,7 +56,7 @@ def report_page(
     parts += ["<h2>Curves</h2>", _figure("curves", curves, "Loss curves of the runs", CURVES_CAPTION)]
     parts += ["<h2>Runs</h2>", f'<div class="wide">{_table(rows, folders)}</div>', f"<p>{TABLE_CAPTION}</p>"]
     if sheet is not None:
-        parts += ["<h2>Pictures</h2>", _figure("pictures", sheet, "Pictures of each run", SHEET_CAPTION, wide=True)]
+        parts += ["<h2>Images</h2>", _figure("images", sheet, "Images of each run", SHEET_CAPTION, wide=True)]
     if common:
         items = "".join(f"<tr><td>{escape(k)}</td><td>{escape(shown(v))}</td></tr>" for k, v in common.items())
         parts.append(f"<h2>Settings that all share</h2><details><summary>{len(common)} settings</summary>")

@@ -39,7 +39,7 @@ MEASURE = (
     "data.resize",
     "data.crop",
 )
-"""Settings that say what the content and the style loss measure, and on what pictures."""
+"""Settings that say what the content and the style loss measure, and on what images."""
 UNSET = object()
 
 

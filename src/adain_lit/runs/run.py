@@ -29,7 +29,7 @@ class Run:
         name: of the run, which others may bear too.
         settings: its configuration by dotted key; empty where it left none.
         rows: the values that were logged, by optimiser step and name.
-        grid: its last picture grid, None where it made none.
+        grid: its last image grid, None where it made none.
         grid_step: the optimiser step of that.
     """
 
@@ -122,13 +122,13 @@ def _read_offline(folders: Sequence[Path]) -> Run:
         for step, row in logged:
             values = {name: float(value) for name, value in row.items() if _is_ours(name)}
             rows.setdefault(step, {}).update(values)
-            if pictures := row.get("val/pictures.filenames"):
-                grid, grid_step = folder / "files" / pictures[-1], step
+            if images := row.get("val/pictures.filenames"):
+                grid, grid_step = folder / "files" / images[-1], step
     return Run(folders[0], record.name or record.run_id, _flat(record.config), rows, grid, grid_step)
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a value is one of the module's; W&B's of a picture have names with a dot."""
+    """Whether a value is one of the module's; W&B's of an image have names with a dot."""
     return name.startswith(("train/", "val/")) and "." not in name
 
 

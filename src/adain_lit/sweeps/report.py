@@ -1,4 +1,4 @@
-"""What a sweep leaves for people: a table, content against style loss, and a sheet of the last pictures."""
+"""What a sweep leaves for people: a table, content against style loss, and a sheet of the last images."""
 
 import csv
 import io
@@ -86,7 +86,7 @@ def reason(job: Job) -> str:
 
 
 def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
-    """Write ``sweep.csv``, and where the jobs have losses and pictures ``pareto.png`` and ``contact_sheet.png``.
+    """Write ``sweep.csv``, and where the jobs have losses and images ``pareto.png`` and ``contact_sheet.png``.
 
     Args:
         jobs: of the sweep, in its order.
@@ -108,10 +108,10 @@ def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
         figure = plot_pareto(measured, title=folder.name)
         write_atomically(folder / "pareto.png", lambda path: figure.savefig(path, dpi=120))
         written.append("pareto.png")
-    pictured = [(job, row, grid) for (job, row) in measured if (grid := last_grid(job.folder)) is not None]
-    if pictured:
-        captions = [_caption(job, row) for job, row, _ in pictured]
-        write_image(gallery([grid for *_, grid in pictured], captions), folder / "contact_sheet.png")
+    with_grid = [(job, row, grid) for (job, row) in measured if (grid := last_grid(job.folder)) is not None]
+    if with_grid:
+        captions = [_caption(job, row) for job, row, _ in with_grid]
+        write_image(gallery([grid for *_, grid in with_grid], captions), folder / "contact_sheet.png")
         written.append("contact_sheet.png")
     return written
 
@@ -233,7 +233,7 @@ def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def last_grid(run: Path) -> Image.Image | None:
-    """The newest picture grid of a run."""
+    """The newest image grid of a run."""
     grids = sorted((run / "grids").glob("step_*.png"))
     if not grids:
         return None

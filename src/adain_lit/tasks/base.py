@@ -19,7 +19,7 @@ class LossModule(L.LightningModule):
     """Trains on the mean of ``loss``, and logs that and every other loss of the batch.
 
     A child gives `batch_losses`, calls `average_losses` in its constructor, and names in `frozen` the networks that
-    checkpoints leave out. `stylizes` says whether it turns (content, style) into pictures.
+    checkpoints leave out. `stylizes` says whether it turns (content, style) into images.
     """
 
     frozen: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class LossModule(L.LightningModule):
         self.train_losses: dict[str, Tensor] = {}
 
     def seen(self, batch: PairBatch) -> PairBatch:
-        """The pictures that are stylised in place of a batch's: the same, unless a child has others."""
+        """The images that are stylised in place of a batch's: the same, unless a child has others."""
         return batch
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:

@@ -30,9 +30,9 @@ class FixedStyleModule(LossModule):
     module play no part.
 
     Args:
-        styles: the style pictures: a file, several, a folder, a picture list, or ``demo``, see `style_files`.
+        styles: the style pictures: a file, several, a folder, an image list, or ``demo``, see `style_files`.
         style_count: S, the first so many of a folder, a list or the demo; None: all.
-        style_size: side in pixels of the middle squares of the style pictures, whose statistics are trained.
+        style_size: side in pixels of the middle squares of the style images, whose statistics are trained.
         norm: ``batch`` (Johnson), ``instance`` (Ulyanov), both for one style, or ``conditional`` (Dumoulin).
         width: channels at full size.
         blocks: number of residual blocks.

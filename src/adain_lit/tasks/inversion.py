@@ -14,7 +14,7 @@ class InversionModule(StyleTransferModule):
     """Inverse network for features of photographs and paintings, and for features that a fusion makes of both.
 
     A third of each batch is photographs, a third paintings, a third fused features, which may be features of no
-    picture. Of every picture that is made the features are compared with those that it was made of; of photographs
+    image. Of every image that is made the features are compared with those that it was made of; of photographs
     and paintings also the pixels (Chen & Schmidt 2016, Sec. 4.2, and their code).
 
     Args:
@@ -26,9 +26,9 @@ class InversionModule(StyleTransferModule):
         unit_mean_images: the same.
         decoder: the same.
         content_layer: the layer that is fused and inverted.
-        style_weight: weight of the style loss of fused pictures; theirs is 0, and it is logged all the same.
+        style_weight: weight of the style loss of fused images; theirs is 0, and it is logged all the same.
         pixel_weight: weight of the mean absolute difference of pixels; an option of their code.
-        tv_weight: weight of the total variation of all pictures that are made.
+        tv_weight: weight of the total variation of all images that are made.
         lr: learning rate of Adam.
         lr_schedule: ``inverse``, theirs, or ``cosine``, see `adain_lit.tasks.schedule.adam`.
         lr_decay: of ``inverse``.
@@ -87,7 +87,7 @@ class InversionModule(StyleTransferModule):
         self.average_losses([*names, "inversion_loss", "pixel_loss", "tv_loss"])
 
     def losses(self, content: Tensor, style: Tensor, skips: Tensor | None = None) -> dict[str, Tensor]:
-        """Losses of a batch of pairs, whose pictures are all of one size.
+        """Losses of a batch of pairs, whose images are all of one size.
 
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
@@ -95,7 +95,7 @@ class InversionModule(StyleTransferModule):
             skips: as in the parent; without skip layers it changes nothing.
 
         Returns:
-            Each (N,): ``loss``; ``content_loss`` and ``style_loss`` of the fused pictures as `PerceptualLoss` gives
+            Each (N,): ``loss``; ``content_loss`` and ``style_loss`` of the fused images as `PerceptualLoss` gives
             them; ``inversion_loss``, the content loss of photographs and paintings; ``pixel_loss``; ``tv_loss``.
         """
         net, layers, h, count = self.net, self.criterion.layers, self.hparams, len(content)

@@ -19,10 +19,10 @@ class EqualContrast(nn.Module):
 
 
 class OneStyle(nn.Module):
-    """Photographs in the style of one picture, by a trained network, which stays as it is (Fig. 1c).
+    """Photographs in the style of one image, by a trained network, which stays as it is (Fig. 1c).
 
     Args:
-        style: file of the style picture, whose middle square counts.
+        style: file of the style image, whose middle square counts.
         network: as `load_network` takes it.
 
     Shape:

@@ -23,7 +23,7 @@ OPAQUE = 16
 """From this alpha of 255 a pixel counts as painted."""
 
 SIZES = [("256", 256), ("512", 512), ("768", 768), ("As it is", 0)]
-COLORS = [("From the styles", "none"), ("From my picture", "coral"), ("Kept exactly", "luminance")]
+COLORS = [("From the styles", "none"), ("From my image", "coral"), ("Kept exactly", "luminance")]
 
 CSS = """
 .gradio-container {max-width: 1440px !important; margin: 0 auto !important; padding: 20px 24px 32px !important}
@@ -37,9 +37,9 @@ CSS = """
 #result img {width: 100%; height: 100%; object-fit: contain}
 footer {display: none !important}
 """
-TITLE = """# Give a picture the style of another
-Add your picture and one to four pictures whose style you like. The result shows what your picture shows, in their
-colours and brushwork. Pictures go to the computer that runs this page, and nowhere else."""
+TITLE = """# Give an image the style of another
+Add your image and one to four images whose style you like. The result shows what your image shows, in their
+colours and brushwork. Images go to the computer that runs this page, and nowhere else."""
 HINT = (
     "Paint over the part that **style 1** shall take. The rest takes the other styles, or stays as it is when there is "
     "only one. Paint nothing, and the styles are mixed everywhere."
@@ -54,10 +54,10 @@ def build(studio: Studio) -> gr.Blocks:
         history = gr.State([])
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=360):
-                content = _upload("Your picture", 230, "content", "Drop a picture here, or press to choose one")
+                content = _upload("Your image", 230, "content", "Drop an image here, or press to choose one")
                 styles, weights = _styles()
                 alpha = gr.Slider(
-                    0, 1, 1, step=0.05, label="Strength", info="0 is your picture, 1 the full style", elem_id="alpha"
+                    0, 1, 1, step=0.05, label="Strength", info="0 is your image, 1 the full style", elem_id="alpha"
                 )
                 color = gr.Radio(COLORS, value="none", label="Colours", elem_id="color")
                 size = gr.Radio(SIZES, value=512, label="Shorter side of the result, in pixels", elem_id="size")
@@ -69,7 +69,7 @@ def build(studio: Studio) -> gr.Blocks:
                     label="Result", interactive=False, height="62vh", buttons=["fullscreen"], elem_id="result"
                 )
                 with gr.Row():
-                    button = gr.Button("Make the picture", variant="primary", scale=2, elem_id="make")
+                    button = gr.Button("Make the image", variant="primary", scale=2, elem_id="make")
                     download = gr.DownloadButton("Download as PNG", interactive=False, elem_id="download")
                 earlier = gr.Gallery(
                     label="Earlier results: press one to see it again",
@@ -101,7 +101,7 @@ def build(studio: Studio) -> gr.Blocks:
 
         def see(history: list[str], chosen: gr.SelectData) -> tuple[Any, ...]:
             if not (0 <= chosen.index < len(history) and Path(history[chosen.index]).exists()):
-                raise InputError("This picture is no longer kept.")
+                raise InputError("This image is no longer kept.")
             return _shown(history[chosen.index])
 
         shown = [result, download]
@@ -162,7 +162,7 @@ def _styles() -> tuple[list[gr.Image], list[gr.Slider]]:
 
 
 def _upload(label: str, height: int, name: str, hint: str) -> gr.Image:
-    """A place for a picture, which gives the path of the file as it was uploaded.
+    """A place for an image, which gives the path of the file as it was uploaded.
 
     Gradio would open it, and show people nothing but "Error" where that fails.
     """
@@ -173,7 +173,7 @@ def _upload(label: str, height: int, name: str, hint: str) -> gr.Image:
 
 
 def _editor() -> gr.ImageEditor:
-    """A place to paint on a copy of the content, which gives what was painted as a grey picture."""
+    """A place to paint on a copy of the content, which gives what was painted as a grey image."""
     editor = gr.ImageEditor(
         label="Paint here",
         sources=(),

@@ -15,18 +15,18 @@ STYLE_SIZE = 512
 NARROW = 16
 """A style with a longer side of more times the shorter one is refused: scaled up, it would fill the memory."""
 CANVAS = 560
-"""Longer side in pixels of the picture that is painted on."""
+"""Longer side in pixels of the image that is painted on."""
 KEPT = 12
 """Earlier results that a session shows, and styles that are held ready."""
 
 
 class Studio:
-    """Makes pictures from the files that people hand in, and speaks to them in plain words.
+    """Makes images from the files that people hand in, and speaks to them in plain words.
 
     Args:
         stylizer: the network.
         folder: results go to folders of their own below it.
-        max_pixels: larger pictures are refused, and larger results.
+        max_pixels: larger images are refused, and larger results.
     """
 
     def __init__(self, stylizer: Stylizer, folder: Path, *, max_pixels: int) -> None:
@@ -43,7 +43,7 @@ class Studio:
         """
         if content is None:
             return None
-        image = self._read(content, "Your picture")
+        image = self._read(content, "Your image")
         image.thumbnail((CANVAS, CANVAS), Image.Resampling.LANCZOS)
         return image
 
@@ -58,13 +58,13 @@ class Studio:
         color: str = "none",
         size: int = 512,
     ) -> Path:
-        """Stylise a picture.
+        """Stylise an image.
 
         Args:
-            content: file of the picture.
+            content: file of the image.
             styles: files of the styles; places without one are None.
             weights: share of each place.
-            painted: grey picture of the content's shape: white takes the first style, black the others (or stays
+            painted: grey image of the content's shape: white takes the first style, black the others (or stays
                 content where there is one). None mixes all styles everywhere.
             alpha: 0 is the content, 1 the style.
             color: ``none``, ``coral`` or ``luminance``.
@@ -77,14 +77,14 @@ class Studio:
             InputError: in words for the person who pressed the button.
         """
         if content is None:
-            raise InputError("Add your picture first.")
+            raise InputError("Add your image first.")
         given = [(place + 1, path, w) for place, (path, w) in enumerate(zip(styles, weights, strict=True)) if path]
         if not given:
-            raise InputError("Add at least one style picture.")
+            raise InputError("Add at least one style image.")
         shares = [share for _, _, share in given] if len(given) > 1 else None
         if shares is not None and not any(shares):
             raise InputError("All styles have the share 0; give at least one of them more.")
-        image = self._read(content, "Your picture")
+        image = self._read(content, "Your image")
         width, height = resized_size(*image.size, size or min(image.size))
         if width * height > self.max_pixels:
             raise InputError(f"The result would have {width}x{height} pixels, too many; choose a smaller size.")
@@ -102,7 +102,7 @@ class Studio:
                 size=size or None,
             )
         except (MemoryError, torch.OutOfMemoryError) as error:
-            raise InputError("There is not enough memory for a picture of this size; choose a smaller one.") from error
+            raise InputError("There is not enough memory for an image of this size; choose a smaller one.") from error
         path = self.folder / secrets.token_hex(16) / f"{Path(content).stem[:80]}_stylized.png"
         write_image(result, path)
         return path
