@@ -49,8 +49,8 @@ def adain_by_loop(content: Array, style: Array, mask: Array | None) -> Array:
     out = np.zeros_like(content)
     for i, j in np.ndindex(content.shape[:2]):
         styled = style_std[i, j] * (content[i, j] - mean[i, j]) / std[i, j] + style_mean[i, j]
-        share = 1.0 if mask is None else mask[i, 0]
-        out[i, j] = (1 - share) * content[i, j] + share * styled
+        weight = 1.0 if mask is None else mask[i, 0]
+        out[i, j] = (1 - weight) * content[i, j] + weight * styled
     return out
 
 
@@ -101,7 +101,7 @@ def test_adain_output_has_style_statistics() -> None:
 
 
 def test_masked_region_has_style_statistics_and_the_rest_stays() -> None:
-    """Oracle: NumPy's statistics of the region's cells alone."""
+    """Oracle: NumPy's statistics of the region's positions only."""
     content, style, mask = features(1, 4, 9, 7), features(1, 4, 8, 8, seed=1), hard_mask(1, 9, 7)
     out = adaptive_instance_norm(content, style, mask).numpy()[0]
     inside = mask.numpy()[0, 0] > 0
@@ -143,7 +143,7 @@ def test_conditional_instance_norm_with_one_style_is_instance_norm_with_that_aff
 
 
 def test_gram_matrix_equals_numpy_and_its_gradient_is_right() -> None:
-    """Oracle: mean over cells of the products of two channels, by loops; finite differences."""
+    """Oracle: mean over positions of the products of two channels, by loops; finite differences."""
     x = features(2, 3, 4, 5)
     expected = np.zeros((2, 3, 3))
     for i, a, b in np.ndindex(2, 3, 3):

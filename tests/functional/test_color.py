@@ -24,7 +24,7 @@ def moments(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("name", ["chelsea.png", "astronaut.png", "hubble_deep_field.jpg"])
-def test_a_picture_gets_the_mean_and_the_covariance_of_the_reference(name: str) -> None:
+def test_an_image_gets_the_mean_and_the_covariance_of_the_reference(name: str) -> None:
     reference = read_small("coffee.png")
     matched = match_color(read_small(name, (80, 64)), reference)
     assert matched.shape == (1, 3, 64, 80)
@@ -33,7 +33,7 @@ def test_a_picture_gets_the_mean_and_the_covariance_of_the_reference(name: str) 
         assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-def test_each_picture_of_a_batch_follows_its_own_reference() -> None:
+def test_each_image_of_a_batch_follows_its_own_reference() -> None:
     """Oracle: one by one."""
     images = torch.cat([read_small("chelsea.png"), read_small("rocket.jpg")])
     references = torch.cat([read_small("coffee.png", (50, 40)), read_small("astronaut.png", (50, 40))])
@@ -43,19 +43,19 @@ def test_each_picture_of_a_batch_follows_its_own_reference() -> None:
         assert torch.allclose(together[i : i + 1], alone, atol=1e-6)
 
 
-def test_a_picture_with_its_own_colours_stays_as_it_is() -> None:
+def test_an_image_with_its_own_colours_stays_as_it_is() -> None:
     image = read_small("coffee.png")
     assert torch.allclose(match_color(image, image), image, atol=1e-5)
 
 
-def test_bytes_count_as_the_same_picture_in_0_to_1() -> None:
+def test_bytes_count_as_the_same_image_in_0_to_1() -> None:
     image, reference = read_small("chelsea.png"), to_tensor(small("coffee.png"))[None]
     assert torch.equal(match_color(image, reference), match_color(image, reference.float() / 255))
     assert torch.equal(unit(reference), reference.float() / 255)
     assert unit(image) is image
 
 
-def test_a_picture_of_one_colour_and_a_grey_one_have_no_inverse_and_give_numbers_all_the_same() -> None:
+def test_an_image_of_one_colour_and_a_grey_one_have_no_inverse_and_give_numbers_all_the_same() -> None:
     """Oracle: the reference's mean; the grey image also gets a spread of colours along the reference's main axis."""
     reference = read_small("coffee.png")
     flat = match_color(torch.full((1, 3, 8, 9), 0.3), reference)
@@ -76,7 +76,7 @@ def test_a_large_reference_in_parts_has_the_moments_of_the_whole() -> None:
         assert np.abs(found - expected).max() < 1e-5
 
 
-def test_pictures_without_a_reference_each_are_refused() -> None:
+def test_images_without_a_reference_each_are_refused() -> None:
     with pytest.raises(InputError, match="batch sizes must agree"):
         match_color(read_small("coffee.png").expand(2, -1, -1, -1), read_small("coffee.png"))
 

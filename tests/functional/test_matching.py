@@ -42,10 +42,10 @@ def mixed(*shape: int, seed: int = 0) -> Tensor:
     return torch.einsum("ij,njhw->nihw", mixing, x)
 
 
-def moments(x: Tensor, cells: Array | None = None) -> tuple[Array, Array]:
-    """Mean and population covariance by NumPy of one sample, over all cells or those that are true."""
+def moments(x: Tensor, region: Array | None = None) -> tuple[Array, Array]:
+    """Mean and population covariance by NumPy of one sample, over all positions or those in a region."""
     flat = x.double().flatten(1).numpy()
-    flat = flat if cells is None else flat[:, cells.ravel().astype(bool)]
+    flat = flat if region is None else flat[:, region.ravel().astype(bool)]
     return flat.mean(1), np.cov(flat, bias=True)
 
 
@@ -88,8 +88,8 @@ def test_features_matched_to_themselves_stay_as_they_are(match: Match, real: tup
     torch.testing.assert_close(match(x, x.clone()), x, rtol=1e-4, atol=1e-4)
 
 
-def test_covariance_counts_cells_by_their_weight() -> None:
-    """Oracle: cells repeated as often as they weigh, by NumPy."""
+def test_covariance_weights_spatial_positions() -> None:
+    """Oracle: positions repeated as often as they weigh, by NumPy."""
     x, weight = mixed(1, 3, 4, 5), torch.arange(20, dtype=torch.float64).view(1, 1, 4, 5) % 4
     mean, covariance = channel_covariance(x, weight)
     repeated = np.repeat(x[0].flatten(1).numpy(), weight.flatten().long().numpy(), axis=1)
@@ -123,7 +123,7 @@ def test_histogram_matching_is_optimal_transport(size: tuple[int, int], ties: bo
         np.testing.assert_array_equal(out[i, j].numpy().ravel()[~inside], content[i, j].numpy().ravel()[~inside])
 
 
-def test_as_many_cells_get_exactly_the_style_s_values_in_the_content_s_order() -> None:
+def test_as_many_positions_get_exactly_the_style_s_values_in_the_content_s_order() -> None:
     content, style = features(1, 2, 5, 6), features(1, 2, 6, 5, seed=1)
     out = histogram_matching(content, style)
     for j in range(2):
@@ -193,7 +193,7 @@ def test_what_cannot_be_matched_is_refused(match: Match) -> None:
     with pytest.raises(InputError, match="batch size and channels must agree"):
         match(torch.ones(2, 3, 4, 4), torch.ones(1, 3, 4, 4))
     if match is style_swap:
-        with pytest.raises(InputError, match=r"patches of 3x3 cells need as many at least; give larger images$"):
+        with pytest.raises(InputError, match=r"patches of 3x3 positions need at least that size; give larger images$"):
             match(torch.ones(1, 3, 4, 4), torch.ones(1, 3, 2, 9))
     else:
         with pytest.raises(InputError, match="a mask is empty"):

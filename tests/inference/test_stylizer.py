@@ -214,7 +214,7 @@ def test_style_swap_takes_every_control_and_refuses_what_is_smaller_than_a_patch
     made = tensor(stylizer, CONTENT, STYLE, alpha=0.6, masks=[grey(lambda y, x: x < 40)])
     assert difference(made, net.decode((fused,), (72, 96))[0].clamp(0, 1)) < 1e-4
     assert stylizer(CONTENT.resize((9, 20)), STYLE.resize((9, 9)), style_size=None).size == (9, 20)
-    with pytest.raises(InputError, match="patches of 3x3 cells need as many at least; give larger images"):
+    with pytest.raises(InputError, match="patches of 3x3 positions need at least that size; give larger images"):
         stylizer(CONTENT.resize((8, 20)), STYLE)
 
 
@@ -253,7 +253,7 @@ def test_what_was_encoded_once_gives_the_same_picture(stylizer: Stylizer) -> Non
 
 
 @each_network
-def test_a_style_of_adain_is_two_cells_with_its_statistics_and_that_of_concat_is_whole(
+def test_a_style_of_adain_is_its_statistics_and_that_of_concat_is_whole(
     skip_layers: tuple[str, ...],
 ) -> None:
     """Oracle: mean and (population) standard deviation of the encoder's features."""
@@ -262,11 +262,11 @@ def test_a_style_of_adain_is_two_cells_with_its_statistics_and_that_of_concat_is
     )
     stylizer, concat = kinds
     (features,) = encoded(stylizer, STYLE)
-    condensed, whole = (x.encode_style(STYLE, size=None).features for x in (stylizer, concat))
-    assert [cells.shape for cells in condensed] == [(1, x.shape[1], 1, 2) for x in features]
-    for cells, x in zip(condensed, features, strict=True):
-        assert torch.allclose(cells.mean((2, 3)), x.mean((2, 3)), atol=1e-5)
-        assert torch.allclose(cells.std((2, 3), correction=0), x.std((2, 3), correction=0), atol=1e-5)
+    statistics, whole = (x.encode_style(STYLE, size=None).features for x in (stylizer, concat))
+    assert [two.shape for two in statistics] == [(1, x.shape[1], 1, 2) for x in features]
+    for two, x in zip(statistics, features, strict=True):
+        assert torch.allclose(two.mean((2, 3)), x.mean((2, 3)), atol=1e-5)
+        assert torch.allclose(two.std((2, 3), correction=0), x.std((2, 3), correction=0), atol=1e-5)
     assert [x.shape for x in whole] == [x.shape for x in features]
 
 

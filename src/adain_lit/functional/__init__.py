@@ -1,4 +1,4 @@
-"""The formulas of the paper, and those of its outlook, as functions of tensors. Needs torch alone."""
+"""The formulas of the paper and of its outlook as functions of tensors. Depends on torch only."""
 
 from adain_lit.functional.adain import (
     adaptive_instance_norm,

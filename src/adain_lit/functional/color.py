@@ -11,34 +11,56 @@ REC601 = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
 
 
 def unit(image: Tensor) -> Tensor:
-    """Bytes as RGB in [0, 1] in float32; what is RGB in [0, 1] as it is."""
+    """Convert ``uint8`` images to float32 in [0, 1]; floating-point images are returned unchanged.
+
+    Example:
+        >>> unit(torch.tensor([0, 51, 255], dtype=torch.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
+    """
     return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 def match_color(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> Tensor:
-    """Give `image` the mean colour and the colour covariance of `reference` (CORAL, Sun et al. 2016).
+    """Match the mean colour and the colour covariance of `reference` (CORAL, Sun et al. 2016).
 
-    The colours are whitened with the inverse square root of their own covariance and coloured with the square root of
+    Colours are whitened with the inverse square root of their own covariance, then coloured with the square root of
     the reference's.
 
     Args:
         image: RGB, shape (N, 3, H, W); the style image, to keep the content's colours.
-        reference: RGB, shape (N, 3, H', W'), or bytes.
-        eps: least variance along any axis of the colour space, so that a grey image has an inverse.
+        reference: RGB in [0, 1] or ``uint8``, shape (N, 3, H', W').
+        eps: lower bound of the variance along any axis of the colour space, so that a grey image can be whitened.
 
     Returns:
         RGB, shape (N, 3, H, W), not clipped: clipping would change the statistics.
 
-    Differs from the authors' code: that adds the identity to covariances that are not divided by the number of
-    pixels, of colours already divided by their standard deviations.
+    Raises:
+        InputError: if batch sizes differ.
+
+    Differs from the authors' code: theirs standardises the colours first and adds the identity to covariances that are
+    not divided by the number of pixels.
+
+    Example:
+        >>> image, reference = torch.rand(2, 1, 3, 8, 8)
+        >>> torch.allclose(match_color(image, reference).mean((2, 3)), reference.mean((2, 3)), atol=1e-5)
+        True
     """
     return recolor(image, *color_map(image, reference, eps=eps))
 
 
 def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
-    """What `match_color` does to every pixel of `image`: a matrix (N, 3, 3) and a shift (N, 3, 1), in float64.
+    """Compute the affine colour map that `match_color` applies to every pixel of `image`.
 
-    Arguments as there; either image may be bytes.
+    Args:
+        image: RGB in [0, 1] or ``uint8``, shape (N, 3, H, W).
+        reference: RGB in [0, 1] or ``uint8``, shape (N, 3, H', W').
+        eps: lower bound of the variance along any axis of the colour space.
+
+    Returns:
+        A matrix (N, 3, 3) and a shift (N, 3, 1), in float64, for `recolor`.
+
+    Raises:
+        InputError: if batch sizes differ.
     """
     if image.shape[:2] != reference.shape[:2]:
         raise InputError(f"images are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")
@@ -49,12 +71,32 @@ def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[T
 
 
 def recolor(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """The image with every colour c as ``matrix @ c + shift``; RGB, shape (N, 3, H, W), not clipped."""
+    """Map every colour c of RGB images (N, 3, H, W) to ``matrix @ c + shift``; the result is not clipped.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        >>> swap = torch.eye(3, dtype=torch.float64)[[2, 1, 0]][None]
+        >>> recolor(red, swap, torch.zeros(1, 3, 1, dtype=torch.float64)).flatten()
+        tensor([0., 0., 1.])
+    """
     return (matrix @ image.double().flatten(2) + shift).view(image.shape).to(image.dtype)
 
 
 def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
-    """Luminance of the stylised image with the colours of the content, both RGB of shape (N, 3, H, W)."""
+    """Combine the luminance of the stylised image with the chroma of the content (Sec. 7.3).
+
+    Args:
+        stylized: RGB, shape (N, 3, H, W).
+        content: RGB, shape (N, 3, H, W).
+
+    Returns:
+        RGB, shape (N, 3, H, W), not clipped.
+
+    Example:
+        >>> grey, blue = torch.full((1, 3, 1, 1), 0.5), torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+        >>> keep_color(grey, blue).flatten()
+        tensor([0.3860, 0.3860, 1.3860])
+    """
     return content + _luminance(stylized - content)
 
 
@@ -80,7 +122,7 @@ def _luminance(image: Tensor) -> Tensor:
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; a large image goes in parts."""
+    """Mean (N, 3, 1) and population covariance (N, 3, 3) of the colours, in float64; large images in chunks."""
     x = image.flatten(2)
     parts = torch.split(x, 2**20, 2)
     mean = torch.stack([unit(part).double().sum(2, keepdim=True) for part in parts]).sum(0) / x.shape[2]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
-from adain_lit.functional.adain import channel_stats, two_cells
+from adain_lit.functional.adain import channel_stats, features_from_stats
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
 from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
 from adain_lit.io.images import to_image
@@ -96,7 +96,7 @@ class Stylizer:
                 style of AdaIN takes some kilobytes.
         """
         image = as_bytes(style, "style", size=size)
-        return Style(self._condense(image), image if keep_image else None)
+        return Style(self._style_features(image), image if keep_image else None)
 
     @torch.inference_mode()
     def encode_content(
@@ -253,15 +253,15 @@ class Stylizer:
                 made.copy_(kept if made.is_floating_point() else (kept * 255).round())
         return result
 
-    def _condense(self, image: Tensor, prepare: Callable[[Tensor], Tensor] = unit) -> Features:
+    def _style_features(self, image: Tensor, prepare: Callable[[Tensor], Tensor] = unit) -> Features:
         """What the fusion needs of style images (N, 3, H, W) in bytes, which `prepare` makes RGB in [0, 1] of."""
         padded = self._padded(image)
-        condense = self.net.fusion.condense
+        reduce = self.net.fusion.style_statistics
         if _large(padded) and self.net.fusion.tileable:
             (stats,) = tiled_statistics(self.net, padded, tile=AUTO_TILE, eps=0.0, prepare=prepare)
-            return tuple(two_cells(*layer) for layer in stats)
+            return tuple(features_from_stats(*layer) for layer in stats)
         features = self.net.encode(self._scaled(prepare(padded)))
-        return features if condense is None else tuple(condense(x) for x in features)
+        return features if reduce is None else tuple(reduce(x) for x in features)
 
     def _recolored(self, style: Style, content: Tensor) -> Features:
         """The style in the colours of each content (N, 3, H, W) in bytes."""
@@ -269,7 +269,7 @@ class Stylizer:
             raise InputError("the style was encoded without its image, which coral needs; set keep_image")
         image = style.image.expand(len(content), -1, -1, -1)
         colors = color_map(image, content)
-        return self._condense(image, lambda part: recolor(unit(part), *colors).clamp(0, 1))
+        return self._style_features(image, lambda part: recolor(unit(part), *colors).clamp(0, 1))
 
     def _padded(self, image: Tensor) -> Tensor:
         return at_least(image, self.net.encoder.min_size)

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from adain_lit.errors import InputError
-from adain_lit.functional.adain import adaptive_instance_norm, concatenate, condense
+from adain_lit.functional.adain import adaptive_instance_norm, concatenate, style_statistics
 from adain_lit.functional.matching import histogram_matching, style_swap, whitening_coloring
 
 
@@ -21,7 +21,7 @@ class Fusion:
         channels: channels out for each channel in.
         content_target: what the content loss compares with: the fused features t themselves (Eq. 12), or f(c) where
             the fused features do not lie in the encoder's space.
-        condense: what of a style's features is kept for later use; None keeps them all.
+        style_statistics: reduces a style's features to what the function needs of them; None keeps them all.
         tileable: whether a part of the content can be fused alone, given the statistics of the whole, which the
             function then takes as ``content_stats``.
         exportable: whether the operations of the function exist in exported graphs (ONNX).
@@ -30,7 +30,7 @@ class Fusion:
     function: Callable[..., Tensor]
     channels: int = 1
     content_target: Literal["fused", "content"] = "fused"
-    condense: Callable[[Tensor], Tensor] | None = None
+    style_statistics: Callable[[Tensor], Tensor] | None = None
     tileable: bool = False
     exportable: bool = True
 
@@ -49,7 +49,7 @@ class Fusion:
 
 
 FUSIONS: dict[str, Fusion] = {
-    "adain": Fusion(adaptive_instance_norm, condense=condense, tileable=True),
+    "adain": Fusion(adaptive_instance_norm, style_statistics=style_statistics, tileable=True),
     "concat": Fusion(concatenate, channels=2, content_target="content"),
     "wct": Fusion(whitening_coloring, exportable=False),
     "histogram": Fusion(histogram_matching, exportable=False),
