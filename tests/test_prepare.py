@@ -252,7 +252,10 @@ def test_ctrl_c_ends_the_process_with_130_and_one_line(mirror: Mirror, tmp_path:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert mirror.asked == ["/silent/train2014.zip"]
-    assert (process.returncode, errors) == (130, "prepare: interrupted; the same command continues\n")
+    assert (process.returncode, errors) == (
+        130,
+        "adain_lit.prepare: interrupted; run the same command again to continue\n",
+    )
 
 
 def test_start_needs_neither_torch_nor_lightning_nor_hydra() -> None:

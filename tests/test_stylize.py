@@ -394,7 +394,7 @@ def test_control_c_says_how_to_go_on(
 
     monkeypatch.setattr(Stylizer, "many", stop)
     assert run(content, "-s", styles[0]) == 130
-    assert capsys.readouterr().err == "stopped; the same command goes on with what is missing\n"
+    assert capsys.readouterr().err == "adain_lit.stylize: interrupted; run the same command again to continue\n"
     assert files(here) == set()
 
 

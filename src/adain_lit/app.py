@@ -9,8 +9,8 @@ import tempfile
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
+from adain_lit.cli import run
 from adain_lit.errors import InputError
 from adain_lit.web.gate import Gate
 
@@ -19,15 +19,9 @@ SLACK = MEGABYTE // 4
 """What a request may have beside the file in it, in bytes."""
 
 
-def main() -> None:
-    """Command line entry point."""
-    arguments = parser().parse_args()
-    try:
-        serve(arguments)
-    except InputError as error:
-        _leave(str(error))
-    except OSError as error:
-        _leave(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+def main() -> int:
+    """Command line entry point; the exit status."""
+    return run(parser(), serve)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,10 +129,5 @@ def _require_free(host: str, port: int) -> None:
         raise InputError(f"cannot listen on port {port} of {host}: {reason}; give another --port") from error
 
 
-def _leave(line: str) -> NoReturn:
-    sys.stderr.write(f"adain_lit.app: error: {line}\n")
-    sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from adain_lit.cli import run
 from adain_lit.errors import InputError
 from adain_lit.inference.graphs import SIZES, Graph, WholeGraph, part_graphs, whole_graph
 from adain_lit.io.files import require_writable, write_atomically
@@ -22,14 +23,9 @@ TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
 encoder alone, the difference of a feature to its largest."""
 
 
-def main() -> None:
-    """Command line entry point."""
-    arguments = parser().parse_args()
-    try:
-        export(arguments)
-    except (InputError, OSError) as error:
-        sys.stderr.write(f"adain_lit.export: error: {' '.join(str(error).split())}\n")
-        sys.exit(2)
+def main() -> int:
+    """Command line entry point; the exit status."""
+    return run(parser(), export)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -179,4 +175,4 @@ def _write(files: Sequence[_File]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from adain_lit.cli import run
 from adain_lit.data.download import download, unpack_flat
 from adain_lit.data.lists import ImageList, check_images, read_list, split_list, write_broken, write_list
 from adain_lit.errors import InputError
@@ -60,18 +61,8 @@ class _CocoSplit:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` and return the exit status: 0, 2 for an error, 130 for Ctrl-C."""
-    try:
-        arguments = parser().parse_args(argv)
-        arguments.run(arguments)
-    except InputError as error:
-        return _fail(str(error), 2)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}; what is done so far is kept", 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues", 130)
-    return 0
+    """Command line entry point; the exit status."""
+    return run(parser(), lambda arguments: arguments.run(arguments), argv, resumable=True)
 
 
 def prepare_coco(arguments: argparse.Namespace) -> None:
@@ -156,21 +147,16 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _fail(text: str, status: int) -> int:
-    sys.stderr.write(f"prepare: {' '.join(text.split())}\n")
-    return status
-
-
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser whose complaints are one line, like every other error of the command."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message}; see python -m {self.prog} --help")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of this module."""
-    whole = _Parser(prog="python -m adain_lit.prepare", description="Make training data ready; see docs/data.md.")
+    whole = _Parser(prog="adain_lit.prepare", description="Make training data ready; see docs/data.md.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     jobs = _Parser(add_help=False)
     jobs.add_argument(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from adain_lit import cli
 from adain_lit.errors import InputError
 from adain_lit.io.files import require_writable, write_atomically
 from adain_lit.io.images import read_image
@@ -23,17 +24,16 @@ PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_images.png"
 """What is written; no run and no sweep has files of these names."""
 
 
-def main() -> None:
-    """Command line entry point."""
-    arguments = parser().parse_args()
-    try:
-        failed = report(arguments)
-    except (InputError, OSError) as error:
-        sys.stderr.write(f"adain_lit.report: error: {' '.join(str(error).split())}\n")
-        sys.exit(2)
+def main() -> int:
+    """Command line entry point; the exit status."""
+    return cli.run(parser(), _report)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    failed = report(arguments)
     for line in failed:
         sys.stderr.write(f"adain_lit.report: left out: {line}\n")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,4 +124,4 @@ def _png(save: Callable[[io.BytesIO], object]) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

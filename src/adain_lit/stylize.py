@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from adain_lit.cli import run
 from adain_lit.errors import InputError
 from adain_lit.inference.plan import find, is_video, missing, plan, plan_grid, suffix_of
 from adain_lit.io.files import require_writable
@@ -14,18 +14,9 @@ SHEETS = ("grid", "trade_off", "interpolate")
 """Options that make a sheet of several images."""
 
 
-def main() -> None:
-    """Command line entry point."""
-    arguments = parser().parse_args()
-    try:
-        sys.exit(stylize(arguments))
-    except InputError as error:
-        _leave(str(error))
-    except OSError as error:
-        _leave(f"{error.strerror}: {error.filename}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on with what is missing\n")
-        sys.exit(130)
+def main() -> int:
+    """Command line entry point; the exit status."""
+    return run(parser(), stylize, resumable=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -167,10 +158,5 @@ def _check_found(arguments: argparse.Namespace, contents: Sequence[Path], styles
         raise InputError(f"{styles} styles for the four corners of --interpolate; give four")
 
 
-def _leave(line: str) -> NoReturn:
-    sys.stderr.write(f"adain_lit.stylize: error: {line}\n")
-    sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -32,15 +32,14 @@ def tiny(photographs: Path, paintings: Path) -> list[str]:
     return [*TINY, f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
 
 
-def run_here(main: Callable[[], None], arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+def run_here(main: Callable[[], int | None], arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """Call a command's main as if from the shell; the exit status."""
     monkeypatch.setattr("adain_lit.train.keep_freed_memory", lambda: None)  # the tests after this one measure memory
     monkeypatch.setattr(sys, "argv", [str(sys.modules[main.__module__].__file__), *arguments])
     try:
-        main()
+        return main() or 0
     except SystemExit as end:
         return int(end.code or 0)
-    return 0
 
 
 def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
