@@ -359,7 +359,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         process.kill()
 
 
-def test_button_makes_a_picture_that_can_be_downloaded(server: Server, files: dict[str, str]) -> None:
+def test_button_makes_a_image_that_can_be_downloaded(server: Server, files: dict[str, str]) -> None:
     *_, done = server.press(server.upload(files["astronaut"]), [server.upload(files["coffee"])], "good")
     assert done["success"], done
     result, download, earlier, _ = done["output"]["data"]
@@ -454,7 +454,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_person_makes_a_picture(server: Server, tmp_path: Path) -> None:
+def test_a_person_makes_a_image(server: Server, tmp_path: Path) -> None:
     """With a real browser; ADAIN_SCREENSHOT names a file for what it sees in the end."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     from adain_lit.data.paintings import MANNERS, render_painting

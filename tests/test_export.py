@@ -73,7 +73,7 @@ def onnx_parts(folder: Path) -> Run:
     return graph
 
 
-def assert_same_pictures(graph: Run, net: StyleTransferNet) -> None:
+def assert_same_images(graph: Run, net: StyleTransferNet) -> None:
     """Oracle: the network itself on photographs, at sizes that are not the exporter's."""
     for content_size, style_size in SIZES:
         content, style = (
@@ -97,7 +97,7 @@ def refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest
     return line.removeprefix("adain_lit.export: error: ")
 
 
-def test_safetensors_gives_the_same_picture_and_carries_its_card(
+def test_safetensors_gives_the_same_image_and_carries_its_card(
     tmp_path: Path, net: StyleTransferNet, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the network before it was written; exact in float32, within rounding to 11 bits in float16."""
@@ -148,16 +148,16 @@ def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pyte
     ],
     indirect=["net"],
 )
-def test_whole_graph_gives_the_network_s_pictures_at_other_sizes(
+def test_whole_graph_gives_the_network_s_images_at_other_sizes(
     tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = saved(net, tmp_path / "network.safetensors")
     assert run_here(export.main, [network, str(tmp_path / name)], monkeypatch) == 0
-    assert_same_pictures(read(tmp_path / name), net)
+    assert_same_images(read(tmp_path / name), net)
 
 
 @pytest.mark.slow
-def test_parts_together_give_the_network_s_pictures(
+def test_parts_together_give_the_network_s_images(
     tmp_path: Path, net: StyleTransferNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = saved(net, tmp_path / "network.safetensors")
@@ -172,7 +172,7 @@ def test_parts_together_give_the_network_s_pictures(
         np.testing.assert_allclose(found[f"{layer}_mean"].flatten(1), cells.mean(2), atol=1e-5, rtol=1e-4)
         std = np.sqrt(cells.var(2) + 1e-5)
         np.testing.assert_allclose(found[f"{layer}_std"].flatten(1), std, atol=1e-5, rtol=1e-4)
-    assert_same_pictures(onnx_parts(tmp_path / "parts"), net)
+    assert_same_images(onnx_parts(tmp_path / "parts"), net)
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_deep_networks_of_both_fusions(
         assert refused(arguments, monkeypatch, capfd) == expected
     else:
         assert run_here(export.main, arguments, monkeypatch) == 0
-        assert_same_pictures(read(tmp_path / name), net)
+        assert_same_images(read(tmp_path / name), net)
 
 
 def test_mistakes_are_told_in_one_line_and_leave_nothing(

@@ -80,7 +80,7 @@ def same(path: Path, expected: Image.Image, *, off: int = 1) -> bool:
 # what is made, and where
 
 
-def test_a_single_picture_is_written_beside_the_command_under_the_name_of_both(
+def test_a_single_image_is_written_beside_the_command_under_the_name_of_both(
     run: Run, here: Path, content: Path, styles: list[Path], stylizer: Stylizer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the stylizer called from Python."""
@@ -169,7 +169,7 @@ def test_crop_takes_the_middle_square(run: Run, here: Path, content: Path, style
     assert same(here / "cropped.png", read_image(here / "expected.png"), off=0)
 
 
-def test_batches_make_the_pictures_that_are_made_one_by_one(
+def test_batches_make_the_images_that_are_made_one_by_one(
     run: Run, here: Path, photographs: Path, styles: list[Path], tmp_path: Path
 ) -> None:
     """With a content of another size among them."""
@@ -202,7 +202,7 @@ def test_orientation_is_applied_and_camera_data_and_colour_profile_are_kept(
         assert image.info["icc_profile"] == profile
 
 
-# sheets
+# grids
 
 
 def test_a_grid_has_a_row_for_each_content_and_a_column_for_each_style(
@@ -211,11 +211,11 @@ def test_a_grid_has_a_row_for_each_content_and_a_column_for_each_style(
     """Oracle: sides of 256 pixels and 6 between, contents of 4:3, styles of 6:5; the corner alone is white."""
     assert run(photographs / "coffee.jpg", photographs / "more", "-s", *styles[:2], "--grid") == 0
     assert files(here) == {"grid.png"}
-    sheet = np.asarray(read_image(here / "grid.png"))
-    assert sheet.shape == (213 + 3 * 192 + 5 * 6, 3 * 262 + 6, 3)
+    grid = np.asarray(read_image(here / "grid.png"))
+    assert grid.shape == (213 + 3 * 192 + 5 * 6, 3 * 262 + 6, 3)
     for row, top in enumerate((6, 225, 423, 621)):
         for column in range(3):
-            middle = sheet[top:, 6 + 262 * column :][90:100, 120:136]
+            middle = grid[top:, 6 + 262 * column :][90:100, 120:136]
             assert bool((middle == 255).all()) == (row == column == 0)
 
 
@@ -233,7 +233,7 @@ def test_strips_and_grids_of_mixtures_are_made_for_each_content(
     assert read_image(here / name).size == (5 * 262 + 6, 5 * 198 + 6)
 
 
-# going on
+# what exists already
 
 
 def test_the_same_command_makes_what_is_missing_and_says_so(
@@ -247,7 +247,7 @@ def test_the_same_command_makes_what_is_missing_and_says_so(
         os.utime(here / "out" / name, (1000, 1000))
     capsys.readouterr()
     assert run(*command) == 0
-    assert "5 of 6 are there already (--overwrite makes them again)" in capsys.readouterr().err
+    assert "5 of 6 exist already (--overwrite replaces them)" in capsys.readouterr().err
     assert files(here / "out") == made
     assert {name for name in made if (here / "out" / name).stat().st_mtime > 1000} == {"coffee.jpg"}
     assert run(*command, "--overwrite") == 0
@@ -259,7 +259,7 @@ def test_nothing_missing_needs_no_network(
 ) -> None:
     (here / "out.png").write_bytes(b"made before")
     assert run(content, "-s", styles[0], "-o", "out.png", "--checkpoint", "gone.ckpt") == 0
-    assert capsys.readouterr().err == "1 of 1 are there already (--overwrite makes them again)\n"
+    assert capsys.readouterr().err == "1 of 1 exist already (--overwrite replaces them)\n"
     assert (here / "out.png").read_bytes() == b"made before"
 
 
@@ -296,10 +296,10 @@ def test_broken_files_among_good_ones_are_reported_at_the_end(
     lines = capsys.readouterr().err.splitlines()[-3:]
     for line, path in zip(lines, (broken["text"], broken["truncated_png"]), strict=False):
         assert line.startswith(f"adain_lit.stylize: cannot read {path} as an image: ")
-    assert lines[2] == "2 failed; the same command goes on with what is missing"
+    assert lines[2] == "2 failed; run the same command again to make what is missing"
 
 
-def test_a_broken_style_among_good_ones_costs_its_own_pictures(
+def test_a_broken_style_among_good_ones_costs_its_own_images(
     run: Run, here: Path, content: Path, styles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = images.write_broken(tmp_path / "broken")["text"]
@@ -323,7 +323,7 @@ def test_a_mask_that_does_not_fit_one_content_names_it(
     assert line in capsys.readouterr().err
 
 
-def test_a_format_that_cannot_hold_the_picture_is_one_line(
+def test_a_format_that_cannot_hold_the_image_is_one_line(
     run: Run, here: Path, styles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small("rocket.jpg", (17_000, 10)).save(tmp_path / "long.png")
@@ -356,7 +356,7 @@ def test_a_full_disk_ends_the_command_and_leaves_no_half_file(
     "error",
     [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough")],
 )
-def test_too_little_memory_for_one_picture_is_said_and_the_others_are_made(
+def test_too_little_memory_for_one_image_is_said_and_the_others_are_made(
     error: Exception, run: Run, here: Path, photographs: Path, styles: list[Path], capsys: Any, monkeypatch: Any
 ) -> None:
     many, calls = Stylizer.many, [0]
@@ -446,7 +446,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "weights for one style": ("CONTENT -s STYLE --weights 1 2", "1 styles but 2 weights; "),
     "weights of pairs": ("CONTENT -s STYLE upright.png --weights 1 2 --every-pair", "1 styles but 2 weights; "),
     "negative weight": ("CONTENT -s STYLE CONTENT --weights 2 -1", "must be 0 or more"),
-    "alpha not a number": ("CONTENT -s STYLE --alpha nan -o new/out.png", "alpha is nan; it must be 0 (content) to 1"),
+    "alpha not a number": (
+        "CONTENT -s STYLE --alpha nan -o new/out.png",
+        "alpha is nan; it must be from 0 ",
+    ),
     "negative alpha": ("CONTENT -s STYLE --alpha -0.5", "alpha is -0.5; "),
     "infinite alpha": ("CONTENT -s STYLE --alpha inf", "alpha is inf; "),
     "small tile": ("CONTENT -s STYLE --tile 8 -o new/out.png", "tile is 8 pixels; it must be at least 64, or 0"),
@@ -454,9 +457,9 @@ WRONG: dict[str, tuple[str, str]] = {
     "no batch": ("CONTENT -s STYLE --batch-size 0", "--batch-size is 0; it must be at least 1"),
     "no thread": ("CONTENT -s STYLE --jobs 0", "--jobs is 0; it must be at least 1"),
     "smooth": ("CONTENT -s STYLE --smooth 1", "--smooth is 1.0; "),
-    "output over content": ("CONTENT -s STYLE -o CONTENT --overwrite", "would be written over "),
-    "output over style": ("CONTENT -s STYLE -o STYLE --overwrite", "would be written over "),
-    "grid over style": ("CONTENT -s STYLE -o STYLE --grid --overwrite", "would be written over "),
+    "output over content": ("CONTENT -s STYLE -o CONTENT --overwrite", "would overwrite the input "),
+    "output over style": ("CONTENT -s STYLE -o STYLE --overwrite", "would overwrite the input "),
+    "grid over style": ("CONTENT -s STYLE -o STYLE --grid --overwrite", "would overwrite the input "),
     "two to one": ("CONTENT copy/coffee.png -s STYLE", "would both be written to coffee_stylized_"),
     "two into a file": ("CONTENT copy -s STYLE -o out.png", "2 images cannot go into the one file out.png"),
     "file for a folder": ("CONTENT -s STYLE -o list/out.png", "cannot write to the folder "),
@@ -464,8 +467,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "unknown suffix": ("CONTENT -s STYLE -o new/out.gif", "cannot write new/out.gif: its suffix must be one of .jpg"),
     "unknown suffix of a grid": ("CONTENT -s STYLE --grid -o out.gif", "cannot write out.gif: its suffix must be "),
     "image to a video": ("CONTENT -s STYLE -o out.mp4", "cannot write out.mp4: its suffix must be one of .jpg"),
-    "video in a sheet": ("clip.mp4 -s STYLE --trade-off", "clip.mp4 is a video; sheets are made of images"),
-    "video in a grid": ("CONTENT clip.mp4 -s STYLE --grid", "clip.mp4 is a video; sheets are made of images"),
+    "video in a strip": ("clip.mp4 -s STYLE --trade-off", "clip.mp4 is a video; grids are made of images"),
+    "video in a grid": ("CONTENT clip.mp4 -s STYLE --grid", "clip.mp4 is a video; grids are made of images"),
     "unknown format": ("CONTENT -s STYLE --format gif", "cannot write gif files; known are jpg, jpeg, png"),
     "two corners": ("CONTENT -s STYLE CONTENT --interpolate", "2 styles for the four corners of --interpolate"),
     "weighted corners": ("CONTENT -s STYLE --interpolate --weights 1", "leave out --mask and --weights"),

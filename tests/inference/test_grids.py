@@ -1,11 +1,11 @@
-"""Contact sheets: which image lies where."""
+"""Grids: where each image is."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.inference.grids import GAP, fit, gallery, interpolation, table, trade_off
+from adain_lit.inference.grids import GAP, captioned_grid, fit, image_grid, interpolation, trade_off
 from adain_lit.inference.stylizer import Stylizer
 from support.images import small
 from support.networks import small_network
@@ -18,11 +18,11 @@ def stylizer() -> Stylizer:
     return Stylizer(small_network(), device="cpu")
 
 
-def place(sheet: Image.Image, row: int, column: int, side: int = SIDE) -> Image.Image:
-    """The place of an image of 4:3 in a sheet of such images."""
+def place(grid: Image.Image, row: int, column: int, side: int = SIDE) -> Image.Image:
+    """The place of an image of 4:3 in a grid of such images."""
     height = side * 3 // 4
     x, y = GAP + column * (side + GAP), GAP + row * (height + GAP)
-    return sheet.crop((x, y, x + side, y + height))
+    return grid.crop((x, y, x + side, y + height))
 
 
 def holds(found: Image.Image, image: Image.Image) -> bool:
@@ -30,21 +30,21 @@ def holds(found: Image.Image, image: Image.Image) -> bool:
     return found.tobytes() == fit(image, found.width).tobytes()
 
 
-def test_pictures_lie_in_rows_and_columns_as_large_as_the_largest_on_white() -> None:
+def test_images_are_in_rows_and_columns_as_large_as_the_largest_on_white() -> None:
     """Oracle: places by hand: columns of 20 and 40 pixels, rows of 20 and 40, with 6 between."""
     red, blue, green = (
         Image.new("RGB", size, color) for size, color in (((100, 50), "red"), ((10, 20), "blue"), ((5, 10), "lime"))
     )
-    sheet = table([[None, red], [blue, green], [None]], side=40)
-    assert sheet.size == (20 + 40 + 18, 20 + 40 + 0 + 24)
+    grid = image_grid([[None, red], [blue, green], [None]], side=40)
+    assert grid.size == (20 + 40 + 18, 20 + 40 + 0 + 24)
     expected = np.full((84, 78, 3), 255)
     expected[6:26, 32:72] = (255, 0, 0)
     expected[32:72, 6:26] = (0, 0, 255)
     expected[32:72, 42:62] = (0, 255, 0)
-    assert np.array_equal(np.asarray(sheet), expected)
+    assert np.array_equal(np.asarray(grid), expected)
 
 
-def test_gallery_has_pictures_of_one_width_in_rows_each_with_its_caption_below() -> None:
+def test_a_captioned_grid_has_images_of_one_width_in_rows_each_with_its_caption_below() -> None:
     """Oracle: where each colour lies, and where there is ink."""
     colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
     images = [Image.new("RGB", (60 * k, 40 * k), colour) for k, colour in enumerate(colours, 1)]
@@ -55,10 +55,10 @@ def test_gallery_has_pictures_of_one_width_in_rows_each_with_its_caption_below()
         "four",
         "five",
     ]
-    sheet = np.asarray(gallery(images, captions, width=300))
-    corners, ink = [], (sheet < 128).all(-1)
+    grid = np.asarray(captioned_grid(images, captions, width=300))
+    corners, ink = [], (grid < 128).all(-1)
     for colour in colours:
-        y, x = np.nonzero((sheet == colour).all(-1))
+        y, x = np.nonzero((grid == colour).all(-1))
         corners.append((int(y.min()), int(x.min())))
         assert (np.ptp(x) + 1, np.ptp(y) + 1) == (300, 200)
         cell = ink[y.max() + 1 : y.max() + 1 + 3 * GAP, x.min() : x.max() + 1]
@@ -81,11 +81,11 @@ def test_the_trade_off_goes_from_content_to_style_in_equal_steps(stylizer: Styli
         stylizer.encode_content(small("coffee.png")),
         stylizer.encode_style(small("chelsea.png"), size=None),
     )
-    sheet = trade_off(stylizer, content, [style], side=SIDE)
-    assert sheet.size == (5 * (SIDE + GAP) + GAP, 36 + 2 * GAP)
+    grid = trade_off(stylizer, content, [style], side=SIDE)
+    assert grid.size == (5 * (SIDE + GAP) + GAP, 36 + 2 * GAP)
     for column, alpha in enumerate((0, 0.25, 0.5, 0.75, 1)):
-        assert holds(place(sheet, 0, column), stylizer(content, style, alpha=alpha))
-    assert not holds(place(sheet, 0, 1), stylizer(content, style, alpha=0.5))
+        assert holds(place(grid, 0, column), stylizer(content, style, alpha=alpha))
+    assert not holds(place(grid, 0, 1), stylizer(content, style, alpha=0.5))
 
 
 def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_between(stylizer: Stylizer) -> None:
@@ -94,14 +94,14 @@ def test_the_interpolation_grid_has_a_style_in_each_corner_and_their_mixtures_be
         stylizer.encode_content(small("coffee.png")),
         [stylizer.encode_style(small(n), size=None) for n in names],
     )
-    sheet = interpolation(stylizer, content, styles, steps=3, side=SIDE)
-    assert sheet.size == (3 * (SIDE + GAP) + GAP, 3 * (36 + GAP) + GAP)
+    grid = interpolation(stylizer, content, styles, steps=3, side=SIDE)
+    assert grid.size == (3 * (SIDE + GAP) + GAP, 3 * (36 + GAP) + GAP)
     for style, (row, column) in zip(styles, [(0, 0), (0, 2), (2, 0), (2, 2)], strict=True):
-        assert near(place(sheet, row, column), stylizer(content, style))
-    assert near(place(sheet, 1, 1), stylizer(content, styles))
-    assert near(place(sheet, 0, 1), stylizer(content, styles[:2]))
-    assert near(place(sheet, 1, 2), stylizer(content, [styles[1], styles[3]]))
-    assert not near(place(sheet, 1, 2), stylizer(content, styles))
+        assert near(place(grid, row, column), stylizer(content, style))
+    assert near(place(grid, 1, 1), stylizer(content, styles))
+    assert near(place(grid, 0, 1), stylizer(content, styles[:2]))
+    assert near(place(grid, 1, 2), stylizer(content, [styles[1], styles[3]]))
+    assert not near(place(grid, 1, 2), stylizer(content, styles))
 
 
 def near(found: Image.Image, image: Image.Image) -> bool:

@@ -1,4 +1,4 @@
-"""What is made of what a person names, and where it goes."""
+"""What the command line names, and where each output is written."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.inference.plan import Found, find, missing, plan, plan_grid, suffix_of
+from adain_lit.inference.plan import InputFile, find_inputs, image_suffix, missing, plan_grid, plan_outputs
 from adain_lit.io.files import require_writable
 
 
@@ -24,24 +24,24 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def paths(found: list[Found]) -> list[str]:
+def paths(found: list[InputFile]) -> list[str]:
     return [file.path.as_posix() for file in found]
 
 
 def outputs(names: list[str], styles: list[str], output: str | None = None, **options: object) -> list[str]:
-    jobs = plan(
-        find(names, "content", video=True),
-        find(styles, "style"),
+    planned = plan_outputs(
+        find_inputs(names, "content", video=True),
+        find_inputs(styles, "style"),
         None if output is None else Path(output),
         **options,  # type: ignore[arg-type]
     )
-    return [job.output.as_posix() for job in jobs]
+    return [output.path.as_posix() for output in planned]
 
 
 def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
     monkeypatch.setenv("ADAIN_CACHE", str(tree / "cache"))
-    (path,) = paths(find(["noise"], "content"))
+    (path,) = paths(find_inputs(["noise"], "content"))
     with Image.open(path) as image:
         values = np.asarray(image).astype(float)
     assert values.shape == (512, 512, 3)
@@ -52,18 +52,18 @@ def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch
         assert abs(np.corrcoef(own.ravel(), neighbours.ravel())[0, 1]) < 0.01
     assert outputs(["noise"], ["styles/wave.jpg"]) == ["noise_stylized_wave.png"]
     with pytest.raises(InputError, match="no style noise; give a file, a folder or a pattern"):
-        find(["noise"], "style")
+        find_inputs(["noise"], "style")
     (tree / "noise").mkdir()
     (tree / "noise" / "own.png").touch()
-    assert paths(find(["noise"], "content")) == ["noise/own.png"]
+    assert paths(find_inputs(["noise"], "content")) == ["noise/own.png"]
 
 
-def test_a_folder_is_searched_for_pictures_and_for_videos_where_they_are_wanted(tree: Path) -> None:
+def test_a_folder_is_searched_for_images_and_on_request_for_videos(tree: Path) -> None:
     images = ["photos/a.jpg", "photos/more/b.PNG", "photos/more/scan.bmp"]
-    assert paths(find(["photos"], "content")) == images
-    found = find(["photos"], "content", video=True)
+    assert paths(find_inputs(["photos"], "content")) == images
+    found = find_inputs(["photos"], "content", video=True)
     assert paths(found) == [*images, "photos/video.mp4"]
-    assert [file.within and file.within.as_posix() for file in found] == [
+    assert [file.relative and file.relative.as_posix() for file in found] == [
         "a.jpg",
         "more/b.PNG",
         "more/scan.bmp",
@@ -72,42 +72,42 @@ def test_a_folder_is_searched_for_pictures_and_for_videos_where_they_are_wanted(
 
 
 def test_a_folder_of_videos_alone_is_one_where_videos_are_wanted(tree: Path) -> None:
-    assert paths(find(["videos"], "content", video=True)) == ["videos/clip.mov"]
+    assert paths(find_inputs(["videos"], "content", video=True)) == ["videos/clip.mov"]
     with pytest.raises(InputError, match="no image in videos"):
-        find(["videos"], "content")
+        find_inputs(["videos"], "content")
 
 
 def test_patterns_that_no_shell_expanded_are_expanded(tree: Path) -> None:
-    assert paths(find(["photos/*.jpg", "*/more/*.bmp"], "content")) == ["photos/a.jpg", "photos/more/scan.bmp"]
-    assert paths(find(["**/*.jpg"], "content")) == ["a[1].jpg", "photos/a.jpg", "styles/wave.jpg"]
+    assert paths(find_inputs(["photos/*.jpg", "*/more/*.bmp"], "content")) == ["photos/a.jpg", "photos/more/scan.bmp"]
+    assert paths(find_inputs(["**/*.jpg"], "content")) == ["a[1].jpg", "photos/a.jpg", "styles/wave.jpg"]
 
 
 def test_a_pattern_of_folders_alone_is_those_folders(tree: Path) -> None:
-    assert paths(find(["sty*"], "style")) == ["styles/night.png", "styles/wave.jpg"]
+    assert paths(find_inputs(["sty*"], "style")) == ["styles/night.png", "styles/wave.jpg"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tree: Path) -> None:
-    assert paths(find(["a[1].jpg"], "content")) == ["a[1].jpg"]
+    assert paths(find_inputs(["a[1].jpg"], "content")) == ["a[1].jpg"]
 
 
 def test_a_home_folder_is_known_by_its_tilde(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tree))
-    assert paths(find(["~/single.jpeg"], "content")) == [str(tree / "single.jpeg")]
+    assert paths(find_inputs(["~/single.jpeg"], "content")) == [str(tree / "single.jpeg")]
 
 
 @pytest.mark.parametrize("name", ["gone.jpg", "*.webp", "nowhere/*.jpg", "dangling.jpg"])
 def test_a_name_that_stands_for_nothing_is_refused(tree: Path, name: str) -> None:
     (tree / "dangling.jpg").symlink_to(tree / "gone.jpg")
     with pytest.raises(InputError, match=r"no content .*; give a file, a folder or a pattern"):
-        find(["single.jpeg", name], "content")
+        find_inputs(["single.jpeg", name], "content")
 
 
-def test_single_pictures_say_their_style_and_keep_their_format_where_it_can_be_written(tree: Path) -> None:
+def test_single_images_are_named_after_their_style_and_keep_a_format_that_can_be_written(tree: Path) -> None:
     assert outputs(["single.jpeg"], ["styles/wave.jpg"]) == ["single_stylized_wave.jpeg"]
     assert outputs(["photos/more/b.PNG"], ["styles"], "out") == ["out/b_stylized_night+wave.PNG"]
     assert outputs(["photos/more/scan.bmp"], ["styles/wave.jpg"]) == ["scan_stylized_wave.png"]
     assert outputs(["single.jpeg"], ["styles/wave.jpg"], suffix=".webp") == ["single_stylized_wave.webp"]
-    assert outputs(["single.jpeg"], ["styles/wave.jpg"], manner="trade-off") == ["single_trade-off_wave.jpeg"]
+    assert outputs(["single.jpeg"], ["styles/wave.jpg"], label="trade-off") == ["single_trade-off_wave.jpeg"]
 
 
 def test_a_folder_keeps_its_tree_and_its_names(tree: Path) -> None:
@@ -123,7 +123,7 @@ def test_every_pair_goes_into_a_folder_for_each_style(tree: Path) -> None:
     assert outputs(["single.jpeg"], ["styles"], every_pair=True) == expected
 
 
-def test_a_single_picture_goes_to_the_file_that_is_named_or_into_the_folder(tree: Path) -> None:
+def test_a_single_image_goes_to_the_given_file_or_folder(tree: Path) -> None:
     assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new/out.webp") == ["new/out.webp"]
     assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new") == ["new/single_stylized_wave.jpeg"]
     (tree / "folder.jpg").mkdir()
@@ -138,9 +138,9 @@ def test_a_single_picture_goes_to_the_file_that_is_named_or_into_the_folder(tree
         (["single.jpeg"], "out.gif", r"cannot write out\.gif: its suffix must be one of \.jpg"),
         (["single.jpeg"], "out.mp4", r"cannot write out\.mp4: its suffix must be one of \.jpg"),
         (["videos"], "out.jpg", r"cannot write out\.jpg: its suffix must be one of \.m4v"),
-        (["single.jpeg"], "single.jpeg", r"single\.jpeg would be written over single\.jpeg; give another --output"),
-        (["single.jpeg"], "styles/../styles/wave.jpg", "would be written over styles/wave.jpg"),
-        (["photos"], "photos", "would be written over photos/a.jpg"),
+        (["single.jpeg"], "single.jpeg", r"single\.jpeg would overwrite the input single\.jpeg; give another --output"),
+        (["single.jpeg"], "styles/../styles/wave.jpg", "would overwrite the input styles/wave.jpg"),
+        (["photos"], "photos", "would overwrite the input photos/a.jpg"),
         (["photos/a.jpg", "copy/a.jpg"], None, r"photos/a\.jpg would both be written to a_stylized_wave\.jpg"),
         (["photos", "copy"], "out", r"copy/a\.jpg and photos/a\.jpg would both be written to out/a\.jpg"),
     ],
@@ -156,15 +156,15 @@ def test_what_would_be_lost_or_cannot_be_written_is_refused(
 
 def test_a_link_to_an_input_is_that_input(tree: Path) -> None:
     (tree / "link.jpg").symlink_to(tree / "single.jpeg")
-    with pytest.raises(InputError, match=r"link\.jpg would be written over single\.jpeg"):
+    with pytest.raises(InputError, match=r"link\.jpg would overwrite the input single\.jpeg"):
         outputs(["single.jpeg"], ["styles/wave.jpg"], "link.jpg")
 
 
 def test_a_grid_is_one_file_or_lies_in_the_folder(tree: Path) -> None:
-    contents, styles = find(["photos"], "content"), find(["styles"], "style")
+    contents, styles = find_inputs(["photos"], "content"), find_inputs(["styles"], "style")
 
     def place(output: str | None, suffix: str | None = None) -> str:
-        return plan_grid(contents, styles, None if output is None else Path(output), suffix=suffix).output.as_posix()
+        return plan_grid(contents, styles, None if output is None else Path(output), suffix=suffix).path.as_posix()
 
     assert place(None) == "grid.png"
     assert place(None, ".jpg") == "grid.jpg"
@@ -173,22 +173,22 @@ def test_a_grid_is_one_file_or_lies_in_the_folder(tree: Path) -> None:
     assert place("photos", ".tiff") == "photos/grid.tiff"
     with pytest.raises(InputError, match=r"cannot write sheet\.gif"):
         place("sheet.gif")
-    with pytest.raises(InputError, match=r"would be written over photos/a\.jpg"):
+    with pytest.raises(InputError, match=r"would overwrite the input photos/a\.jpg"):
         place("photos/a.jpg")
 
 
 def test_what_is_there_is_not_missing(tree: Path) -> None:
-    jobs = plan(find(["photos"], "content"), find(["styles/wave.jpg"], "style"), Path("out"))
+    planned = plan_outputs(find_inputs(["photos"], "content"), find_inputs(["styles/wave.jpg"], "style"), Path("out"))
     (tree / "out" / "more").mkdir(parents=True)
     (tree / "out" / "more" / "b.PNG").touch()
-    assert [job.output.as_posix() for job in missing(jobs)] == ["out/a.jpg", "out/more/scan.png"]
+    assert [output.path.as_posix() for output in missing(planned)] == ["out/a.jpg", "out/more/scan.png"]
 
 
 def test_formats_are_named_with_or_without_a_point() -> None:
-    assert [suffix_of(name) for name in ("jpg", ".PNG", "Tiff", ".webp")] == [".jpg", ".png", ".tiff", ".webp"]
+    assert [image_suffix(name) for name in ("jpg", ".PNG", "Tiff", ".webp")] == [".jpg", ".png", ".tiff", ".webp"]
     for name in ("gif", "mp4", ""):
         with pytest.raises(InputError, match=f"cannot write {name} files; known are jpg, jpeg, png"):
-            suffix_of(name)
+            image_suffix(name)
 
 
 def test_asking_whether_a_folder_is_writable_leaves_nothing_behind(tree: Path) -> None:

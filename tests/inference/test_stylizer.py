@@ -62,7 +62,7 @@ def difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def test_pictures_of_the_networks_of_these_tests_use_the_range(either: Stylizer) -> None:
+def test_images_of_the_networks_of_these_tests_use_the_range(either: Stylizer) -> None:
     """Or agreement would say nothing."""
     image = tensor(either, CONTENT, STYLE)
     assert image.std() > 0.1
@@ -110,7 +110,7 @@ def test_the_order_of_styles_with_their_weights_and_masks_does_not_matter(styliz
 
 
 @pytest.mark.parametrize("size", [(96, 72), (93, 70)])
-def test_masks_that_partition_the_picture_are_its_regions_done_alone(either: Stylizer, size: tuple[int, int]) -> None:
+def test_masks_that_partition_the_image_are_its_regions_done_alone(either: Stylizer, size: tuple[int, int]) -> None:
     """Oracle: features cut at the border, each part normalised by its own statistics alone, put together and decoded.
 
     Cells are 8 pixels wide and less at lower layers; at odd sizes the last one is narrower. Weights play no part.
@@ -227,7 +227,7 @@ def test_size_scales_the_shorter_side_of_the_content_and_style_size_that_of_the_
     assert difference(tensor(stylizer, CONTENT, STYLE, style_size=32), given) == 0
 
 
-def test_every_kind_of_picture_gives_the_same(stylizer: Stylizer, tmp_path: Path) -> None:
+def test_every_kind_of_image_gives_the_same(stylizer: Stylizer, tmp_path: Path) -> None:
     """Oracle: the PIL image. Floats are rounded to the bytes that they were made of."""
     path = tmp_path / "content.png"
     CONTENT.save(path)
@@ -243,7 +243,7 @@ def test_every_kind_of_picture_gives_the_same(stylizer: Stylizer, tmp_path: Path
     assert len(masked) == 1
 
 
-def test_what_was_encoded_once_gives_the_same_picture(stylizer: Stylizer) -> None:
+def test_what_was_encoded_once_gives_the_same_image(stylizer: Stylizer) -> None:
     """For AdaIN exactly: the style is two cells in either case."""
     controls: dict[str, Any] = {"alpha": 0.7, "weights": [1, 2], "preserve_color": "coral"}
     expected = tensor(stylizer, CONTENT, [STYLE, OTHER], style_size=64, **controls)
@@ -332,7 +332,7 @@ def test_bfloat16_stays_near_float32(stylizer: Stylizer) -> None:
         assert float((made - tensor(stylizer, CONTENT, STYLE, **more)).abs().mean()) < 0.02
 
 
-def test_a_large_picture_goes_in_tiles_by_itself_where_the_network_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_goes_in_tiles_by_itself_where_the_network_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instance norm in the decoder and concatenation look at the whole image, so they get it in one piece."""
     monkeypatch.setattr(module, "AUTO_TILE", 64)
     large = small("coffee.png", (190, 100))
@@ -364,7 +364,7 @@ def test_a_large_style_goes_in_tiles_with_the_same_statistics(
     assert max(widths) < 300
 
 
-def test_a_style_without_its_picture_is_the_same_but_for_coral(stylizer: Stylizer) -> None:
+def test_a_style_without_its_image_is_the_same_but_for_coral(stylizer: Stylizer) -> None:
     kept, small_style = (stylizer.encode_style(STYLE, keep_image=keep) for keep in (True, False))
     assert small_style.image is None
     assert difference(tensor(stylizer, CONTENT, small_style), tensor(stylizer, CONTENT, kept)) == 0
@@ -374,7 +374,7 @@ def test_a_style_without_its_picture_is_the_same_but_for_coral(stylizer: Stylize
 
 @pytest.mark.parametrize("setting", [{"size": 40}, {"tile": 64}, {"tile": 0}])
 def test_what_an_encoded_content_cannot_heed_is_refused(stylizer: Stylizer, setting: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="encoded already; give size and tile to encode_content"):
+    with pytest.raises(InputError, match="already encoded; give size and tile to encode_content"):
         stylizer(stylizer.encode_content(CONTENT), STYLE, **setting)
 
 
@@ -421,9 +421,9 @@ def test_what_does_not_fit_is_refused_in_one_line(stylizer: Stylizer, name: str)
     assert "\n" not in str(error.value)
 
 
-def test_tiles_are_refused_where_the_network_looks_at_the_whole_picture() -> None:
+def test_tiles_are_refused_where_the_network_looks_at_the_whole_image() -> None:
     for kinds in ({"fusion": "concat"}, {"norm": "instance"}):
-        with pytest.raises(InputError, match="cannot work in tiles; set tile to 0"):
+        with pytest.raises(InputError, match="cannot be tiled; set tile to 0"):
             Stylizer(small_network(**kinds), device="cpu")(CONTENT, STYLE, tile=64)
 
 

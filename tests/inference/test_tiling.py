@@ -41,7 +41,7 @@ def difference(stylizer: Stylizer, content: Image.Image, tile: int, **controls: 
 
 
 @pytest.mark.parametrize("tile", [64, 100, 256])
-def test_tiles_give_the_picture_in_one_piece(stylizer: Stylizer, tile: int) -> None:
+def test_tiles_give_the_image_in_one_piece(stylizer: Stylizer, tile: int) -> None:
     """Odd sides, tiles that are no multiple of a cell, and a last tile that is a sliver."""
     content = small("coffee.png", (301, 221))
     assert difference(stylizer, content, tile) < 1e-4
@@ -74,7 +74,7 @@ def test_a_residual_decoder_allows_tiles() -> None:
 
 
 @pytest.mark.slow
-def test_tiles_of_a_camera_s_picture_are_one_piece_with_the_bundled_network() -> None:
+def test_tiles_of_a_camera_s_image_are_one_piece_with_the_bundled_network() -> None:
     """For three sides of tiles; 1000 leaves a last sliver in both directions."""
     stylizer = adain_lit.load("compact", device="cpu")
     content = small("coffee.png", (1500, 1100))

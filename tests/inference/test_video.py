@@ -39,7 +39,7 @@ class Video(NamedTuple):
     """Codec and packets of each track."""
 
 
-def read_film(path: Path) -> Video:
+def read_video(path: Path) -> Video:
     with av.open(str(path)) as video:
         assert video.streams[0].type == "video"
         images = video.streams.video[0]
@@ -85,15 +85,15 @@ def difference(a: Pixels, b: Image.Image | Pixels) -> float:
 
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_film_keeps_frames_times_size_and_sound(
+def test_video_keeps_frames_times_size_and_sound(
     tmp_path: Path, stylizer: Stylizer, style: Style, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the original file, and each of its frames stylised as an image, within the loss of the codec."""
-    given = read_film(write_video(tmp_path / f"video{suffix}", moving(12, (64, 48)), tracks=2))
+    given = read_video(write_video(tmp_path / f"video{suffix}", moving(12, (64, 48)), tracks=2))
     assert len(given.sound) == 2
     output = tmp_path / f"made{suffix}"
     report = stylize_video(stylizer, tmp_path / f"video{suffix}", [style], output)
-    made = read_film(output)
+    made = read_video(output)
     assert_kept(made, given)
     assert report.frames == 12
     assert f"{output}: 12 frames, flicker {report.flicker:.2f} of 255" in capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_film_keeps_frames_times_size_and_sound(
         assert difference(frame, given.frames[i]) > 20  # it was stylised
 
 
-def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
+def test_colours_are_those_that_the_files_declare(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
     """Oracle: each frame stylised as an image, as it was and as the video has it.
 
     BT.601 for BT.709 is 10 of 255 off in the reddest of them where it is read, 2.5 where it is written.
@@ -114,10 +114,10 @@ def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylize
     tints = ((1.0, 0.2, 0.2), (0.2, 1.0, 0.3), (0.2, 0.3, 1.0))
     frames = [(photograph * tint).round().astype(np.uint8) for tint in tints]
     for bt709 in (False, True):
-        given = read_film(write_video(tmp_path / "video.mp4", frames, bt709=bt709))
+        given = read_video(write_video(tmp_path / "video.mp4", frames, bt709=bt709))
         assert given.colorspace == (1 if bt709 else 2)  # ITU-T H.273: BT.709, unspecified
         stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
-        made = read_film(tmp_path / "made.mp4")
+        made = read_video(tmp_path / "made.mp4")
         assert made.colorspace == 1
         for oracle, tolerance in ((frames, 5), (given.frames, 2)):
             for got, pixels in zip(made.frames, oracle, strict=True):
@@ -127,10 +127,10 @@ def test_colours_are_those_that_the_files_tell(tmp_path: Path, stylizer: Stylize
 
 def test_odd_size_loses_one_row_or_column_only(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
     """Oracle: the frame stylised whole, without its last row and column; H.264 in yuv420p takes even sizes only."""
-    given = read_film(write_video(tmp_path / "video.mp4", moving(3, (65, 49))))
+    given = read_video(write_video(tmp_path / "video.mp4", moving(3, (65, 49))))
     assert given.frames[0].shape == (49, 65, 3)
     stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
-    made = read_film(tmp_path / "made.mp4")
+    made = read_video(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert difference(made.frames[1], stylizer(Image.fromarray(given.frames[1]), style).crop((0, 0, 64, 48))) < 8
 
@@ -140,13 +140,13 @@ TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 @pytest.mark.parametrize("clockwise", TURNS)
-def test_film_of_a_phone_comes_out_upright(tmp_path: Path, stylizer: Stylizer, style: Style, clockwise: int) -> None:
-    """Oracle: the stored frames turned by NumPy, and no rotation left in the file (`read_film`)."""
+def test_video_of_a_phone_comes_out_upright(tmp_path: Path, stylizer: Stylizer, style: Style, clockwise: int) -> None:
+    """Oracle: the stored frames turned by NumPy, and no rotation left in the file (`read_video`)."""
     frames = moving(3, (64, 48))
     a, b, c, d = (value << 16 for value in TURNS[clockwise])
     write_video(tmp_path / "video.mp4", frames, matrix=(a, b, 0, c, d, 0, 0, 0, 1 << 30))
     stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
-    made = read_film(tmp_path / "made.mp4")
+    made = read_video(tmp_path / "made.mp4")
     assert len(made.frames) == 3
     for got, stored in zip(made.frames, frames, strict=True):
         upright = np.rot90(stored, -clockwise // 90).copy()
@@ -161,13 +161,13 @@ def test_frames_at_uneven_times_keep_them(tmp_path: Path, stylizer: Stylizer, st
         if given == "a.mp4":
             write_video(tmp_path / given, moving(12, (64, 48)), times=times, tracks=0)
         stylize_video(stylizer, tmp_path / given, [style], tmp_path / made)
-        assert read_film(tmp_path / made).times == pytest.approx([t / 1000 for t in times], abs=1e-3)
+        assert read_video(tmp_path / made).times == pytest.approx([t / 1000 for t in times], abs=1e-3)
 
 
 def test_size_is_the_shorter_side_and_the_sound_stays(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
-    given = read_film(write_video(tmp_path / "video.mp4", moving(3, (64, 48))))
+    given = read_video(write_video(tmp_path / "video.mp4", moving(3, (64, 48))))
     stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4", size=24)
-    made = read_film(tmp_path / "made.mp4")
+    made = read_video(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert made.frames[0].shape == (24, 32, 3)
 
@@ -183,7 +183,7 @@ def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, s
         frames.append(frame.clip(0, 255).round().astype(np.uint8))
     video = write_video(tmp_path / "video.mp4", frames)
     rough, smooth = (stylize_video(stylizer, video, [style], tmp_path / "made.mp4", smooth=x) for x in (0.0, 0.9))
-    given = read_film(video).frames
+    given = read_video(video).frames
     images = [np.asarray(stylizer(Image.fromarray(frame), style)) for frame in given]
     changes = [np.abs(np.diff(np.stack(x).astype(float), axis=0)).mean(-1) for x in (given, images)]
     at_rest = changes[0] < 2
@@ -198,7 +198,7 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
     tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0)), at every fused layer."""
-    given = read_film(write_video(tmp_path / "video.mp4", moving(4, (64, 48))))
+    given = read_video(write_video(tmp_path / "video.mp4", moving(4, (64, 48))))
     used: list[Stats] = []
     many = stylizer.many
 
@@ -278,26 +278,26 @@ def test_existing_file_survives_a_failure(tmp_path: Path, stylizer: Stylizer, st
     assert output.read_bytes() == b"made before"
 
 
-def test_command_makes_a_film_and_tells_of_one_that_it_cannot_read(
+def test_command_makes_a_video_and_names_one_that_it_cannot_read(
     tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the images that `stylize_video` with the same settings hands to the encoder (which is not exact)."""
     monkeypatch.chdir(tmp_path)
     encoded: list[Image.Image] = []
-    add_image = video._Made.add_image
+    add_image = video._Writer.add_image
 
     def watched(self: Any, image: Image.Image, frame: Any) -> None:
         encoded.append(image)
         add_image(self, image, frame)
 
-    monkeypatch.setattr(video._Made, "add_image", watched)
-    given = read_film(write_video(tmp_path / "video.mp4", moving(6, (64, 48))))
+    monkeypatch.setattr(video._Writer, "add_image", watched)
+    given = read_video(write_video(tmp_path / "video.mp4", moving(6, (64, 48))))
     painting = sorted(paintings.iterdir())[0]
     options = ["--style", str(painting), "--device", "cpu", "--alpha", "0.8", "--smooth", "0.5"]
     assert run_here(stylize.main, ["video.mp4", *options], monkeypatch) == 0
-    name = f"film_stylized_{painting.stem}.mp4"
+    name = f"video_stylized_{painting.stem}.mp4"
     assert capfd.readouterr().out.splitlines()[-1] == name
-    assert_kept(read_film(tmp_path / name), given)
+    assert_kept(read_video(tmp_path / name), given)
     stylizer = adain_lit.load("compact", device="cpu")
     directly = [stylizer.encode_style(painting)]
     stylize_video(stylizer, tmp_path / "video.mp4", directly, tmp_path / "directly.mp4", alpha=0.8, smooth=0.5)
@@ -309,10 +309,10 @@ def test_command_makes_a_film_and_tells_of_one_that_it_cannot_read(
     assert run_here(stylize.main, ["text.mp4", *options], monkeypatch) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("adain_lit.stylize: error: cannot stylise the video text.mp4: ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["directly.mp4", "video.mp4", name, "text.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"directly.mp4", "video.mp4", name, "text.mp4"}
 
 
-def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the frames in order, a twelfth of a second apart; AVI itself holds no times."""
     monkeypatch.chdir(tmp_path)
     with av.open("video.avi", "w") as video:
@@ -323,7 +323,7 @@ def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: p
         video.mux(images.encode())
     painting = sorted(paintings.iterdir())[0]
     assert run_here(stylize.main, ["video.avi", "--style", str(painting), "--device", "cpu"], monkeypatch) == 0
-    made = read_film(tmp_path / f"film_stylized_{painting.stem}.mkv")
+    made = read_video(tmp_path / f"video_stylized_{painting.stem}.mkv")
     assert len(made.frames) == 6
     assert np.diff(made.times) == pytest.approx([1 / 12] * 5, abs=2e-3)
 
@@ -331,9 +331,9 @@ def test_film_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: p
 @pytest.mark.slow
 def test_ten_seconds_at_640x360(tmp_path: Path, stylizer: Stylizer, style: Style) -> None:
     """Oracle: 250 frames, 10 s, the sound byte for byte."""
-    given = read_film(write_video(tmp_path / "video.mp4", moving(250, (640, 360)), rate=25))
+    given = read_video(write_video(tmp_path / "video.mp4", moving(250, (640, 360)), rate=25))
     report = stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4")
-    made = read_film(tmp_path / "made.mp4")
+    made = read_video(tmp_path / "made.mp4")
     assert_kept(made, given)
     assert (report.frames, made.seconds, made.frames[0].shape) == (250, pytest.approx(10, abs=0.05), (360, 640, 3))
     assert len(made.sound[0][1]) == pytest.approx(10 * 48000 / 1024, abs=3)

@@ -1,1 +1,1 @@
-"""A trained network in use: images of any size, folders, grids and videos. No Lightning, Hydra or W&B."""
+"""A trained network in use: single images, folders, grids, videos and export. No Lightning, Hydra or W&B."""

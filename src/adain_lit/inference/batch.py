@@ -1,4 +1,4 @@
-"""The work behind ``python -m adain_lit.stylize``: reading ahead, stylising, writing behind, going on after a fault."""
+"""Stylising many files: reads ahead, writes behind, and carries on after a file that fails."""
 
 import argparse
 import errno
@@ -15,9 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from adain_lit.errors import InputError
-from adain_lit.inference import grids as sheets
-from adain_lit.inference.plan import Job, is_video
-from adain_lit.inference.stylizer import Content, Style, Stylizer, load
+from adain_lit.inference import grids
+from adain_lit.inference.plan import Output, is_video
+from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
 from adain_lit.io.images import ImageMetadata, read_image_and_metadata, write_image
 from adain_lit.io.inputs import as_image
@@ -26,220 +26,244 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_PIXELS = 2_000_000_000
-"""Of one image. Large ones go through in tiles, which leaves some 12 bytes of memory a pixel."""
+"""Largest content that is read. Large images are tiled, which needs about 12 bytes of memory per pixel."""
 
 
-class _Loaded(NamedTuple):
-    """What is to be made of one content, and that content."""
+class Failures:
+    """Collects one line for each output that fails, so that the others can go on.
 
-    jobs: list[Job]
+    Attributes:
+        lines: the errors so far, each once.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def caught(self, outputs: Sequence[Output]) -> Iterator[None]:
+        """Record what fails for `outputs`, except a full disk and our own defects, which are raised."""
+        try:
+            yield
+        except (InputError, OSError, MemoryError, RuntimeError) as error:
+            disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            if disk_full or (isinstance(error, RuntimeError) and not _is_out_of_memory(error)):
+                raise
+            for output in outputs:
+                self.add(output, error)
+
+    def add(self, output: Output, error: Exception) -> None:
+        """Record why an output was not made, in a line that names one of its files."""
+        line = " ".join(str(error).split()) or type(error).__name__
+        if _is_out_of_memory(error):
+            line = f"{output.content} needs more memory than there is; give --tile 512, or a smaller --size"
+        elif isinstance(error, OSError):
+            line = f"{error.filename or output.path}: {error.strerror or line}"
+        elif not any(str(path) in line for path in (output.content, *output.styles, output.path)):
+            line = f"{output.content}: {line}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+class LoadedContent(NamedTuple):
+    """A content image and the outputs to make of it."""
+
+    outputs: list[Output]
     image: Image.Image
     metadata: ImageMetadata
 
     @property
-    def kind(self) -> tuple[object, ...]:
-        """Size and styles."""
-        return (self.image.size, *(job.styles for job in self.jobs))
+    def batch_key(self) -> tuple[object, ...]:
+        """Contents of the same size and styles can share a batch."""
+        return (self.image.size, *(output.styles for output in self.outputs))
 
 
-class Run:
-    """One call of the command.
+class BatchStylizer:
+    """Makes the outputs of one ``stylize`` command.
 
     Args:
-        arguments: the command line, see `adain_lit.stylize.parser`.
-        count: how many styles are used together.
+        options: the parsed command line, see `adain_lit.stylize.parser`.
+        styles: the number of styles that are used together.
+
+    Attributes:
+        failures: what could not be made.
 
     Raises:
-        InputError: if the network or a mask cannot be loaded, or for controls that do not fit.
+        InputError: if the network or a mask cannot be loaded, or if controls do not fit together.
     """
 
-    def __init__(self, arguments: argparse.Namespace, count: int) -> None:
-        self.arguments = arguments
-        self.stylizer: Stylizer = load(
-            arguments.checkpoint,
-            encoder=arguments.encoder,
-            device=arguments.device,
-            dtype=getattr(torch, arguments.dtype),
+    def __init__(self, options: argparse.Namespace, styles: int) -> None:
+        self.options = options
+        self.failures = Failures()
+        self.stylizer = load(
+            options.checkpoint, encoder=options.encoder, device=options.device, dtype=getattr(torch, options.dtype)
         )
         self.styles: dict[Path, Style] = {}
-        self.failed: list[str] = []
         self.controls: dict[str, Any] = {
-            "alpha": arguments.alpha,
-            "weights": arguments.weights,
-            "masks": arguments.mask,
-            "preserve_color": arguments.preserve_color,
+            "alpha": options.alpha,
+            "weights": options.weights,
+            "masks": options.mask,
+            "preserve_color": options.preserve_color,
         }
-        self.stylizer.check(count, tile=arguments.tile, **self.controls)
-        if arguments.mask:
-            self.controls["masks"] = [as_image(mask, "mask") for mask in arguments.mask]
+        self.stylizer.check(styles, tile=options.tile, **self.controls)
+        if options.mask:
+            self.controls["masks"] = [as_image(mask, "mask") for mask in options.mask]
 
-    def make(self, jobs: Sequence[Job], sheet: str | None) -> list[str]:
-        """Make the images and videos of `jobs`, or a `sheet` for each; a line for each that failed.
+    def make(self, outputs: Sequence[Output], kind: str | None = None) -> None:
+        """Make images and videos, or for each image the grid of that `kind` (a key of `grids.GRIDS`).
 
         Raises:
-            InputError: if not one of them has a style that can be read.
+            InputError: if no output has styles that can be read.
             OSError: if the disk is full.
         """
-        possible = self._encode_styles(jobs)
-        images = [job for job in possible if not is_video(job.content)]
-        videos = [job for job in possible if is_video(job.content)]
+        possible = self._encode_styles(outputs)
+        images = [output for output in possible if not is_video(output.content)]
+        videos = [output for output in possible if is_video(output.content)]
         with (
             tqdm(total=len(images), desc="stylising", unit="image", disable=len(images) < 2) as bar,
-            ThreadPoolExecutor(self.arguments.jobs) as pool,
+            ThreadPoolExecutor(self.options.jobs) as pool,
         ):
-            self._images(images, sheet, pool, bar)
-        for video in videos:
-            with self._guarded([video]):
-                self._video(video)
-        return self.failed
+            self._make_images(images, kind, pool, bar)
+        for output in videos:
+            with self.failures.caught([output]):
+                self._make_video(output)
 
-    def grid(self, contents: Sequence[Path], styles: Sequence[Path], output: Path) -> list[str]:
-        """One sheet of all contents x all styles; a line for each that failed."""
-        possible = self._encode_styles([Job(output, (path,), output) for path in styles])
-        used = [job.styles[0] for job in possible]
-        rows: list[list[Image.Image | None]] = [[None, *(sheets.fit(as_image(path), sheets.SIDE) for path in used)]]
-        for path in tqdm(contents, desc="stylising", unit="row"):
-            job = Job(path, tuple(used), output)
-            with self._guarded([job]):
-                rows.append(self._row(job))
+    def make_grid(self, contents: Sequence[Path], styles: Sequence[Path], path: Path) -> None:
+        """Make one grid of all contents (rows) and styles (columns).
+
+        Raises:
+            InputError: if no style can be read.
+        """
+        readable = [output.styles[0] for output in self._encode_styles([Output(s, (s,), path) for s in styles])]
+        rows: list[list[Image.Image | None]] = [[None, *(grids.fit(as_image(style)) for style in readable)]]
+        for content in tqdm(contents, desc="stylising", unit="row"):
+            row = Output(content, tuple(readable), path)
+            with self.failures.caught([row]):
+                rows.append(self._grid_row(row))
         if len(rows) > 1:
-            write_image(sheets.table(rows), output)
-        return self.failed
+            write_image(grids.image_grid(rows), path)
 
-    def _row(self, job: Job) -> list[Image.Image | None]:
-        loaded = self._read([job])
-        content = self._content([loaded])
-        made = (self.stylizer(content, self.styles[path], **self.controls) for path in job.styles)
-        return [sheets.fit(image, sheets.SIDE) for image in (loaded.image, *made)]
+    def _grid_row(self, row: Output) -> list[Image.Image | None]:
+        loaded = self._read([row])
+        content = self._encode([loaded])
+        stylized = (self.stylizer(content, self.styles[path], **self.controls) for path in row.styles)
+        return [grids.fit(image) for image in (loaded.image, *stylized)]
 
-    def _images(self, jobs: Sequence[Job], sheet: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]") -> None:
-        groups = [list(group) for _, group in groupby(jobs, key=lambda job: job.content)]
-        writing: deque[tuple[Job, Future[None]]] = deque()
-        most = self.arguments.batch_size if sheet is None else 1
-        for batch in self._batches(_ahead(pool, self._read, groups, self.arguments.jobs), most):
-            jobs_of_batch = [job for loaded in batch for job in loaded.jobs]
-            with self._guarded(jobs_of_batch):
-                self._batch(batch, sheet, pool, writing)
-            bar.update(len(jobs_of_batch))
-            while len(writing) > 2 * self.arguments.jobs:
-                self._written(*writing.popleft())
-        while writing:
-            self._written(*writing.popleft())
+    def _make_images(
+        self, outputs: Sequence[Output], kind: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]"
+    ) -> None:
+        by_content = [list(group) for _, group in groupby(outputs, key=lambda output: output.content)]
+        loading = _prefetch(pool, self._read, by_content, self.options.jobs)
+        writes = _Writes(pool, self.failures)
+        for batch in self._batches(loading, self.options.batch_size if kind is None else 1):
+            outputs_of_batch = [output for loaded in batch for output in loaded.outputs]
+            with self.failures.caught(outputs_of_batch):
+                self._make_batch(batch, kind, writes)
+            bar.update(len(outputs_of_batch))
+            writes.wait(pending=2 * self.options.jobs)
+        writes.wait(pending=0)
 
-    def _batches(self, loading: Iterable[tuple[list[Job], "Future[_Loaded]"]], most: int) -> Iterator[list[_Loaded]]:
-        """Up to `most` contents that go through the network together: of one size, and wanted in the same styles."""
-        batch: list[_Loaded] = []
-        for jobs, future in loading:
-            with self._guarded(jobs):
+    def _batches(
+        self, loading: Iterable[tuple[list[Output], "Future[LoadedContent]"]], size: int
+    ) -> Iterator[list[LoadedContent]]:
+        """Up to `size` contents that can go through the network together."""
+        batch: list[LoadedContent] = []
+        for outputs, future in loading:
+            with self.failures.caught(outputs):
                 loaded = future.result()
-                if batch and (len(batch) == most or loaded.kind != batch[0].kind):
+                if batch and (len(batch) == size or loaded.batch_key != batch[0].batch_key):
                     yield batch
                     batch = []
                 batch.append(loaded)
         if batch:
             yield batch
 
-    def _batch(
-        self,
-        batch: Sequence[_Loaded],
-        sheet: str | None,
-        pool: ThreadPoolExecutor,
-        writing: "deque[tuple[Job, Future[None]]]",
-    ) -> None:
-        """Stylise contents of one size in all the styles that are wanted of them."""
-        content = self._content(batch)
-        for jobs in zip(*(loaded.jobs for loaded in batch), strict=True):
-            styles = [self.styles[path] for path in jobs[0].styles]
-            if sheet is None:
-                made = self.stylizer.many(content, styles, **self.controls)
+    def _make_batch(self, batch: Sequence[LoadedContent], kind: str | None, writes: "_Writes") -> None:
+        content = self._encode(batch)
+        # contents of a batch have the same styles in the same order: the k-th outputs of all share theirs
+        for outputs in zip(*(loaded.outputs for loaded in batch), strict=True):
+            styles = [self.styles[path] for path in outputs[0].styles]
+            if kind is None:
+                images = self.stylizer.many(content, styles, **self.controls)
             else:
-                draw = sheets.SHEETS[sheet]
-                controls = {k: v for k, v in self.controls.items() if k not in sheets.SET_BY_SHEETS[sheet]}
-                made = [draw(self.stylizer, content, styles, **controls)]
-            for job, image, loaded in zip(jobs, made, batch, strict=True):
-                metadata = loaded.metadata if sheet is None else None
-                writing.append((job, pool.submit(write_image, image, job.output, metadata)))
+                draw, set_by_grid = grids.GRIDS[kind]
+                controls = {name: value for name, value in self.controls.items() if name not in set_by_grid}
+                images = [draw(self.stylizer, content, styles, **controls)]
+            for output, image, loaded in zip(outputs, images, batch, strict=True):
+                writes.add(output, image, loaded.metadata if kind is None else None)
 
-    def _content(self, batch: Sequence[_Loaded]) -> Content:
-        images = [loaded.image for loaded in batch]
-        return self.stylizer.encode_content(images, size=self.arguments.size or None, tile=self.arguments.tile)
-
-    def _read(self, jobs: list[Job]) -> _Loaded:
-        image, metadata = read_image_and_metadata(jobs[0].content, max_pixels=MAX_PIXELS)
-        if self.arguments.crop:
+    def _read(self, outputs: list[Output]) -> LoadedContent:
+        image, metadata = read_image_and_metadata(outputs[0].content, max_pixels=MAX_PIXELS)
+        if self.options.crop:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             image = image.crop((left, top, left + side, top + side))
-        return _Loaded(jobs, image, metadata)
+        return LoadedContent(outputs, image, metadata)
 
-    def _video(self, job: Job) -> None:
-        stylize_video(
-            self.stylizer,
-            job.content,
-            [self.styles[path] for path in job.styles],
-            job.output,
-            size=self.arguments.size or None,
-            tile=self.arguments.tile,
-            smooth=self.arguments.smooth,
-            **self.controls,
-        )
+    def _encode(self, batch: Sequence[LoadedContent]) -> Content:
+        images = [loaded.image for loaded in batch]
+        return self.stylizer.encode_content(images, size=self.options.size or None, tile=self.options.tile)
 
-    def _encode_styles(self, jobs: Sequence[Job]) -> list[Job]:
-        """Encode each style once; the jobs all of whose styles could be read."""
-        size = self.arguments.style_size or None
-        keep = self.arguments.preserve_color == "coral"
+    def _encode_styles(self, outputs: Sequence[Output]) -> list[Output]:
+        """Encode each style once and return the outputs whose styles can all be read."""
+        size = self.options.style_size or None
+        keep_image = self.options.preserve_color == "coral"
         errors: dict[Path, InputError] = {}
-        for path in dict.fromkeys(path for job in jobs for path in job.styles):
+        for path in dict.fromkeys(path for output in outputs for path in output.styles):
             try:
-                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_image=keep)
+                self.styles[path] = self.stylizer.encode_style(path, size=size, keep_image=keep_image)
             except InputError as error:
                 errors[path] = error
-        for job in jobs:
-            broken = [path for path in job.styles if path in errors]
-            if broken:
-                self._fail(job, errors[broken[0]])
-        possible = [job for job in jobs if not any(path in errors for path in job.styles)]
+        possible = []
+        for output in outputs:
+            if broken := [path for path in output.styles if path in errors]:
+                self.failures.add(output, errors[broken[0]])
+            else:
+                possible.append(output)
         if not possible:
             raise next(iter(errors.values()))
         return possible
 
-    @contextmanager
-    def _guarded(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """What is done for `jobs`; if it fails, they are on the list of those that did, and the run goes on."""
-        try:
-            yield
-        except (InputError, OSError, MemoryError, RuntimeError) as error:
-            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            if full or (isinstance(error, RuntimeError) and not _lacks_memory(error)):
-                raise
-            for job in jobs:
-                self._fail(job, error)
-
-    def _written(self, job: Job, future: "Future[None]") -> None:
-        with self._guarded([job]):
-            future.result()
-
-    def _fail(self, job: Job, error: Exception) -> None:
-        line = " ".join(str(error).split()) or type(error).__name__
-        if _lacks_memory(error):
-            line = f"{job.content} needs more memory than there is; give --tile 512, or a smaller --size"
-        elif isinstance(error, OSError):
-            line = f"{error.filename or job.output}: {error.strerror or line}"
-        elif not any(str(path) in line for path in (job.content, *job.styles, job.output)):
-            line = f"{job.content}: {line}"
-        if line not in self.failed:
-            self.failed.append(line)
+    def _make_video(self, output: Output) -> None:
+        stylize_video(
+            self.stylizer,
+            output.content,
+            [self.styles[path] for path in output.styles],
+            output.path,
+            size=self.options.size or None,
+            tile=self.options.tile,
+            smooth=self.options.smooth,
+            **self.controls,
+        )
 
 
-def _lacks_memory(error: Exception) -> bool:
-    """Of the CPU, where torch has no type for it, or of the device."""
+class _Writes:
+    """Images being written in other threads."""
+
+    def __init__(self, pool: ThreadPoolExecutor, failures: Failures) -> None:
+        self.pool = pool
+        self.failures = failures
+        self.pending: deque[tuple[Output, Future[None]]] = deque()
+
+    def add(self, output: Output, image: Image.Image, metadata: ImageMetadata | None) -> None:
+        self.pending.append((output, self.pool.submit(write_image, image, output.path, metadata)))
+
+    def wait(self, *, pending: int) -> None:
+        """Wait until at most `pending` images are unwritten, which bounds the memory that they take."""
+        while len(self.pending) > pending:
+            output, future = self.pending.popleft()
+            with self.failures.caught([output]):
+                future.result()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has no exception type for the CPU's memory
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _ahead(
+def _prefetch(
     pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int
 ) -> Iterator[tuple[T, "Future[R]"]]:
-    """Each item with the call of `function` on it, begun `depth` items before it is asked for."""
+    """Each item with the future of `function` on it, submitted `depth` items ahead."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(function, item)))

@@ -1,4 +1,4 @@
-"""Networks as graphs to be exported: their inputs at any size, and what was exported held against the network."""
+"""Networks as graphs for export, with inputs of any size, and the comparison of an exported graph with its network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,18 @@ from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features
 
 SIZES = ((64, 96), (120, 88), (97, 131))
-"""Heights and widths at which what was exported is compared with torch; the exporter's own example is the first."""
+"""Heights and widths at which exported graphs are compared with torch; the exporter traces the first."""
 
 Arguments = dict[str, Tensor | Features]
 
 
 class WholeGraph(nn.Module):
-    """content (1, 3, H, W), style (1, 3, h, w) and alpha (1,) to the stylised image (1, 3, H, W), RGB in [0, 1]."""
+    """The whole network: encode, AdaIN (or another fusion) and decode.
+
+    Shape:
+        - content (1, 3, H, W), style (1, 3, h, w), alpha (1,); RGB in [0, 1]
+        - output: (1, 3, H, W), RGB in [0, 1]
+    """
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -30,12 +35,13 @@ class WholeGraph(nn.Module):
         """Stylise."""
         features = self.net.encode(content)
         styled = [self.net.fusion.fuse(x, y) for x, y in zip(features, self.net.encode(style), strict=True)]
+        # Eq. 14 at each layer; the content is fused with itself because concatenation changes its shape
         fused = tuple(torch.lerp(self.net.fusion.fuse(x, x), y, alpha) for x, y in zip(features, styled, strict=True))
         return torch.clamp(self.net.decode(fused, content.shape[2:]), 0, 1)
 
 
 class EncoderPart(nn.Module):
-    """image (1, 3, H, W) to features, and their mean and standard deviation, to be kept for a style."""
+    """Image (1, 3, H, W) to features, and their mean and standard deviation, which are all that a style needs."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -49,7 +55,7 @@ class EncoderPart(nn.Module):
 
 
 class AdaINPart(nn.Module):
-    """content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features."""
+    """Content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features."""
 
     def forward(self, features: Features, mean: Features, std: Features, alpha: Tensor) -> Features:
         """Fuse."""
@@ -61,7 +67,7 @@ class AdaINPart(nn.Module):
 
 
 class DecoderPart(nn.Module):
-    """fused features (1, C, h, w) to an image (1, 3, 8 h, 8 w), RGB in [0, 1]; cut it to the content's size."""
+    """Fused features (1, C, h, w) to an image (1, 3, 8 h, 8 w), RGB in [0, 1], to be cropped to the content's size."""
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -75,13 +81,13 @@ class DecoderPart(nn.Module):
 
 @dataclass(frozen=True)
 class Graph:
-    """What is exported as one graph.
+    """A module to export, with its inputs and outputs.
 
     Attributes:
-        module: what it computes.
-        inputs: kinds of its inputs: ``image``, ``turned image``, ``features``, ``statistics`` or ``scalar``.
-        outputs: names of its outputs.
-        net: the network that it belongs to.
+        module: the module.
+        inputs: the kind of each input: ``image``, ``transposed image``, ``features``, ``statistics`` or ``scalar``.
+        outputs: names of the outputs.
+        net: the network that it is part of.
     """
 
     module: nn.Module
@@ -90,7 +96,7 @@ class Graph:
     net: StyleTransferNet
 
     def program(self) -> torch.export.ExportedProgram:
-        """As an exported torch program whose images may have any size."""
+        """The exported torch program, whose images may have any size."""
         shapes = {name: self._dynamic(name, kind) for name, kind in self.inputs.items()}
         with torch.no_grad():
             return torch.export.export(
@@ -98,14 +104,14 @@ class Graph:
             )
 
     def onnx(self) -> torch.onnx.ONNXProgram:
-        """As ONNX."""
+        """The program in ONNX."""
         names = list(self._flat(self.example(SIZES[0])))
         program = torch.onnx.export(self.program(), input_names=names, output_names=self.outputs, verbose=False)
         assert program is not None
         return program
 
     def difference_of_onnx(self, path: Path) -> float:
-        """`difference` of a file of ONNX in ONNX Runtime."""
+        """`difference` of an ONNX file in ONNX Runtime."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -118,7 +124,7 @@ class Graph:
 
     @torch.inference_mode()
     def difference(self, other: Callable[..., Any]) -> float:
-        """Largest absolute difference of another way to compute the same, over `SIZES`."""
+        """Largest absolute difference between the outputs of the module and of `other`, over `SIZES`."""
         worst = 0.0
         for size in SIZES:
             arguments = self.example(size)
@@ -127,7 +133,7 @@ class Graph:
         return worst
 
     def example(self, size: tuple[int, int]) -> Arguments:
-        """Arguments for images of a height and width."""
+        """Random arguments for images of a height and width."""
         generator = torch.Generator().manual_seed(size[0])
         height, width = size
         channels = [self.net.encoder.channels(layer) for layer in self.net.fused_layers]
@@ -137,7 +143,7 @@ class Graph:
 
         kinds: dict[str, Callable[[], Tensor | Features]] = {
             "image": lambda: rand(1, 3, height, width),
-            "turned image": lambda: rand(1, 3, width, height),  # contents and styles differ in size
+            "transposed image": lambda: rand(1, 3, width, height),  # so that content and style differ in size
             "features": lambda: tuple(
                 rand(1, c, -(-height // s), -(-width // s)) for c, s in zip(channels, self.net.strides, strict=True)
             ),
@@ -147,7 +153,7 @@ class Graph:
         return {name: kinds[kind]() for name, kind in self.inputs.items()}
 
     def _flat(self, arguments: Arguments) -> dict[str, Tensor]:
-        """Arguments with one name for each tensor: the layer's, with that of the argument behind it."""
+        """Arguments with a name for each tensor: its layer and, except for features, the argument."""
         flat: dict[str, Tensor] = {}
         for name, value in arguments.items():
             if isinstance(value, Tensor):
@@ -158,12 +164,12 @@ class Graph:
         return flat
 
     def _dynamic(self, name: str, kind: str) -> Any:
-        """Heights and widths of an input that may change; every input has its own."""
+        """Dynamic heights and widths of an input, separate for each input."""
 
         def dims(name: str, least: int) -> dict[int, Any]:
             return {axis: torch.export.Dim(f"{name}_{side}", min=least) for axis, side in ((2, "height"), (3, "width"))}
 
-        if kind in ("image", "turned image"):
+        if kind in ("image", "transposed image"):
             return dims(name, 16)
         if kind == "features":
             return tuple(dims(f"{layer}_{name}", 2) for layer in self.net.fused_layers)
@@ -171,13 +177,32 @@ class Graph:
 
 
 def whole_graph(net: StyleTransferNet) -> Graph:
-    """The network as one graph."""
-    inputs = {"content": "image", "style": "turned image", "alpha": "scalar"}
+    """The network as one graph.
+
+    Args:
+        net: the network; its fusion must be `exportable`.
+
+    Example:
+        >>> import adain_lit
+        >>> graph = whole_graph(adain_lit.load("compact", device="cpu").net)
+        >>> {name: tuple(x.shape) for name, x in graph.example((64, 96)).items()}
+        {'content': (1, 3, 64, 96), 'style': (1, 3, 96, 64), 'alpha': (1,)}
+    """
+    inputs = {"content": "image", "style": "transposed image", "alpha": "scalar"}
     return Graph(WholeGraph(net), inputs, ["stylized"], net)
 
 
 def part_graphs(net: StyleTransferNet) -> dict[str, Graph]:
-    """The network in parts, for styles that are kept ready."""
+    """The network in three graphs, encoder, AdaIN and decoder, so that the statistics of styles can be stored.
+
+    Args:
+        net: the network; its fusion must be AdaIN.
+
+    Example:
+        >>> import adain_lit
+        >>> list(part_graphs(adain_lit.load("compact", device="cpu").net))
+        ['encoder', 'adain', 'decoder']
+    """
     layers = net.fused_layers
     encoded = [f"{layer}{kind}" for kind in ("", "_mean", "_std") for layer in layers]
     statistics = {"features": "features", "mean": "statistics", "std": "statistics", "alpha": "scalar"}

@@ -1,4 +1,4 @@
-"""Contact sheets: every content with every style, the trade-off strip of Fig. 7 and the four-style grid of Fig. 8."""
+"""Grids of images: contents x styles, the trade-off strip of Fig. 7 and the four-style grid of Fig. 8."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,34 +11,40 @@ from adain_lit.errors import InputError
 from adain_lit.inference.stylizer import Content, Style, Stylizer
 
 GAP = 6
-"""Pixels of white between images."""
+"""White pixels between images."""
 SIDE = 256
-"""Longer side in pixels of the images of a sheet."""
+"""Longer side in pixels of the images of a grid."""
 
 
-def table(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
-    """Images in rows and columns, the longer side of each scaled to `side` pixels; None leaves a place white.
+def image_grid(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
+    """Arrange images in rows and columns on white, each centred in its place.
 
-    Rows are as high and columns as wide as their largest image; smaller ones lie in the middle.
+    Args:
+        rows: the images; None leaves a place empty.
+        side: each image is scaled so that its longer side has this many pixels.
+
+    Example:
+        >>> wide, tall = Image.new("RGB", (40, 20)), Image.new("RGB", (10, 20))
+        >>> image_grid([[wide, tall], [None, wide]], side=60).size  # columns of 60, rows of 60 and 30 pixels, 3 gaps
+        (138, 108)
     """
     fitted = [[image and fit(image, side) for image in row] for row in rows]
     widths = [max(image.width if image else 0 for image in column) for column in zip_longest(*fitted)]
     heights = [max(image.height if image else 0 for image in row) for row in fitted]
-    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1))
-    sheet = Image.new("RGB", size, "white")
+    grid = Image.new("RGB", (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1)), "white")
     y = GAP
     for row, height in zip(fitted, heights, strict=True):
         x = GAP
         for image, width in zip_longest(row, widths):
             if image:
-                sheet.paste(image, (x + (width - image.width) // 2, y + (height - image.height) // 2))
+                grid.paste(image, (x + (width - image.width) // 2, y + (height - image.height) // 2))
             x += width + GAP
         y += height + GAP
-    return sheet
+    return grid
 
 
-def gallery(images: Sequence[Image.Image], captions: Sequence[str], *, width: int = 300) -> Image.Image:
-    """Images scaled to one width, in about as many rows as columns, each with a caption of some lines under it."""
+def captioned_grid(images: Sequence[Image.Image], captions: Sequence[str], *, width: int = 300) -> Image.Image:
+    """Arrange images of one width in a nearly square grid, each with a wrapped caption below."""
     font = ImageFont.load_default(width / 22)
     probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     texts = [_wrapped(caption, width, font) for caption in captions]
@@ -47,17 +53,17 @@ def gallery(images: Sequence[Image.Image], captions: Sequence[str], *, width: in
     height = max(image.height for image in scaled) + strip
     columns = math.ceil(math.sqrt(len(images) * height / width))
     rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
+    grid = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    draw = ImageDraw.Draw(grid)
     for i, (image, text) in enumerate(zip(scaled, texts, strict=True)):
         x, y = GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)
-        sheet.paste(image, (x, y))
+        grid.paste(image, (x, y))
         draw.multiline_text((x, y + image.height + GAP), text, fill="black", font=font)
-    return sheet
+    return grid
 
 
 def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text with its lines broken between words where they would be wider than `width` pixels."""
+    """Break lines wider than `width` pixels between words."""
     lines: list[str] = []
     for line in text.splitlines():
         lines.append("")
@@ -70,8 +76,13 @@ def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Ima
     return "\n".join(lines)
 
 
-def fit(image: Image.Image, side: int) -> Image.Image:
-    """The image scaled so that its longer side is `side` pixels."""
+def fit(image: Image.Image, side: int = SIDE) -> Image.Image:
+    """Scale an image so that its longer side has `side` pixels.
+
+    Example:
+        >>> fit(Image.new("RGB", (640, 480)), 320).size
+        (320, 240)
+    """
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS)
@@ -80,29 +91,52 @@ def fit(image: Image.Image, side: int) -> Image.Image:
 def trade_off(
     stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
-    """The content-style trade-off: alpha from 0 to 1 in `steps` images (Fig. 7)."""
+    """The content-style trade-off: `steps` images with alpha from 0 to 1 (Eq. 14, Fig. 7).
+
+    Args:
+        stylizer: the network.
+        content: the content image.
+        styles: the style, or several that are mixed.
+        steps: the number of images.
+        side: longer side of each image in pixels.
+        controls: as for a call of the stylizer, without ``alpha``.
+    """
     alphas = [i / (steps - 1) for i in range(steps)]
-    return table([[stylizer(content, styles, alpha=alpha, **controls) for alpha in alphas]], side=side)
+    return image_grid([[stylizer(content, styles, alpha=alpha, **controls) for alpha in alphas]], side=side)
 
 
 def interpolation(
     stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
 ) -> Image.Image:
-    """Four styles in the corners and their mixtures between (Fig. 8)."""
+    """Style interpolation: four styles in the corners of a grid and their mixtures between (Eq. 15, Fig. 8).
+
+    Args:
+        stylizer: the network.
+        content: the content image.
+        styles: the styles at the upper left, upper right, lower left and lower right.
+        steps: the number of rows and of columns.
+        side: longer side of each image in pixels.
+        controls: as for a call of the stylizer, without ``weights`` and ``masks``.
+
+    Raises:
+        InputError: if there are not four styles.
+    """
     if len(styles) != 4:
         raise InputError(f"{len(styles)} styles for the four corners of the interpolation grid; give four")
-    rows = []
-    for i in range(steps):
-        row = []
-        for j in range(steps):
-            down, right = i / (steps - 1), j / (steps - 1)
-            weights = [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
-            row.append(stylizer(content, styles, weights=weights, **controls))
-        rows.append(row)
-    return table(rows, side=side)
+    positions = [i / (steps - 1) for i in range(steps)]
+    rows = [
+        # bilinear weights of the four corners
+        [
+            stylizer(content, styles, weights=[(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], **controls)
+            for x in positions
+        ]
+        for y in positions
+    ]
+    return image_grid(rows, side=side)
 
 
-SHEETS: dict[str, Callable[..., Image.Image]] = {"trade_off": trade_off, "interpolate": interpolation}
-"""Sheets of one content, by the option that makes them."""
-SET_BY_SHEETS = {"trade_off": ("alpha",), "interpolate": ("weights", "masks")}
-"""Controls that a sheet sets itself."""
+GRIDS: dict[str, tuple[Callable[..., Image.Image], tuple[str, ...]]] = {
+    "trade_off": (trade_off, ("alpha",)),
+    "interpolate": (interpolation, ("weights", "masks")),
+}
+"""Grids of one content by the option that makes them, each with the controls that it sets itself."""

@@ -1,152 +1,159 @@
-"""Which images `stylize` makes of what it was given, and where they go. Reads no image and needs no torch."""
+"""Which files ``stylize`` reads and which it writes, decided before any image is opened and without torch."""
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
 
-WRITABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """Suffixes of images that can be written."""
-WRITABLE_VIDEO = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
-"""Suffixes of videos that can be written; what comes from .avi, which holds no times of frames, goes to .mkv."""
-VIDEO_SUFFIXES = frozenset({*WRITABLE_VIDEO, ".avi"})
+OUTPUT_VIDEO_SUFFIXES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
+"""Suffixes of videos that can be written; an .avi, which stores no frame times, becomes an .mkv."""
+VIDEO_SUFFIXES = frozenset({*OUTPUT_VIDEO_SUFFIXES, ".avi"})
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file that was named, or found in a folder that was.
+class InputFile:
+    """A file given on the command line or found in a folder given there.
 
     Attributes:
         path: the file.
-        within: its place below that folder, None for a file that was named itself.
+        relative: its path below that folder; None for a file that was given itself.
     """
 
     path: Path
-    within: Path | None
+    relative: Path | None = None
 
 
 @dataclass(frozen=True)
-class Job:
-    """One image to make.
+class Output:
+    """An image or video to write.
 
     Attributes:
         content: the image or video to stylise.
-        styles: the styles that are mixed.
-        output: the file to write.
+        styles: the style images, mixed into one if there are several.
+        path: the file to write.
     """
 
     content: Path
     styles: tuple[Path, ...]
-    output: Path
+    path: Path
 
 
-def find(names: Sequence[str], what: str, *, video: bool = False) -> list[Found]:
-    """The files that a person named: files, folders (searched below) and patterns that no shell expanded.
+def find_inputs(names: Iterable[str], role: str, *, video: bool = False) -> list[InputFile]:
+    """Expand files, folders (searched recursively) and glob patterns that no shell has expanded.
 
-    ``demo``, where no such file is, stands for the demo's held-out photographs, and as a style for its paintings;
-    ``noise``, as a content, for an image of white noise.
+    Unless a file has that name, ``demo`` is the demo's held-out images and ``noise``, as a content, white noise.
+
+    Args:
+        names: what was given on the command line.
+        role: ``content`` or ``style``.
+        video: whether folders are searched for videos, too.
 
     Raises:
-        InputError: if a name stands for nothing, or a folder holds no image.
+        InputError: if nothing matches a name, or a folder holds no image.
     """
-    found: list[Found] = []
+    found: list[InputFile] = []
     for name in names:
         path = Path(name).expanduser()
         matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        files = [Found(match, None) for match in matches if match.is_file()]
+        files = [InputFile(match) for match in matches if match.is_file()]
         folders = [match for match in matches if match.is_dir()]
         if not matches:
-            files = [Found(file, None) for file in _own_images(name, what)]
+            files = [InputFile(file) for file in _built_in_images(name, role)]
         if not files and not folders:
-            raise InputError(f"no {what} {name}; give a file, a folder or a pattern")
-        found += files or [file for folder in folders for file in _below(folder, video=video)]
+            raise InputError(f"no {role} {name}; give a file, a folder or a pattern")
+        found += files or [file for folder in folders for file in _search(folder, video=video)]
     return found
 
 
-def _own_images(name: str, what: str) -> list[Path]:
-    """The images of the package that a name stands for."""
-    from adain_lit.data import demo  # and SciPy, which takes a moment
+def _built_in_images(name: str, role: str) -> list[Path]:
+    from adain_lit.data import demo  # takes a moment to import
 
-    if name == demo.NOISE and what == "content":
+    if name == demo.NOISE and role == "content":
         return [demo.noise_image()]
     if name == demo.DEMO:
-        return (demo.demo_style_images if what == "style" else demo.demo_content_images)(True)
+        return (demo.demo_style_images if role == "style" else demo.demo_content_images)(True)
     return []
 
 
-def _below(folder: Path, *, video: bool) -> list[Found]:
-    videos = sorted(p for p in folder.rglob("*") if is_video(p)) if video else []
+def _search(folder: Path, *, video: bool) -> list[InputFile]:
+    videos = sorted(path for path in folder.rglob("*") if is_video(path)) if video else []
     try:
         images = find_images(folder)
     except InputError:
         if not videos:
             raise
         images = []
-    return [Found(file, file.relative_to(folder)) for file in [*images, *videos]]
+    return [InputFile(file, file.relative_to(folder)) for file in [*images, *videos]]
 
 
-def plan(
-    contents: Sequence[Found],
-    styles: Sequence[Found],
+def plan_outputs(
+    contents: Sequence[InputFile],
+    styles: Sequence[InputFile],
     output: Path | None,
     *,
     every_pair: bool = False,
     suffix: str | None = None,
-    manner: str = "stylized",
-) -> list[Job]:
-    """The images to make.
+    label: str = "stylized",
+) -> list[Output]:
+    """Decide what is written where.
+
+    Contents given as files become ``CONTENT_LABEL_STYLE.EXT``; those of a folder keep their names and subfolders, with
+    `every_pair` below a folder for each style.
 
     Args:
-        contents: what to stylise.
-        styles: the styles: mixed into one, or with `every_pair` each by itself.
-        output: a file for a single image, or a folder; None: the folder where the command runs.
-        every_pair: each content with each style.
-        suffix: of the files to write; None keeps the content's where it can be written, else .png.
-        manner: stands between the names of content and style.
+        contents: images and videos to stylise.
+        styles: the style images: mixed into one style, or with `every_pair` applied one at a time.
+        output: a file, if there is one output; otherwise a folder. None is the current folder.
+        every_pair: combine each content with each style.
+        suffix: suffix of the images to write; None keeps the content's if it can be written, else ``.png``.
+        label: the word between the content's and the style's name.
 
     Raises:
-        InputError: if one file would be written twice, or over an image that is read.
+        InputError: if two outputs would share a file, one would overwrite an input, or a suffix cannot be written.
+
+    Example:
+        >>> contents, styles = [InputFile(Path("cat.bmp"))], [InputFile(Path("wave.jpg"))]
+        >>> [output.path.name for output in plan_outputs(contents, styles, None)]
+        ['cat_stylized_wave.png']
     """
     mixtures = [(style.path,) for style in styles] if every_pair else [tuple(style.path for style in styles)]
     pairs = [(content, mixture) for content in contents for mixture in mixtures]
-    single = output is not None and len(pairs) == 1 and not output.is_dir() and output.suffix != ""
-    if (
-        output is not None
-        and not single
-        and not output.is_dir()
-        and output.suffix.lower() in (*WRITABLE, *VIDEO_SUFFIXES)
-    ):
-        raise InputError(f"{len(pairs)} images cannot go into the one file {output}; give a folder")
-    jobs = []
+    file = output if output is not None and output.suffix and not output.is_dir() else None
+    if file and len(pairs) > 1 and file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+        raise InputError(f"{len(pairs)} images cannot go into the one file {file}; give a folder")
+    outputs = []
     for content, mixture in pairs:
-        if single:
-            assert output is not None
-            path = output
+        if file and len(pairs) == 1:
+            path = file
         else:
-            path = (output or Path()) / _place(content, mixture, every_pair=every_pair, suffix=suffix, manner=manner)
-        _require_suffix(path, WRITABLE_VIDEO if is_video(content.path) else WRITABLE)
-        jobs.append(Job(content.path, mixture, path))
-    _require_distinct(jobs, [*contents, *styles])
-    return jobs
+            path = (output or Path()) / _output_name(content, mixture, every_pair, suffix, label)
+        _require_suffix(path, OUTPUT_VIDEO_SUFFIXES if is_video(content.path) else IMAGE_SUFFIXES)
+        outputs.append(Output(content.path, mixture, path))
+    _require_distinct(outputs, [*contents, *styles])
+    return outputs
 
 
-def plan_grid(contents: Sequence[Found], styles: Sequence[Found], output: Path | None, *, suffix: str | None) -> Job:
-    """The one sheet of all contents and styles: `output`, or a file named grid in that folder.
+def plan_grid(
+    contents: Sequence[InputFile], styles: Sequence[InputFile], output: Path | None, *, suffix: str | None
+) -> Output:
+    """The one grid of all contents and styles: the file `output`, or a file named ``grid`` in that folder.
 
     Raises:
-        InputError: if it would be written over an image that is read, or cannot be written.
+        InputError: if it would overwrite an input, or its suffix cannot be written.
     """
     path = output or Path()
     if path.is_dir() or not path.suffix:
         path = path / f"grid{suffix or '.png'}"
-    _require_suffix(path, WRITABLE)
-    job = Job(contents[0].path, tuple(style.path for style in styles), path)
-    _require_distinct([job], [*contents, *styles])
-    return job
+    _require_suffix(path, IMAGE_SUFFIXES)
+    grid = Output(contents[0].path, tuple(style.path for style in styles), path)
+    _require_distinct([grid], [*contents, *styles])
+    return grid
 
 
 def _require_suffix(path: Path, known: Sequence[str]) -> None:
@@ -154,56 +161,60 @@ def _require_suffix(path: Path, known: Sequence[str]) -> None:
         raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(known)}")
 
 
-def _place(content: Found, mixture: Sequence[Path], *, every_pair: bool, suffix: str | None, manner: str) -> Path:
-    """Where an image goes below the output folder: trees keep their shape and names, single files say their style."""
+def _output_name(content: InputFile, mixture: Sequence[Path], every_pair: bool, suffix: str | None, label: str) -> Path:
     own = content.path.suffix.lower()
     if own in VIDEO_SUFFIXES:
-        ending = own if own in WRITABLE_VIDEO else ".mkv"
+        ending = own if own in OUTPUT_VIDEO_SUFFIXES else ".mkv"
     else:
-        ending = suffix or (content.path.suffix if own in WRITABLE else ".png")
-    style = "+".join(path.stem for path in mixture)[:100]
-    if content.within is not None:
-        place = content.within.with_suffix(ending)
-        return Path(style) / place if every_pair else place
-    return Path(f"{content.path.stem}_{manner}_{style}{ending}")
+        ending = suffix or (content.path.suffix if own in IMAGE_SUFFIXES else ".png")
+    style = "+".join(path.stem for path in mixture)[:100]  # file systems limit a name to 255 bytes
+    if content.relative is not None:
+        kept = content.relative.with_suffix(ending)
+        return Path(style) / kept if every_pair else kept
+    return Path(f"{content.path.stem}_{label}_{style}{ending}")
 
 
-def _require_distinct(jobs: Sequence[Job], read: Sequence[Found]) -> None:
-    sources = {_real(found.path): found.path for found in read}
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        key = _real(job.output)
+def _require_distinct(outputs: Sequence[Output], inputs: Sequence[InputFile]) -> None:
+    sources = {os.path.realpath(file.path): file.path for file in inputs}
+    planned: dict[str, Output] = {}
+    for output in outputs:
+        key = os.path.realpath(output.path)
         if key in sources:
-            raise InputError(f"{job.output} would be written over {sources[key]}; give another --output")
-        if key in seen:
+            raise InputError(f"{output.path} would overwrite the input {sources[key]}; give another --output")
+        if key in planned:
             raise InputError(
-                f"{job.content} and {seen[key].content} would both be written to {job.output}; give folders of "
-                "different trees, or run them one by one"
+                f"{output.content} and {planned[key].content} would both be written to {output.path}; "
+                "give folders, or run them one at a time"
             )
-        seen[key] = job
+        planned[key] = output
 
 
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
-
-
-def suffix_of(name: str) -> str:
-    """``jpg`` or ``.JPG`` as ``.jpg``.
+def image_suffix(name: str) -> str:
+    """The suffix of an image format.
 
     Raises:
         InputError: if such a file cannot be written.
+
+    Example:
+        >>> image_suffix("jpg"), image_suffix(".TIF")
+        ('.jpg', '.tif')
     """
     suffix = "." + name.lower().removeprefix(".")
-    if suffix not in WRITABLE:
-        raise InputError(f"cannot write {name} files; known are {', '.join(s[1:] for s in WRITABLE)}")
+    if suffix not in IMAGE_SUFFIXES:
+        raise InputError(f"cannot write {name} files; known are {', '.join(s[1:] for s in IMAGE_SUFFIXES)}")
     return suffix
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file's suffix is that of a video."""
+    """Whether a file's suffix is that of a video.
+
+    Example:
+        >>> is_video(Path("clip.MP4")), is_video(Path("clip.gif"))
+        (True, False)
+    """
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def missing(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs whose file is not there yet."""
-    return [job for job in jobs if not job.output.exists()]
+def missing(outputs: Iterable[Output]) -> list[Output]:
+    """The outputs whose file does not exist yet."""
+    return [output for output in outputs if not output.path.exists()]

@@ -1,10 +1,10 @@
-"""A trained network for use: images in, images out, with every control that the paper has at run time."""
+"""A trained network in use: images in, images out, with all runtime controls of Sec. 7.3."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,58 +24,79 @@ from adain_lit.nets.style_transfer import Features, Stats, shares_of
 from adain_lit.weights.networks import load_network
 
 AUTO_TILE = 1024
-"""Side of a tile in pixels where the tiling is left to the stylizer, for images of more than four such tiles."""
+"""Side of a tile in pixels, unless one is given. Images larger than four such tiles are tiled."""
 
 COLOR_CONTROLS = ("coral", "luminance")
 
 
 @dataclass(frozen=True)
 class Style:
-    """A style that was encoded once.
+    """An encoded style image, see `Stylizer.encode_style`.
 
     Attributes:
-        features: what the fusion needs of it, for each fused layer (1, C, h, w): two cells for AdaIN.
-        image: the image, (1, 3, H, W) in ``uint8``, which ``preserve_color="coral"`` goes back to; None where it was
-            not to be kept.
+        features: what the fusion needs of it, for each fused layer (1, C, h, w). For AdaIN these are two spatial
+            positions with the style's mean and standard deviation (`adain_lit.functional.adain.style_statistics`).
+        image: the image as bytes, shape (1, 3, H, W), for ``preserve_color="coral"``; None if it was not kept.
     """
 
-    features: Features
-    image: Tensor | None
+    features: Features = field(repr=False)
+    image: Tensor | None = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Content:
-    """Content images of one size that were encoded once, to be given many styles.
+    """Encoded content images of one size, see `Stylizer.encode_content`.
 
     Attributes:
-        features: f(c), for each fused layer (N, C, h, w); None for images that go through the network in tiles.
-        image: the images, (N, 3, H, W) in ``uint8``.
-        tile: side of the tiles in pixels, 0 for images in one piece.
+        features: f(c), for each fused layer (N, C, h, w); None for images that are processed in tiles.
+        image: the images as bytes, shape (N, 3, H, W).
+        tile: side of the tiles in pixels; 0 for images in one piece.
     """
 
-    features: Features | None
-    image: Tensor
+    features: Features | None = field(repr=False)
+    image: Tensor = field(repr=False)
     tile: int
 
 
 def load(source: str | Path = "compact", *, encoder: str | Path | None = None, **options: object) -> Stylizer:
-    """A trained network, ready for use.
+    """Load a trained network.
 
     Args:
-        source: ``compact``, which comes with the package, or a file as `load_network` takes it.
-        encoder: encoder weights, where the file has none, see `load_network`.
+        source: ``compact``, the network that comes with the package; the folder of a training run; or a .ckpt,
+            .safetensors or decoder.pth file, see `adain_lit.weights.load_network`.
+        encoder: encoder weights, if the file has none.
         options: ``device`` and ``dtype`` of the `Stylizer`.
+
+    Raises:
+        InputError: if the network or the encoder cannot be read.
+
+    Example:
+        >>> import adain_lit
+        >>> adain_lit.load(device="cpu")
+        Stylizer(fusion=adain, layers=relu4_1+relu3_1+relu2_1+relu1_1, device=cpu, dtype=float32)
     """
     return Stylizer(load_network(source, encoder=encoder), **options)  # type: ignore[arg-type]
 
 
 class Stylizer:
-    """Gives images the style of other images.
+    """Stylises images of any kind and size with a trained network.
+
+    Images are files, PIL images, arrays or tensors, see `adain_lit.io.inputs.ImageInput`.
 
     Args:
         net: a trained network.
-        device: where it runs; None takes a CUDA device, then Apple's, then the CPU.
-        dtype: of weights and features; None is float32 (statistics are taken in float32 in any case).
+        device: where it runs; None prefers CUDA, then MPS, then the CPU.
+        dtype: of weights and features; None is float32. Statistics are computed in float32 in any case.
+
+    Example:
+        >>> from PIL import Image
+        >>> content, style = Image.new("RGB", (96, 64), "teal"), Image.new("RGB", (64, 64), "orange")
+        >>> stylizer = load(device="cpu")
+        >>> stylizer(content, style, alpha=0.8).size
+        (96, 64)
+        >>> encoded = stylizer.encode_style(style)
+        >>> stylizer.tensor(content, [encoded, content], weights=[3, 1], size=32).shape
+        torch.Size([3, 32, 48])
     """
 
     def __init__(
@@ -85,15 +106,22 @@ class Stylizer:
         self.device = choose_device(device)
         self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
 
+    def __repr__(self) -> str:
+        layers, dtype = "+".join(self.net.fused_layers), str(self.dtype).removeprefix("torch.")
+        return f"Stylizer(fusion={self.net.fusion_name}, layers={layers}, device={self.device}, dtype={dtype})"
+
     @torch.inference_mode()
     def encode_style(self, style: ImageInput, *, size: int | None = 512, keep_image: bool = True) -> Style:
-        """Encode a style once, for any number of contents.
+        """Encode a style image once, for any number of contents.
 
         Args:
             style: the image.
-            size: shorter side in pixels that it is scaled to; None keeps its own. Larger finds coarser strokes.
-            keep_image: keep the scaled image too, 3 bytes a pixel, for ``preserve_color="coral"``. Without it a
-                style of AdaIN takes some kilobytes.
+            size: shorter side in pixels to scale it to; None keeps its size. The larger it is, the coarser the strokes.
+            keep_image: whether to keep the scaled image as well (3 bytes per pixel), for ``preserve_color="coral"``.
+                Without it, a style takes a few kilobytes with AdaIN.
+
+        Raises:
+            InputError: if the image cannot be read.
         """
         image = as_bytes(style, "style", size=size)
         return Style(self._style_features(image), image if keep_image else None)
@@ -105,14 +133,17 @@ class Stylizer:
         """Encode a content image once, for any number of styles.
 
         Args:
-            content: the image, or several that have one size (after scaling) and are to go together.
-            size: shorter side in pixels that it is scaled to; None keeps its own.
-            tile: see `__call__`; what is tiled is not encoded ahead.
+            content: the image, or several of one size (after scaling) to process as a batch.
+            size: shorter side in pixels to scale it to; None keeps its size.
+            tile: see `__call__`. Tiled images are not encoded here but tile by tile when they are stylised.
+
+        Raises:
+            InputError: if an image cannot be read, or if sizes differ.
         """
         images: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
         tensors = [as_bytes(image, "content", size=size) for image in images]
         if len({tensor.shape for tensor in tensors}) != 1:
-            raise InputError(f"{len(tensors)} contents cannot go together; give at least one, and all of one size")
+            raise InputError(f"{len(tensors)} contents cannot form a batch; give at least one, and all of one size")
         batch = torch.cat(tensors)
         padded = self._padded(batch)
         side = self._tile(tile, padded)
@@ -134,24 +165,24 @@ class Stylizer:
         """Stylise an image.
 
         Args:
-            content: the image, or one that `encode_content` encoded.
-            style: one image or style, or K of them.
-            alpha: degree of stylisation (Eq. 14): 0 is the content, 1 the style; beyond 1 it exaggerates.
-            weights: weights of the K styles (Eq. 15), divided by their sum; None weighs all alike.
-            masks: a region for each style, grey images of the content's shape: white takes the style, grey in part.
-                Where several overlap the styles share, where none is the content stays.
-            preserve_color: ``coral`` gives the style the content's colours first (as the paper does), ``luminance``
-                takes only the brightness of the result; None takes the style's colours.
-            size: shorter side in pixels that the content is scaled to; None keeps its size. Not for a `Content`.
-            style_size: shorter side in pixels that styles are scaled to; None keeps their size. Not for a `Style`.
-            tile: side in pixels of the tiles of large images, whose result is the same; None chooses, 0 never tiles.
-                Not for a `Content`.
+            content: the image, or the result of `encode_content`.
+            style: a style image or the result of `encode_style`, or K of them.
+            alpha: degree of stylisation (Eq. 14): 0 is the content, 1 the style; above 1 the style is exaggerated.
+            weights: weights of the K styles (Eq. 15), divided by their sum; None is equal weights.
+            masks: a greyscale image for each style, in the content's aspect ratio: the style applies where it is white
+                (spatial control). Overlapping styles are mixed; the content remains where all masks are black.
+            preserve_color: ``coral`` matches the style's colours to the content's first (as in the paper);
+                ``luminance`` takes only the luminance of the result; None takes the style's colours.
+            size: shorter side in pixels to scale the content to; None keeps its size. Not for a `Content`.
+            style_size: shorter side in pixels to scale styles to; None keeps their size. Ignored for a `Style`.
+            tile: side in pixels of the tiles in which large images are processed, which does not change the result;
+                None decides by the size, 0 never tiles. Not for a `Content`.
 
         Returns:
-            An image of the content's (scaled) size.
+            The stylised image, of the content's (scaled) size.
 
         Raises:
-            InputError: for images that cannot be read, and for controls that do not fit.
+            InputError: if an image cannot be read, or if controls do not fit together.
         """
         controls = {"alpha": alpha, "weights": weights, "masks": masks, "preserve_color": preserve_color}
         sizes = {"size": size, "style_size": style_size, "tile": tile}
@@ -159,14 +190,14 @@ class Stylizer:
 
     @torch.inference_mode()
     def statistics(self, content: Content, masks: Sequence[ImageInput] | None = None) -> list[Stats]:
-        """Mean and standard deviation of a content's channels at each fused layer, for each mask, or once.
+        """Mean and standard deviation of a content's channels at each fused layer, for each mask (once without).
 
-        Handed back to `many` or `tensor` as ``content_stats``, for instance mixed with those of earlier frames.
+        `many` and `tensor` take them as ``content_stats``, for instance blended with those of earlier frames.
         """
-        cells = self._cells(masks, content.image)
+        resized = self._resized(masks, content.image)
         if content.features is None:
-            return tiled_statistics(self.net, self._padded(content.image), tile=content.tile, masks=cells)
-        regions = [(None,) * len(content.features)] if cells is None else cells
+            return tiled_statistics(self.net, self._padded(content.image), tile=content.tile, masks=resized)
+        regions = [(None,) * len(content.features)] if resized is None else resized
         layers = [zip(content.features, region, strict=True) for region in regions]
         return [tuple(channel_stats(x, mask) for x, mask in layer) for layer in layers]
 
@@ -180,34 +211,36 @@ class Stylizer:
         preserve_color: str | None = None,
         tile: int | None = None,
     ) -> None:
-        """Hold controls against each other for `count` styles, before any image is read.
+        """Check controls for `count` styles before any image is read; they are those of `__call__`.
 
         Raises:
-            InputError: if they do not fit.
+            InputError: if they do not fit together.
         """
         shares_of(count, weights)
         if not math.isfinite(alpha) or alpha < 0:
-            raise InputError(f"alpha is {alpha}; it must be 0 (content) to 1 (style), or somewhat more")
+            raise InputError(f"alpha is {alpha}; it must be from 0 (content) to 1 (style), or slightly more")
         if masks is not None and len(masks) != count:
             raise InputError(f"{count} styles but {len(masks)} masks; give one mask for each style")
         if preserve_color not in (None, *COLOR_CONTROLS):
-            raise InputError(f"unknown colour control {preserve_color!r}; known are {', '.join(COLOR_CONTROLS)}")
+            raise InputError(
+                f"preserve_color is {preserve_color!r}; it must be one of {', '.join(COLOR_CONTROLS)}, or None"
+            )
         if tile and not self.net.tileable:
             kind = f"fusion {self.net.fusion_name} and norm {self.net.norm}"
-            raise InputError(f"a network with {kind} cannot work in tiles; set tile to 0")
+            raise InputError(f"a network with {kind} cannot be tiled; set tile to 0")
         if tile and tile < LEAST_TILE:
             raise InputError(f"tile is {tile} pixels; it must be at least {LEAST_TILE}, or 0")
 
     def many(
         self, content: ImageInput | Content, style: ImageInput | Style | Sequence[ImageInput | Style], **controls: Any
     ) -> list[Image.Image]:
-        """All images of a `Content` that holds several, with one style; controls as for a call."""
+        """Stylise each image of a `Content` that holds several; controls as in `__call__`."""
         return [to_image(image) for image in self._stylize(content, style, torch.uint8, **controls)]
 
     def tensor(
         self, content: ImageInput | Content, style: ImageInput | Style | Sequence[ImageInput | Style], **controls: Any
     ) -> Tensor:
-        """The same as a tensor (3, H, W), RGB in [0, 1] in float32 on the CPU; controls as for a call."""
+        """Stylise an image to a tensor (3, H, W), RGB in [0, 1] in float32 on the CPU; controls as in `__call__`."""
         return self._stylize(content, style, torch.float32, **controls)[0]
 
     @torch.inference_mode()
@@ -226,21 +259,21 @@ class Stylizer:
         tile: int | None = None,
         content_stats: Sequence[Stats] | None = None,
     ) -> Tensor:
-        """(N, 3, H, W), bytes or float32 in [0, 1]; floats may come where bytes would do."""
+        """Images (N, 3, H, W) in [0, 1] in float32; bytes if `dtype` is ``uint8`` and the images were tiled."""
         given: Sequence[Any] = style if isinstance(style, list | tuple) else [style]
         self.check(len(given), alpha=alpha, weights=weights, masks=masks, preserve_color=preserve_color, tile=tile)
         styles = [x if isinstance(x, Style) else self.encode_style(x, size=style_size) for x in given]
         if not isinstance(content, Content):
             content = self.encode_content(content, size=size, tile=tile)
         elif size is not None or tile is not None:
-            raise InputError("the content is encoded already; give size and tile to encode_content")
+            raise InputError("the content is already encoded; give size and tile to encode_content")
         image, count = content.image, len(content.image)
         features = [tuple(x.expand(count, -1, -1, -1) for x in s.features) for s in styles]
         if preserve_color == "coral":
             features = [self._recolored(s, image) for s in styles]
         padded = self._padded(image)
-        cells = self._cells(masks, image)
-        controls: dict[str, Any] = {"alpha": alpha, "weights": weights, "masks": cells, "content_stats": content_stats}
+        controls: dict[str, Any] = {"alpha": alpha, "weights": weights, "content_stats": content_stats}
+        controls["masks"] = self._resized(masks, image)
         if content.features is None:
             result = stylize_tiles(self.net, padded, features, tile=content.tile, dtype=dtype, **controls)
         else:
@@ -248,13 +281,14 @@ class Stylizer:
             result = self.net.decode(fused, padded.shape[2:]).float().clamp(0, 1).cpu()
         result = result[..., : image.shape[2], : image.shape[3]]
         if preserve_color == "luminance":
-            for made, own in zip(*(torch.split(x, AUTO_TILE, 2) for x in (result, image)), strict=True):
-                kept = keep_color(unit(made), unit(own)).clamp(0, 1)
-                made.copy_(kept if made.is_floating_point() else (kept * 255).round())
+            # strip by strip and in place, for images that fill the memory
+            for stylized, own in zip(*(torch.split(x, AUTO_TILE, 2) for x in (result, image)), strict=True):
+                kept = keep_color(unit(stylized), unit(own)).clamp(0, 1)
+                stylized.copy_(kept if stylized.is_floating_point() else (kept * 255).round())
         return result
 
     def _style_features(self, image: Tensor, prepare: Callable[[Tensor], Tensor] = unit) -> Features:
-        """What the fusion needs of style images (N, 3, H, W) in bytes, which `prepare` makes RGB in [0, 1] of."""
+        """What the fusion needs of style images, bytes (N, 3, H, W) that `prepare` converts to RGB in [0, 1]."""
         padded = self._padded(image)
         reduce = self.net.fusion.style_statistics
         if _large(padded) and self.net.fusion.tileable:
@@ -264,9 +298,9 @@ class Stylizer:
         return features if reduce is None else tuple(reduce(x) for x in features)
 
     def _recolored(self, style: Style, content: Tensor) -> Features:
-        """The style in the colours of each content (N, 3, H, W) in bytes."""
+        """The style in the colours of each content, bytes (N, 3, H, W)."""
         if style.image is None:
-            raise InputError("the style was encoded without its image, which coral needs; set keep_image")
+            raise InputError("the style was encoded without its image, which coral needs; give keep_image=True")
         image = style.image.expand(len(content), -1, -1, -1)
         colors = color_map(image, content)
         return self._style_features(image, lambda part: recolor(unit(part), *colors).clamp(0, 1))
@@ -275,24 +309,25 @@ class Stylizer:
         return at_least(image, self.net.encoder.min_size)
 
     def _scaled(self, image: Tensor) -> Tensor:
-        """Images as RGB in [0, 1] on the network's device."""
+        """Images as RGB in [0, 1] on the network's device, in its type and memory format."""
         x = unit(image.to(self.device)).to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _cells(self, masks: Sequence[ImageInput] | None, image: Tensor) -> list[Features] | None:
+    def _resized(self, masks: Sequence[ImageInput] | None, image: Tensor) -> list[Features] | None:
+        """Each mask at the resolution of each fused layer."""
         if masks is None:
             return None
         padded = self._padded(image).shape[2:]
-        cells = [mask_cells(mask, image.shape[2:], padded, self.net.strides) for mask in masks]
-        return [tuple(x.to(self.device, self.dtype) for x in layers) for layers in cells]
+        resized = [mask_cells(mask, image.shape[2:], padded, self.net.strides) for mask in masks]
+        return [tuple(x.to(self.device, self.dtype) for x in layers) for layers in resized]
 
     def _tile(self, tile: int | None, image: Tensor) -> int:
-        """Side of the tiles, 0 for one piece."""
+        """Side of the tiles in pixels, 0 for one piece."""
         if tile is not None:
             return tile
         return AUTO_TILE if _large(image) and self.net.tileable else 0
 
 
 def _large(image: Tensor) -> bool:
-    """Whether images are better taken in tiles."""
+    """Whether images are tiled unless the caller decides."""
     return image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2

@@ -1,4 +1,4 @@
-"""Video, frame by frame, with the rate, the length, the rotation and the sound of the original."""
+"""Video, frame by frame, with the frame times, the orientation and the sound of the original."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,27 +10,27 @@ from PIL import Image
 from tqdm import tqdm
 
 from adain_lit.errors import InputError
-from adain_lit.inference.plan import WRITABLE_VIDEO
+from adain_lit.inference.plan import OUTPUT_VIDEO_SUFFIXES
 from adain_lit.inference.stylizer import Style, Stylizer
 from adain_lit.io.files import write_atomically
 from adain_lit.nets.style_transfer import Stats
 
 CODECS = {".webm": "libvpx-vp9"}
-"""Video codec by suffix; H.264 for all others."""
+"""Video codec by suffix; all others are H.264."""
 BT709, LIMITED = 1, 1
-"""FFmpeg's numbers for the colours of high-definition video, and for brightness from 16 to 235."""
+"""FFmpeg's constants for the colour space of HD video and for luma from 16 to 235."""
 STILL = 2
-"""Of 255: a pixel of the input that changes less from one frame to the next counts as still."""
+"""A pixel of the input that changes by less than this (of 255) from frame to frame counts as still."""
 
 
 class VideoReport(NamedTuple):
     """What was made.
 
     Attributes:
-        frames: how many.
-        flicker: mean change of the output's still pixels from frame to frame, of 255; what stands still in the input
-            should stand still in the output.
-        input_flicker: the same of the input, its noise.
+        frames: the number of frames.
+        flicker: mean absolute change from frame to frame (of 255) of the output, over pixels that are still in the
+            input and should be still in the output.
+        input_flicker: the same for the input, which is its noise.
     """
 
     frames: int
@@ -49,29 +49,29 @@ def stylize_video(
     smooth: float = 0.0,
     **controls: Any,
 ) -> VideoReport:
-    """Stylise a video; memory does not grow with its length.
+    """Stylise a video. Memory does not grow with its length.
 
     Args:
         stylizer: the network.
-        source: a video that FFmpeg reads.
-        styles: styles, encoded once.
-        output: the video to write, .mp4, .m4v, .mkv, .mov or .webm; never half of it.
-        size: shorter side of the frames in pixels, None keeps theirs (but for an odd last row or column).
-        tile: side of the tiles of large frames, as for a call of the stylizer.
-        smooth: share of the earlier frames' content statistics in those of a frame, 0 to below 1. Calms what changes
-            because something moves elsewhere in the image. A change of the light over all of it then stays in the
-            result, while without smoothing each frame is brought to the style's brightness.
-        controls: as for a call of the stylizer.
+        source: a video that FFmpeg can read.
+        styles: the encoded styles.
+        output: the .mp4, .m4v, .mkv, .mov or .webm file, which is complete or not there at all.
+        size: shorter side of the frames in pixels; None keeps it, except that an odd last row or column is cut off.
+        tile: side of the tiles of large frames, see `Stylizer.__call__`.
+        smooth: s in [0, 1) of the exponential moving average of the content statistics over frames,
+            m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma. It calms parts that change only because something
+            moves elsewhere in the frame, and keeps changes of the light, which are otherwise normalised away.
+        controls: see `Stylizer.__call__`.
 
     Raises:
-        InputError: if PyAV is not installed, the file is no video, or the output's format cannot hold its sound.
+        InputError: if PyAV is not installed, the file is not a video, or the output's format cannot hold its sound.
     """
     try:
         import av
     except ImportError as error:
         raise InputError("video needs PyAV; install adain_lit[video]") from error
-    if output.suffix.lower() not in WRITABLE_VIDEO:
-        raise InputError(f"cannot write a video to {output}; known are {', '.join(WRITABLE_VIDEO)}")
+    if output.suffix.lower() not in OUTPUT_VIDEO_SUFFIXES:
+        raise InputError(f"cannot write a video to {output}; known are {', '.join(OUTPUT_VIDEO_SUFFIXES)}")
     if not 0 <= smooth < 1:
         raise InputError(f"smooth is {smooth}; it must be at least 0 and below 1")
     if smooth and not stylizer.net.fusion.tileable:
@@ -91,10 +91,10 @@ def stylize_video(
                 av.open(str(path), "w") as container,
                 tqdm(total=images.frames or None, desc=f"stylising {source.name}", unit="frame") as bar,
             ):
-                made = _Made(container, images, video.streams.audio)
+                writer = _Writer(container, images, video.streams.audio)
                 for packet in video.demux([images, *video.streams.audio]):
                     if packet.stream.type == "audio":
-                        made.add_sound(packet)
+                        writer.add_sound(packet)
                         continue
                     decoded: list[Any] = packet.decode()
                     for frame in decoded:
@@ -106,12 +106,12 @@ def stylize_video(
                         (result,) = stylizer.many(content, styles, content_stats=stats, **controls)
                         result = result.crop((0, 0, result.width // 2 * 2, result.height // 2 * 2))
                         flicker.add(np.asarray(image.resize(result.size)), np.asarray(result))
-                        made.add_image(result, frame)
+                        writer.add_image(result, frame)
                         frames += 1
                         bar.update()
                 if not frames:
-                    raise InputError(f"{source} holds no image; give a video")
-                made.finish()
+                    raise InputError(f"{source} has no frames; give a video")
+                writer.finish()
 
     try:
         write_atomically(output, write)
@@ -119,56 +119,56 @@ def stylize_video(
         raise InputError(f"cannot stylise the video {source}: {error.strerror}") from error
     report = VideoReport(frames, *flicker.means())
     tqdm.write(
-        f"{output}: {frames} frames, flicker {report.flicker:.2f} of 255 where the input stands still "
+        f"{output}: {frames} frames, flicker {report.flicker:.2f} of 255 where the input is still "
         f"(the input's own: {report.input_flicker:.2f})"
     )
     return report
 
 
-class _Made:
-    """The video that is written. Its streams begin with the first image, which tells the size; sound waits for it."""
+class _Writer:
+    """Writes a video. Its streams are opened with the first image, whose size they need; sound waits until then."""
 
-    def __init__(self, container: Any, images: Any, sounds: Sequence[Any]) -> None:
+    def __init__(self, container: Any, source_images: Any, source_sounds: Sequence[Any]) -> None:
         self.container = container
-        self.given = images
-        self.given_sounds = sounds
+        self.source_images = source_images
+        self.source_sounds = source_sounds
         self.images: Any = None
         self.sounds: dict[int, Any] = {}
         self.waiting: list[Any] = []
 
     def add_image(self, image: Image.Image, frame: Any) -> None:
-        """Write an image, to be shown when `frame` was."""
+        """Write an image at the time of `frame`."""
         from av import VideoFrame
 
         if self.images is None:
-            self._begin(*image.size)
-        made = VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
-        made = made.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        made.pts, made.time_base = frame.pts, frame.time_base
-        self.container.mux(self.images.encode(made))
+            self._open_streams(*image.size)
+        written = VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
+        written = written.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        written.pts, written.time_base = frame.pts, frame.time_base
+        self.container.mux(self.images.encode(written))
         self._write_sounds()
 
     def add_sound(self, packet: Any) -> None:
-        """Write a packet of sound as it is."""
-        if packet.dts is not None:  # the last one of a stream is empty
+        """Copy a packet of sound without decoding it."""
+        if packet.dts is not None:  # the packet that ends a stream has none
             self.waiting.append(packet)
         if self.images is not None:
             self._write_sounds()
 
     def finish(self) -> None:
-        """Write what the encoder still holds back."""
+        """Write the frames that the encoder still buffers."""
         self.container.mux(self.images.encode())
 
-    def _begin(self, width: int, height: int) -> None:
+    def _open_streams(self, width: int, height: int) -> None:
         suffix = Path(self.container.name).suffix.lower()
         codec = CODECS.get(suffix, "libx264")
-        self.images = self.container.add_stream(codec, rate=self.given.average_rate, options={"crf": "18"})
+        self.images = self.container.add_stream(codec, rate=self.source_images.average_rate, options={"crf": "18"})
         self.images.width, self.images.height, self.images.pix_fmt = width, height, "yuv420p"
         context = self.images.codec_context
-        context.time_base = self.given.time_base
-        context.colorspace = context.color_primaries = context.color_trc = BT709  # else players guess from the size
+        context.time_base = self.source_images.time_base
+        context.colorspace = context.color_primaries = context.color_trc = BT709  # otherwise players guess
         context.color_range = LIMITED
-        for stream in self.given_sounds:
+        for stream in self.source_sounds:
             try:
                 self.sounds[stream.index] = self.container.add_stream_from_template(stream)
             except ValueError as error:
@@ -183,35 +183,41 @@ class _Made:
 
 
 def _upright(frame: Any) -> Image.Image:
-    """The frame as it is to be seen: the rotation that phones write beside the pixels is applied."""
+    """The frame with the rotation applied that phones store as metadata."""
     image: Image.Image = frame.to_image()
     turn = int(getattr(frame, "rotation", 0)) % 360
     return image.rotate(turn, expand=True) if turn else image
 
 
 def _blend(old: Sequence[Stats], new: Sequence[Stats], smooth: float) -> list[Stats]:
+    # for each region and each layer: mean with mean, standard deviation with standard deviation
     return [
-        tuple((c.lerp(a, smooth), d.lerp(b, smooth)) for (a, b), (c, d) in zip(*layers, strict=True))
+        tuple(
+            (mean.lerp(old_mean, smooth), std.lerp(old_std, smooth))
+            for (old_mean, old_std), (mean, std) in zip(*layers, strict=True)
+        )
         for layers in zip(old, new, strict=True)
     ]
 
 
 class _Flicker:
-    """Mean change from frame to frame where the input stands still."""
+    """Mean absolute change from frame to frame, of output and input, where the input is still."""
 
     def __init__(self) -> None:
         self.last: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
         self.sums = np.zeros(2)
         self.count = 0
 
-    def add(self, given: NDArray[np.uint8], made: NDArray[np.uint8]) -> None:
+    def add(self, source: NDArray[np.uint8], result: NDArray[np.uint8]) -> None:
         if self.last is not None:
-            changes = [np.abs(x.astype(np.int16) - y).mean(2) for x, y in zip((made, given), self.last, strict=True)]
+            # int16: differences of bytes are negative, too
+            pairs = zip((result, source), self.last, strict=True)
+            changes = [np.abs(new.astype(np.int16) - old).mean(2) for new, old in pairs]
             still = changes[1] < STILL
             self.sums += [float(change[still].sum()) for change in changes]
             self.count += int(still.sum())
-        self.last = (made, given)
+        self.last = (result, source)
 
     def means(self) -> tuple[float, float]:
-        made, given = self.sums / max(self.count, 1)
-        return float(made), float(given)
+        result, source = self.sums / max(self.count, 1)
+        return float(result), float(source)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adain_lit.errors import InputError
-from adain_lit.inference.grids import gallery
+from adain_lit.inference.grids import captioned_grid
 from adain_lit.io.files import write_atomically
 from adain_lit.io.images import write_image
 from adain_lit.loggers.csv import last_validation
@@ -111,7 +111,7 @@ def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
     with_grid = [(job, row, grid) for (job, row) in measured if (grid := last_grid(job.folder)) is not None]
     if with_grid:
         captions = [_caption(job, row) for job, row, _ in with_grid]
-        write_image(gallery([grid for *_, grid in with_grid], captions), folder / "contact_sheet.png")
+        write_image(captioned_grid([grid for *_, grid in with_grid], captions), folder / "contact_sheet.png")
         written.append("contact_sheet.png")
     return written
 
