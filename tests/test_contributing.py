@@ -1,6 +1,10 @@
-"""What CONTRIBUTING promises: a new fusion is one function, one entry and one file."""
+"""What CONTRIBUTING promises: a new fusion is one function, one entry and one file; a decoder option is two files."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
-from adain_lit import evaluate, functional, stylize, train
+from adain_lit import evaluate, stylize, train
+from adain_lit.functional import adain
 from adain_lit.nets import FUSIONS
 from adain_lit.nets.fusion import Fusion
 from support.commands import run_here, tiny
@@ -24,7 +29,7 @@ def fusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The example, word for word, put where it says; its name."""
     function, entry = code_blocks(TEXT, "python")
     (experiment,) = code_blocks(TEXT, "yaml")
-    names = dict(vars(functional))
+    names = dict(vars(adain))
     exec(function, names)
     (added,) = eval("{" + entry + "}", names | {"Fusion": Fusion}).items()
     monkeypatch.setitem(FUSIONS, *added)
@@ -71,3 +76,46 @@ def test_new_fusion_obeys_its_mask(fusion: str) -> None:
     out = fuse(content, style, mask)
     torch.testing.assert_close(out[..., 3:], fuse(content, content)[..., 3:])
     torch.testing.assert_close(out[..., :3].mean((2, 3)), style.mean((2, 3)))
+
+
+USE = """
+import sys, torch
+from adain_lit.weights import load_network, save_network
+
+net = load_network(sys.argv[1])
+save_network(net, "net.safetensors", card={}, half=False)
+again = load_network("net.safetensors")
+print(net.config.upsampling, again.config.upsampling, load_network("compact").config.upsampling)
+image = torch.rand(1, 3, 32, 32)
+made = again(image, image.flip(3))
+assert torch.equal(made, net(image, image.flip(3)))
+again.decoder.config.upsampling = "nearest"
+assert not torch.allclose(made, again(image, image.flip(3)), atol=1e-3)
+"""
+"""The option is in a checkpoint, in a file that is written from it and in one from before there was the option."""
+
+
+def test_new_decoder_option_is_two_files_and_reaches_everything(
+    photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the document's difference, applied to a copy of the package; each command in a process of its own."""
+    (difference,) = code_blocks(TEXT, "diff")
+    assert difference.count("+++ b/") == 2
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["git", "apply", "-"], input=difference, text=True, cwd=tmp_path, check=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    command = ["-m", "adain_lit.train", "model.upsampling=bilinear"]
+    assert " ".join(command) in TEXT
+    run(*command, *tiny(photographs, paintings))
+    checkpoint = only_run(tmp_path) / "checkpoints" / "last.ckpt"
+    assert run("-c", USE, str(checkpoint)).split() == ["bilinear", "bilinear", "nearest"]
+    assert "model.upsampling=nearest  of the decoder: nearest (Sec. 6.1) or bilinear" in " ".join(
+        run("-m", "adain_lit.train", "--help").split()
+    ).replace("nearest of", "nearest  of")

@@ -122,7 +122,7 @@ def test_card_cannot_make_a_file_unreadable(tmp_path: Path, monkeypatch: pytest.
     """Oracle: the file loads; its own keys say how."""
     path = tmp_path / "own.safetensors"
     assert run_here(export.main, ["compact", str(path), "--card", "fusion=nonsense", "format=mine"], monkeypatch) == 0
-    assert adain_lit.load(path, device="cpu").net.fusion_name == "adain"
+    assert adain_lit.load(path, device="cpu").net.config.fusion == "adain"
 
 
 def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

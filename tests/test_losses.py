@@ -93,7 +93,7 @@ def test_gradient_of_a_loss_is_right(name: str, reduction: str) -> None:
 def test_perceptual_loss_equals_numpy_and_its_parts_add_up(statistic: str, reduction: str) -> None:
     """Oracle: Eqs. 11 to 13 by NumPy, layer by layer; loss = content + lambda * style; layers sum to style."""
     stylized, style, target = pyramid(0), pyramid(9), features(3, 10, 2, 8, seed=20)
-    criterion = PerceptualLoss(0.7, reduction=reduction, statistic=statistic)
+    criterion = PerceptualLoss(style_weight=0.7, reduction=reduction, style_statistic=statistic)
     losses = {name: value.numpy() for name, value in criterion(stylized, target, style).items()}
     layers = {
         layer: BY_LOOP[statistic](stylized[layer].numpy(), style[layer].numpy(), reduction)
@@ -111,14 +111,16 @@ def test_perceptual_loss_equals_numpy_and_its_parts_add_up(statistic: str, reduc
 def test_under_sum_a_layer_of_c_channels_weighs_c_times_as_much() -> None:
     """Oracle: the conversion lambda_mean = lambda_sum * C_l between the two published conventions."""
     stylized, style, target = pyramid(0), pyramid(9), features(3, 10, 2, 8, seed=20)
-    mean = PerceptualLoss(1.0, reduction="mean")(stylized, target, style)
-    total = PerceptualLoss(1.0, reduction="sum")(stylized, target, style)
+    mean = PerceptualLoss(style_weight=1.0, reduction="mean")(stylized, target, style)
+    total = PerceptualLoss(style_weight=1.0, reduction="sum")(stylized, target, style)
     for layer, channels in CHANNELS.items():
         torch.testing.assert_close(total[f"style_loss/{layer}"], channels * mean[f"style_loss/{layer}"])
     one = {"style_layers": ("relu3_1",)}
     torch.testing.assert_close(
-        PerceptualLoss(0.01, reduction="sum", **one)(stylized, target, style)["loss"],
-        PerceptualLoss(0.01 * CHANNELS["relu3_1"], reduction="mean", **one)(stylized, target, style)["loss"],
+        PerceptualLoss(style_weight=0.01, reduction="sum", **one)(stylized, target, style)["loss"],
+        PerceptualLoss(style_weight=0.01 * CHANNELS["relu3_1"], reduction="mean", **one)(stylized, target, style)[
+            "loss"
+        ],
     )
 
 
@@ -146,7 +148,11 @@ def test_the_defaults_are_the_common_recipe() -> None:
     stylized, style, target = pyramid(0), pyramid(9), features(3, 10, 2, 8, seed=20)
     losses = PerceptualLoss()(stylized, target, style)
     explicit = PerceptualLoss(
-        10.0, style_layers=tuple(CHANNELS), content_layer="relu4_1", reduction="mean", statistic="mean_std"
+        style_weight=10.0,
+        style_layers=tuple(CHANNELS),
+        content_layer="relu4_1",
+        reduction="mean",
+        style_statistic="mean_std",
     )(stylized, target, style)
     for name, value in explicit.items():
         assert torch.equal(losses[name], value)
@@ -182,7 +188,7 @@ def test_loss_and_gradient_are_finite_on_constant_pictures(constant: str, statis
     target = net.fuse(net.encode(content), [net.encode(style)])
     output = grey.clone() if constant == "output" else net.decode(target, content.shape[2:]).detach()
     output.requires_grad_()
-    criterion = PerceptualLoss(statistic=statistic)
+    criterion = PerceptualLoss(style_statistic=statistic)
     losses = criterion(encoder(output, criterion.layers), target[0], encoder(style, criterion.layers))
     losses["loss"].sum().backward()
     assert all(value.isfinite().all() for value in losses.values())
@@ -198,7 +204,7 @@ def test_loss_and_gradient_are_finite_on_constant_pictures(constant: str, statis
     ("arguments", "message"),
     [
         ({"reduction": "max"}, "unknown reduction 'max' of the style loss; known are mean, sum"),
-        ({"statistic": "swd"}, "unknown statistic 'swd' of the style loss; known are mean_std, gram"),
+        ({"style_statistic": "swd"}, "unknown statistic 'swd' of the style loss; known are mean_std, gram"),
         ({"style_weight": -1.0}, "style_weight is -1.0; it must be 0 or more"),
         ({"style_weight": float("nan")}, "style_weight is nan; it must be 0 or more"),
         ({"style_weight": float("inf")}, "style_weight is inf; it must be 0 or more"),
@@ -213,5 +219,5 @@ def test_unusable_arguments_are_refused(arguments: dict[str, object], message: s
 
 def test_lambda_0_is_allowed_and_leaves_the_content_loss() -> None:
     """Oracle: Eq. 11 with lambda 0."""
-    losses = PerceptualLoss(0.0)(pyramid(0), features(3, 10, 2, 8, seed=20), pyramid(9))
+    losses = PerceptualLoss(style_weight=0.0)(pyramid(0), features(3, 10, 2, 8, seed=20), pyramid(9))
     assert torch.equal(losses["loss"], losses["content_loss"])

@@ -106,7 +106,7 @@ def _spread(setting: Setting, name: str, seed: int, photographs: torch.Tensor) -
     """Variance of the style statistics of a training's photographs, as its network sees them, at each layer."""
     checkpoint = last_checkpoint(trainings(setting).run_of(name, seed=seed))
     module = FixedStyleModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    features = module.phi(module.normalizer(photographs), PAPER_STYLE_LAYERS)
+    features = module.loss_network(module.normalizer(photographs), PAPER_STYLE_LAYERS)
     return {
         layer: sum(float(statistic.var(0).sum()) for statistic in channel_stats(features[layer]))
         for layer in PAPER_STYLE_LAYERS

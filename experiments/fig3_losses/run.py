@@ -82,7 +82,7 @@ class Measure:
         module = FixedStyleModule.load_from_checkpoint(
             ulyanov(setting, 0, setting.seeds[0]), map_location=self.device, weights_only=True
         )
-        self.phi, self.criterion = module.phi.eval().requires_grad_(False), module.criterion
+        self.phi, self.criterion = module.loss_network.eval().requires_grad_(False), module.criterion
         count, styles, size = counts(setting)
         files = held_out(setting)
         self.contents = [x.to(self.device) for x in squares(files[0][:count], size)]
@@ -99,7 +99,7 @@ class Measure:
 
     def total(self, content: float, style: float) -> Losses:
         """The two losses and their weighted sum (Eq. 11)."""
-        values = (content, style, content + self.criterion.style_weight * style)
+        values = (content, style, content + self.criterion.config.style_weight * style)
         return dict(zip(QUANTITIES, values, strict=True))
 
     def mean_of(self, methods: Sequence[Method]) -> Losses:
@@ -169,7 +169,8 @@ def conclude(setting: Setting) -> dict[str, Any]:
     judged = COMPACT if setting.small else OURS
     notes = [
         f"{count} held-out photographs with each of {styles} held-out paintings, {size} px; the paper: 50 with each of "
-        f"10, 512 px. lambda {measure.criterion.style_weight:g} in the optimisation and in the single-style networks."
+        f"10, 512 px. lambda {measure.criterion.config.style_weight:g} in the optimisation and in the single-style "
+        "networks."
     ]
     if OURS not in values:
         notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same images were not there.")

@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+import adain_lit.tasks  # noqa: F401  (registers the schemas of conf/model)
 from adain_lit.config.messages import one_line
 from adain_lit.config.paths import conf_dir
 from adain_lit.config.resolvers import register_resolvers
@@ -24,7 +25,7 @@ def composed(command: str, overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
             return compose(command, list(overrides))
     except Exception as error:
-        line = one_line(error)
+        line = one_line(error, command)
         if line is None:
             raise
         raise InputError(line) from error

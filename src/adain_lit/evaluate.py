@@ -30,10 +30,11 @@ from adain_lit.evaluation.metrics import (
 )
 from adain_lit.evaluation.reference_curves import verdict
 from adain_lit.io.files import write_json
-from adain_lit.losses import PerceptualLoss
+from adain_lit.losses import LossConfig, PerceptualLoss
 from adain_lit.methods.build import build_method
 from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_images
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
+from adain_lit.nets.config import select
 from adain_lit.runs.record import environment
 from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
 from adain_lit.weights.files import BUNDLED, read_checkpoint
@@ -69,7 +70,7 @@ def _evaluate(cfg: DictConfig) -> None:
     data = _data(cfg, checkpoint)
     criterion = _criterion(settings)
     phi = _phi(cfg, checkpoint, net, criterion).to(device)
-    if isinstance(phi, LossNetwork) and not phi.means and cfg.unit_mean_images:
+    if isinstance(phi, LossNetwork) and not phi.scales and cfg.unit_mean_images:
         photographs = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
         phi.normalize(image.unsqueeze(0).to(device) / 255 for image in photographs)
     methods: dict[str, Method] = {"stylised": net}
@@ -101,7 +102,7 @@ def _evaluate(cfg: DictConfig) -> None:
             "step": checkpoint.get("global_step"),
             "model": settings,
             "measured_with": _asked(cfg) or settings.get("loss_encoder") or "the encoder",
-            "style_weight": criterion.style_weight,
+            "style_weight": criterion.config.style_weight,
             "data": dict(data.hparams),
             "contents": len(pairs.contents),
             "styles": len(pairs.styles),
@@ -179,15 +180,7 @@ def _pairs(
 
 def _criterion(settings: dict[str, Any]) -> PerceptualLoss:
     """The loss of the training, or the paper's."""
-    if not settings:
-        return PerceptualLoss()
-    return PerceptualLoss(
-        settings["style_weight"],
-        style_layers=settings["style_layers"],
-        content_layer=settings["content_layer"],
-        reduction=settings["reduction"],
-        statistic=settings["style_statistic"],
-    )
+    return PerceptualLoss(select(LossConfig, settings))
 
 
 def _phi(
@@ -208,7 +201,7 @@ def _phi(
     phi = load_loss_network(trained, layers=criterion.layers, **own)
     saved = checkpoint["encoder" if fixed else "loss_network"]
     require_checksum(checksum(phi), saved["sha256"], f"the network of the losses, {trained}")
-    phi.means = saved["mean_activations"]
+    phi.scales = saved["mean_activations"]
     return phi
 
 

@@ -119,11 +119,11 @@ def _network(net: StyleTransferNet, path: Path, card: dict[str, str], half: bool
 
 def _graphs(net: StyleTransferNet, output: Path, *, parts: bool) -> list[_File]:
     """Files of ONNX, or one of torch."""
-    if parts and net.fusion_name != "adain":
-        raise InputError(f"parts are for fusion=adain; this network has {net.fusion_name}; leave out --parts")
+    if parts and net.config.fusion != "adain":
+        raise InputError(f"parts are for fusion=adain; this network has {net.config.fusion}; leave out --parts")
     if not net.fusion.exportable:
         raise InputError(
-            f"fusion {net.fusion_name} cannot be exported as a graph; give a name that ends in .safetensors"
+            f"fusion {net.config.fusion} cannot be exported as a graph; give a name that ends in .safetensors"
         )
     if parts:
         return [_onnx(graph, output / f"{name}.onnx") for name, graph in part_graphs(net).items()]

@@ -1,6 +1,8 @@
 """The perceptual losses of the paper (Eqs. 11 to 13). Each gives one value per sample, taken in float32 at least."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,39 +58,53 @@ STATISTICS: dict[str, Callable[..., Tensor]] = {"mean_std": style_loss, "gram": 
 """What the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
 
 
+@dataclass
+class LossConfig:
+    """What the losses of Eqs. 11 to 13 compare, and their balance.
+
+    Example:
+        >>> LossConfig(reduction="sum", style_weight=0.01).content_layer
+        'relu4_1'
+    """
+
+    content_layer: str = "relu4_1"
+    """layer that the content loss compares (Sec. 6.1)"""
+    style_layers: list[str] = field(default_factory=lambda: list(PAPER_STYLE_LAYERS))
+    """layers of the style loss, equally weighted (Sec. 6.2)"""
+    style_weight: float = 10.0
+    """lambda of Eq. 11; not in the paper: 10 is the common PyTorch code's for reduction=mean"""
+    style_statistic: str = "mean_std"
+    """what the style loss compares: mean_std (Eq. 13) or gram"""
+    reduction: str = "mean"
+    """of the style loss, over channels: mean, or sum (the authors' code, with style_weight 0.01 or 0.1)"""
+
+
 class PerceptualLoss(nn.Module):
     """L = L_c + lambda L_s (Eq. 11) with the value of every part.
 
     Args:
-        style_weight: lambda.
-        style_layers: layers of the style loss, weighed equally.
-        content_layer: layer of the content loss.
-        reduction: ``mean`` or ``sum``, see `REDUCTIONS`.
-        statistic: ``mean_std`` or ``gram``, see `STATISTICS`.
+        config: the options, see `LossConfig`.
+        **options: fields of `LossConfig` that replace those of `config`.
+
+    Raises:
+        InputError: for an unknown reduction or statistic, a negative or infinite weight, or no style layers.
     """
 
-    def __init__(
-        self,
-        style_weight: float = 10.0,
-        *,
-        style_layers: Sequence[str] = PAPER_STYLE_LAYERS,
-        content_layer: str = "relu4_1",
-        reduction: str = "mean",
-        statistic: str = "mean_std",
-    ) -> None:
+    def __init__(self, config: LossConfig | None = None, **options: Any) -> None:
         super().__init__()
-        for what, name, known in (("reduction", reduction, REDUCTIONS), ("statistic", statistic, STATISTICS)):
+        self.config = config = replace(config or LossConfig(), **options)
+        for what, name, known in (
+            ("reduction", config.reduction, REDUCTIONS),
+            ("statistic", config.style_statistic, STATISTICS),
+        ):
             if name not in known:
                 raise InputError(f"unknown {what} {name!r} of the style loss; known are {', '.join(known)}")
-        if not 0 <= style_weight < float("inf"):
-            raise InputError(f"style_weight is {style_weight}; it must be 0 or more")
-        if not style_layers:
+        if not 0 <= config.style_weight < float("inf"):
+            raise InputError(f"style_weight is {config.style_weight}; it must be 0 or more")
+        if not config.style_layers:
             raise InputError("no style layers were given; the style loss needs at least one")
-        self.style_weight = style_weight
-        self.style_layers = tuple(style_layers)
-        self.content_layer = content_layer
-        self.reduction = reduction
-        self.statistic = statistic
+        self.style_layers = tuple(config.style_layers)
+        self.content_layer = config.content_layer
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -107,11 +123,13 @@ class PerceptualLoss(nn.Module):
             ``loss``, ``content_loss``, ``style_loss`` (not yet times lambda) and ``style_loss/<layer>``, each (N,).
         """
         content = content_loss(stylized[self.content_layer], target)
-        compare = STATISTICS[self.statistic]
-        per_layer = {name: compare(stylized[name], style[name], reduction=self.reduction) for name in self.style_layers}
+        compare = STATISTICS[self.config.style_statistic]
+        per_layer = {
+            name: compare(stylized[name], style[name], reduction=self.config.reduction) for name in self.style_layers
+        }
         total_style = torch.stack(list(per_layer.values())).sum(0)
         losses = {
-            "loss": content + self.style_weight * total_style,
+            "loss": content + self.config.style_weight * total_style,
             "content_loss": content,
             "style_loss": total_style,
         }

@@ -33,7 +33,7 @@ def pair(photographs: Path, paintings: Path) -> tuple[Tensor, Tensor]:
 
 
 def losses(phi: VGGEncoder, image: Tensor, content: Tensor, style: Tensor) -> dict[str, Tensor]:
-    criterion = PerceptualLoss(1.0)
+    criterion = PerceptualLoss(style_weight=1.0)
     wanted = phi(style, criterion.layers)
     target = adaptive_instance_norm(phi(content)["relu4_1"], wanted["relu4_1"])
     return criterion(phi(image, criterion.layers), target, wanted)
@@ -43,7 +43,7 @@ def losses(phi: VGGEncoder, image: Tensor, content: Tensor, style: Tensor) -> di
 def test_the_loss_of_every_pair_falls_far_below_that_of_the_photograph(
     optimizer: str, phi: VGGEncoder, pair: tuple[Tensor, Tensor]
 ) -> None:
-    method = Gatys(phi, PerceptualLoss(1.0), iterations=40, optimizer=optimizer, progress=False)
+    method = Gatys(phi, PerceptualLoss(style_weight=1.0), iterations=40, optimizer=optimizer, progress=False)
     made = method(*pair)
     before, after = (losses(phi, image, *pair)["loss"] for image in (pair[0], made))
     assert made.shape == pair[0].shape
@@ -54,7 +54,7 @@ def test_the_loss_of_every_pair_falls_far_below_that_of_the_photograph(
 def test_history_holds_each_iteration_and_begins_with_the_photographs_losses(
     phi: VGGEncoder, pair: tuple[Tensor, Tensor]
 ) -> None:
-    method = Gatys(phi, PerceptualLoss(1.0), iterations=7, optimizer="adam", progress=False)
+    method = Gatys(phi, PerceptualLoss(style_weight=1.0), iterations=7, optimizer="adam", progress=False)
     method(*pair)
     first = losses(phi, pair[0], *pair)
     for name in ("content_loss", "style_loss"):
@@ -64,7 +64,9 @@ def test_history_holds_each_iteration_and_begins_with_the_photographs_losses(
 
 def test_pairs_of_a_batch_do_not_depend_on_each_other_with_adam(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     """Adam treats every pixel by itself; in float64, since it amplifies rounding."""
-    method = Gatys(deepcopy(phi).double(), PerceptualLoss(1.0), iterations=5, optimizer="adam", progress=False)
+    method = Gatys(
+        deepcopy(phi).double(), PerceptualLoss(style_weight=1.0), iterations=5, optimizer="adam", progress=False
+    )
     together = method(pair[0].double(), pair[1].double())
     alone = method(pair[0][:1].double(), pair[1][:1].double())
     assert torch.allclose(together[:1], alone, atol=1e-6)
@@ -73,7 +75,9 @@ def test_pairs_of_a_batch_do_not_depend_on_each_other_with_adam(phi: VGGEncoder,
 def test_content_target_keeps_more_of_the_photographs_features(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     """Gatys et al. compare with f(c) in place of t."""
     made = {
-        target: Gatys(phi, PerceptualLoss(1.0), iterations=20, optimizer="adam", target=target, progress=False)(*pair)
+        target: Gatys(
+            phi, PerceptualLoss(style_weight=1.0), iterations=20, optimizer="adam", target=target, progress=False
+        )(*pair)
         for target in ("fused", "content")
     }
     distance = {name: (phi(x)["relu4_1"] - phi(pair[0])["relu4_1"]).square().mean() for name, x in made.items()}
@@ -83,7 +87,13 @@ def test_content_target_keeps_more_of_the_photographs_features(phi: VGGEncoder, 
 def test_noise_start_is_the_seeds(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     def run(seed: int) -> Tensor:
         return Gatys(
-            phi, PerceptualLoss(1.0), iterations=2, optimizer="adam", start="noise", seed=seed, progress=False
+            phi,
+            PerceptualLoss(style_weight=1.0),
+            iterations=2,
+            optimizer="adam",
+            start="noise",
+            seed=seed,
+            progress=False,
         )(*pair)
 
     assert torch.equal(run(0), run(0))
@@ -94,20 +104,20 @@ def test_lbfgs_evaluates_as_often_as_it_may_and_ends_with_its_lowest_loss(
     phi: VGGEncoder, pair: tuple[Tensor, Tensor]
 ) -> None:
     """Oracle: the loss of the image, measured again; a last line search may go beyond by its 25 trials."""
-    method = Gatys(phi, PerceptualLoss(2.0), iterations=30, progress=False)
+    method = Gatys(phi, PerceptualLoss(style_weight=2.0), iterations=30, progress=False)
     made = method(*pair)
     totals = torch.stack(method.history["content_loss"]) + 2.0 * torch.stack(method.history["style_loss"])
     assert 30 <= len(totals) <= 55
     features = phi(pair[1], method.criterion.layers)
     target = adaptive_instance_norm(phi(pair[0])["relu4_1"], features["relu4_1"])
-    final = PerceptualLoss(2.0)(phi(made, method.criterion.layers), target, features)["loss"].sum()
+    final = PerceptualLoss(style_weight=2.0)(phi(made, method.criterion.layers), target, features)["loss"].sum()
     assert final < 1.01 * totals.sum(1).min()  # nothing is clipped away in the end
 
 
 def test_layout_in_memory_changes_nothing(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     """Oracle: the same images channel by channel; L-BFGS flattens what it optimises."""
     content, style = pair
-    method = Gatys(phi, PerceptualLoss(1.0), iterations=3, progress=False)
+    method = Gatys(phi, PerceptualLoss(style_weight=1.0), iterations=3, progress=False)
     expected = method(content, style)
     found = method(content.contiguous(memory_format=torch.channels_last), style)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
@@ -115,7 +125,7 @@ def test_layout_in_memory_changes_nothing(phi: VGGEncoder, pair: tuple[Tensor, T
 
 def test_lbfgs_that_ends_by_itself_is_begun_again(phi: VGGEncoder, pair: tuple[Tensor, Tensor]) -> None:
     """Oracle: where nothing is to be done it ends after one evaluation; the history is as long as was asked for."""
-    criterion = PerceptualLoss(0.0)
+    criterion = PerceptualLoss(style_weight=0.0)
     method = Gatys(phi, criterion, iterations=3, target="content", progress=False)
     assert torch.allclose(method(*pair), pair[0])
     assert len(method.history["content_loss"]) == 3
@@ -126,14 +136,16 @@ def test_gram_loss_and_its_weight_take_the_place_of_the_measurement_s(
 ) -> None:
     """Oracle: the Gram loss of the photograph, which the history begins with; without weight nothing is to be done."""
     given: dict[str, Any] = {"optimizer": "adam", "progress": False, "target": "content"}
-    method = Gatys(phi, PerceptualLoss(1.0), statistic="gram", style_weight=50.0, iterations=10, **given)
+    method = Gatys(phi, PerceptualLoss(style_weight=1.0), statistic="gram", style_weight=50.0, iterations=10, **given)
     method(*pair)
     features, style = (phi(x, method.criterion.layers) for x in pair)
     expected = [gram_loss(features[layer], style[layer]) for layer in method.criterion.style_layers]
     history = method.history["style_loss"]
     assert torch.allclose(history[0], torch.stack(expected).sum(0), rtol=1e-4)
     assert (history[-1] < 0.7 * history[0]).all()
-    assert torch.allclose(Gatys(phi, PerceptualLoss(1.0), style_weight=0.0, iterations=3, **given)(*pair), pair[0])
+    assert torch.allclose(
+        Gatys(phi, PerceptualLoss(style_weight=1.0), style_weight=0.0, iterations=3, **given)(*pair), pair[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from adain_lit.nets.vgg import VGGEncoder
 
 TINY = (4, 6, 8, 10, 12)
 LASTS = {"relu1_1": 1, "relu2_2": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}
+FUSION = {1: "adain", 2: "concat"}
+"""A fusion that gives so many channels for each of the encoder."""
 NORM_TYPES = {"batch": GlobalBatchNorm2d, "instance": nn.InstanceNorm2d}
 
 
@@ -22,7 +24,7 @@ NORM_TYPES = {"batch": GlobalBatchNorm2d, "instance": nn.InstanceNorm2d}
 def test_output_is_rgb_and_2_per_pooling_larger(last: str, scale: int, inputs: int) -> None:
     """Oracle: 2^(block - 1) by hand, for other than square maps too."""
     channels = TINY[int(last[4]) - 1] * inputs
-    image = Decoder(TINY, last, inputs=inputs)(torch.rand(2, channels, 3, 2))
+    image = Decoder(TINY, content_layer=last, fusion=FUSION[inputs])(torch.rand(2, channels, 3, 2))
     assert image.shape == (2, 3, 3 * scale, 2 * scale)
 
 
@@ -33,7 +35,7 @@ def test_convolutions_are_the_encoder_s_in_reverse_with_swapped_channels(
 ) -> None:
     """Oracle: the encoder's own list of convolutions, read backwards, input and output channels swapped."""
     with torch.device("meta"):
-        encoder, decoder = VGGEncoder(widths, last), Decoder(widths, last)
+        encoder, decoder = VGGEncoder(widths, last), Decoder(widths, content_layer=last)
     mirrored = [(name, conv.out_channels, conv.in_channels) for name, conv in encoder.convs()][::-1]
     convs = [(name, module) for name, module in decoder.named_children() if isinstance(module, nn.Conv2d)]
     assert [(name, conv.in_channels, conv.out_channels) for name, conv in convs] == mirrored
@@ -52,7 +54,7 @@ def test_parameter_counts_are_the_paper_s_and_a_sixteenth() -> None:
 @pytest.mark.parametrize("norm", NORM_TYPES)
 def test_a_norm_with_scale_and_shift_follows_every_convolution_but_the_last(norm: str, last: str) -> None:
     """Oracle: the order of modules: conv, norm, conv, norm, ..., conv."""
-    modules = list(Decoder(TINY, last, norm=norm).children())
+    modules = list(Decoder(TINY, content_layer=last, norm=norm).children())
     assert [isinstance(m, nn.Conv2d) for m in modules] == [i % 2 == 0 for i in range(len(modules))]
     assert len(modules) % 2 == 1
     for conv, norm_module in zip(modules[::2], modules[1::2], strict=False):
@@ -69,7 +71,7 @@ def test_without_a_norm_there_are_convolutions_alone() -> None:
 @pytest.mark.parametrize("norm", ["none", *NORM_TYPES])
 def test_biases_are_trained_where_no_norm_cancels_them(norm: str) -> None:
     """Oracle: the image does not answer to a cancelled bias, so all its gradient is rounding."""
-    decoder = Decoder(TINY, "relu3_1", norm=norm)
+    decoder = Decoder(TINY, content_layer="relu3_1", norm=norm)
     x = torch.rand(1, TINY[2], 4, 4, dtype=torch.float64)
     before = decoder.double()(x)
     for name, conv in decoder.named_children():
@@ -133,7 +135,9 @@ def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[
     For an image of 17x12, whose size is that of relu1_1; without its features it comes out rounded up.
     """
     torch.manual_seed(0)
-    decoder = Decoder(TINY, "relu3_1", norm=norm, inputs=inputs, skip_layers=tuple(skips), residual=residual)
+    decoder = Decoder(
+        TINY, content_layer="relu3_1", norm=norm, fusion=FUSION[inputs], skip_layers=tuple(skips), residual=residual
+    )
     for name, parameter in decoder.named_parameters():
         if name.startswith("norm"):
             nn.init.uniform_(parameter, 0.5, 1.5)
@@ -149,7 +153,7 @@ def test_decoder_equals_its_formula_by_hand(norm: str, inputs: int, skips: dict[
 def test_leaky_decoder_equals_its_formula_by_hand(residual: bool) -> None:
     """Oracle: max(x, 0) + 0.2 min(x, 0) for every ReLU."""
     torch.manual_seed(0)
-    decoder = Decoder(TINY, "relu3_1", residual=residual, slope=0.2)
+    decoder = Decoder(TINY, content_layer="relu3_1", residual=residual, decoder_slope=0.2)
     x = torch.rand(2, TINY[2], 5, 3)
     image = decoder(x)
     torch.testing.assert_close(image, by_hand(decoder, x, "none", {}, residual, 0.2), rtol=1e-4, atol=1e-5)
@@ -158,13 +162,13 @@ def test_leaky_decoder_equals_its_formula_by_hand(residual: bool) -> None:
 
 @pytest.mark.parametrize("slope", [-0.1, 1.0])
 def test_slope_that_is_none_of_a_leaky_relu_is_refused(slope: float) -> None:
-    with pytest.raises(InputError, match=rf"^the decoder's slope is {slope}; it must be 0 or more and less than 1$"):
-        Decoder(TINY, slope=slope)
+    with pytest.raises(InputError, match=rf"^decoder_slope is {slope}; it must be at least 0 and less than 1$"):
+        Decoder(TINY, decoder_slope=slope)
 
 
 def test_outputs_can_lie_below_0_and_above_1() -> None:
     """Oracle: the last convolution with weight 0 gives its bias, whatever its sign."""
-    decoder = Decoder(TINY, "relu2_1")
+    decoder = Decoder(TINY, content_layer="relu2_1")
     nn.init.zeros_(decoder.conv1_1.weight)
     with torch.no_grad():
         decoder.conv1_1.bias.copy_(torch.tensor([-2.0, 0.5, 3.0]))
@@ -176,7 +180,7 @@ def test_outputs_can_lie_below_0_and_above_1() -> None:
 def test_a_new_decoder_answers_to_its_features_around_mid_grey(inputs: int) -> None:
     """Oracle: He et al. 2015 for the first convolutions (variance 2 / (9 C_in)), 0.2 of that and grey for RGB."""
     torch.manual_seed(0)
-    decoder = Decoder("compact", inputs=inputs)
+    decoder = Decoder("compact", fusion=FUSION[inputs])
     *convs, last = (module for module in decoder.children() if isinstance(module, nn.Conv2d))
     for conv in convs:
         assert conv.weight.std().item() == pytest.approx((2 / (9 * conv.in_channels)) ** 0.5, rel=0.1)
@@ -206,7 +210,7 @@ def test_unknown_norm_is_refused_and_the_known_ones_are_listed() -> None:
 
 def test_unknown_layer_is_refused() -> None:
     with pytest.raises(InputError, match=r"^unknown layer 'relu4_9'"):
-        Decoder(TINY, "relu4_9")
+        Decoder(TINY, content_layer="relu4_9")
 
 
 @pytest.mark.parametrize(
@@ -220,13 +224,13 @@ def test_unknown_layer_is_refused() -> None:
 )
 def test_skip_layers_that_have_no_place_of_their_own_are_refused(skip_layers: list[str], message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        Decoder(TINY, "relu4_1", skip_layers=skip_layers)
+        Decoder(TINY, content_layer="relu4_1", skip_layers=skip_layers)
 
 
 def test_decoder_of_widths_of_its_own_still_takes_the_encoder_s_features() -> None:
     """Oracle: channels counted by hand; widths 4 6 8 10 of the encoder, 5 7 9 11 of the decoder."""
     own = (5, 7, 9, 11)
-    decoder = Decoder(TINY, "relu4_1", skip_layers=["relu3_1", "relu1_1"], decoder_widths=own)
+    decoder = Decoder(TINY, content_layer="relu4_1", skip_layers=["relu3_1", "relu1_1"], decoder_widths=own)
     convs = {name: (conv.in_channels, conv.out_channels) for name, conv in decoder.named_children()}  # type: ignore[union-attr]
     assert convs["conv4_1"] == (10, 9)
     assert convs["conv3_4"] == (9 + 8, 9)
@@ -242,7 +246,7 @@ def test_decoder_of_widths_of_its_own_still_takes_the_encoder_s_features() -> No
 @pytest.mark.parametrize("own", [(5, 7, 9), (5, 0, 9, 11), ()])
 def test_decoder_widths_that_do_not_do_are_refused(own: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"decoder_widths are \[.*\]; a decoder from relu4_1 needs 4 numbers"):
-        Decoder(TINY, "relu4_1", decoder_widths=own)
+        Decoder(TINY, content_layer="relu4_1", decoder_widths=own)
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -252,12 +256,12 @@ def test_wider_decoder_takes_over_what_a_narrower_one_computes(norm: str, inputs
     """Oracle: the images of the narrower one, also after a step of BN; and its new channels learn."""
     torch.manual_seed(0)
     skips = ("relu1_1", "relu3_1")
-    shape = {"norm": norm, "inputs": inputs, "skip_layers": skips, "residual": residual, "slope": 0.1}
-    narrow = Decoder(TINY, "relu4_1", **shape, decoder_widths=(5, 4, 7, 6))  # type: ignore[arg-type]
-    wide = Decoder(TINY, "relu4_1", **shape, decoder_widths=(6, 4, 9, 6))  # type: ignore[arg-type]
+    shape = {"norm": norm, "fusion": FUSION[inputs], "skip_layers": skips, "residual": residual, "decoder_slope": 0.1}
+    narrow = Decoder(TINY, content_layer="relu4_1", **shape, decoder_widths=(5, 4, 7, 6))  # type: ignore[arg-type]
+    wide = Decoder(TINY, content_layer="relu4_1", **shape, decoder_widths=(6, 4, 9, 6))  # type: ignore[arg-type]
     features = [torch.rand(2, c * inputs, *size) for c, size in ((10, (3, 2)), (8, (6, 4)), (4, (24, 16)))]
     narrow(*features)
-    wide.take_over(narrow)
+    wide.init_from(narrow)
     wide.eval()
     narrow.eval()
     image = wide(*features)
@@ -271,9 +275,9 @@ def test_wider_decoder_takes_over_what_a_narrower_one_computes(norm: str, inputs
 def test_wider_decoder_takes_over_every_tensor_of_one_as_wide() -> None:
     """Oracle: the other's own weights."""
     torch.manual_seed(0)
-    other, decoder = (Decoder(TINY, "relu4_1", norm="batch", skip_layers=["relu2_1"]) for _ in range(2))
+    other, decoder = (Decoder(TINY, content_layer="relu4_1", norm="batch", skip_layers=["relu2_1"]) for _ in range(2))
     other(torch.rand(2, 10, 3, 2), torch.rand(2, 6, 12, 8))
-    decoder.take_over(other)
+    decoder.init_from(other)
     torch.testing.assert_close(decoder.state_dict(), other.state_dict(), rtol=0, atol=0)
 
 
@@ -285,8 +289,8 @@ OTHER_SHAPES: dict[str, dict[str, object]] = {
     "of another skip layer": {"skip_layers": ["relu3_1"]},
     "with norms": {"norm": "instance"},
     "with shortcuts": {"residual": True},
-    "less deep": {"last": "relu3_1"},
-    "of concatenated features": {"inputs": 2},
+    "less deep": {"content_layer": "relu3_1"},
+    "of concatenated features": {"fusion": "concat"},
 }
 
 
@@ -297,5 +301,5 @@ def test_decoder_of_another_shape_is_not_taken_over(other: dict[str, object]) ->
     decoder = Decoder(**shape)  # type: ignore[arg-type]
     before = {name: tensor.clone() for name, tensor in decoder.state_dict().items()}
     with pytest.raises(InputError, match=r"^has another shape than this one .*, and is not merely narrower$"):
-        decoder.take_over(Decoder(**{**shape, **other}))  # type: ignore[arg-type]
+        decoder.init_from(Decoder(**{**shape, **other}))  # type: ignore[arg-type]
     torch.testing.assert_close(decoder.state_dict(), before, rtol=0, atol=0)

@@ -125,7 +125,7 @@ def test_channel_that_is_hardly_on_counts_as_a_share_of_its_layer(images: Tensor
     network.normalize([images], least=0.2)
     means = made(images, ("relu1_1",))["relu1_1"].mean((0, 2, 3))
     assert means[0] == 0
-    torch.testing.assert_close(network.means["relu1_1"], means.clamp(min=0.2 * float(means.mean())))
+    torch.testing.assert_close(network.scales["relu1_1"], means.clamp(min=0.2 * float(means.mean())))
     assert torch.equal(network(images)["relu2_1"], torch.zeros(2, 6, 17, 20))
 
 
@@ -135,9 +135,9 @@ def test_means_go_where_the_weights_go_and_are_no_weights(images: Tensor) -> Non
     network.normalize([images])
     assert set(network.state_dict()) == names
     network.to("meta")
-    assert {mean.device.type for mean in network.means.values()} == {"meta"}
-    network.means = {}
-    assert network.means == {}
+    assert {mean.device.type for mean in network.scales.values()} == {"meta"}
+    network.scales = {}
+    assert network.scales == {}
 
 
 def save(network: VGGEncoder, heads: dict[str, tuple[Tensor, Tensor]], path: Path) -> str:

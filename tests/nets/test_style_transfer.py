@@ -30,7 +30,11 @@ def network(fusion: str = "adain", last: str = "relu4_1", skip_layers: Sequence[
     """A tiny network in float64 whose images use the range [0, 1], so that a wrong one is seen to be wrong."""
     encoder = VGGEncoder(TINY, last)
     initialise_randomly(encoder)
-    net = StyleTransferNet(encoder, fusion=fusion, skip_layers=skip_layers).double().requires_grad_(False)
+    net = (
+        StyleTransferNet(encoder, fusion=fusion, content_layer=last, skip_layers=skip_layers)
+        .double()
+        .requires_grad_(False)
+    )
     generator = torch.Generator().manual_seed(3)
     for conv in net.decoder.children():
         assert isinstance(conv, nn.Conv2d)

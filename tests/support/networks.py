@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,28 +21,11 @@ each_network = pytest.mark.parametrize("skip_layers", [(), SKIP_LAYERS], ids=["p
 """The paper's network, and one that fuses lower layers too."""
 
 
-def small_network(
-    *,
-    fusion: str = "adain",
-    norm: str = "none",
-    last: str = "relu4_1",
-    skip_layers: Sequence[str] = (),
-    decoder_widths: Sequence[int] | None = None,
-    residual: bool = False,
-    decoder_slope: float = 0.0,
-) -> StyleTransferNet:
-    """The same weights every time; images of standard deviation 0.3 around mid-grey."""
+def small_network(*, last: str = "relu4_1", **options: Any) -> StyleTransferNet:
+    """The same weights every time; images of standard deviation 0.3 around mid-grey. Options are `NetConfig`'s."""
     encoder = VGGEncoder(WIDTHS, last)
     initialise_randomly(encoder)
-    net = StyleTransferNet(
-        encoder,
-        fusion=fusion,
-        norm=norm,
-        skip_layers=skip_layers,
-        decoder_widths=decoder_widths,
-        residual=residual,
-        decoder_slope=decoder_slope,
-    )
+    net = StyleTransferNet(encoder, content_layer=last, **options)
     net = net.requires_grad_(False).eval()
     generator = torch.Generator().manual_seed(3)
     for conv in net.decoder.modules():

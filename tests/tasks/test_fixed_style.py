@@ -54,7 +54,10 @@ def test_losses_are_those_of_the_paper_against_the_photograph_and_the_style_of_i
 ) -> None:
     """Oracle: `PerceptualLoss` one sample at a time, on features of an encoder that was loaded anew."""
     module = module_for(files[:3], norm="conditional", style_weight=3.0, style_statistic=statistic)
-    criterion, phi = PerceptualLoss(3.0, statistic=statistic), load_encoder("random", widths="compact")
+    criterion, phi = (
+        PerceptualLoss(style_weight=3.0, style_statistic=statistic),
+        load_encoder("random", widths="compact"),
+    )
     styles = read_styles(files[:3], 40) / 255
     with torch.no_grad():
         losses = module.batch_losses(batch_of(content, 7, 3, 5, 6))

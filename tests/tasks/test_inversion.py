@@ -80,7 +80,7 @@ def test_trained_network_stylises_by_swapping(trained: Path, pair: tuple[Tensor,
     path = trained / "checkpoints" / "last.ckpt"
     net = load_network(path)
     module = InversionModule.load_from_checkpoint(path, weights_only=True).eval()
-    assert (net.fusion_name, net.content_layer, net.norm) == ("style_swap", "relu3_1", "batch")
+    assert (net.config.fusion, net.content_layer, net.config.norm) == ("style_swap", "relu3_1", "batch")
     with torch.no_grad():
         swapped = style_swap(*(net.encode(x)[0] for x in pair))
         expected = module.net.decode((swapped,), (40, 40)).clamp(0, 1)

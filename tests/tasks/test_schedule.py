@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from adain_lit.errors import InputError
-from adain_lit.tasks.schedule import adam, by_fan_in
+from adain_lit.tasks.schedule import OptimConfig, adam, by_fan_in
 
 
 def rates(count: int, *, group: int = 0, parameters: Any = None, **settings: Any) -> list[float]:
     """The rate that each of `count` steps is made with."""
-    made = adam(nn.Linear(2, 2).parameters() if parameters is None else parameters, **settings)
+    made = adam(nn.Linear(2, 2).parameters() if parameters is None else parameters, OptimConfig(**settings))
     assert made["lr_scheduler"]["interval"] == "step"
     optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
     assert type(optimizer) is torch.optim.Adam
@@ -28,21 +28,21 @@ def rates(count: int, *, group: int = 0, parameters: Any = None, **settings: Any
 def test_inverse_is_that_of_the_authors_code() -> None:
     """Oracle: lr / (1 + decay t) at step t."""
     assert rates(50, lr=1e-4) == pytest.approx([1e-4 / (1 + 5e-5 * t) for t in range(50)])
-    assert rates(50, lr=0.3, decay=0.5) == pytest.approx([0.3 / (1 + 0.5 * t) for t in range(50)])
+    assert rates(50, lr=0.3, lr_decay=0.5) == pytest.approx([0.3 / (1 + 0.5 * t) for t in range(50)])
 
 
 def test_cosine_falls_to_nothing_and_stays_there() -> None:
     """Oracle: lr (1 + cos(pi t / steps)) / 2; the whole at 0, half of it in the middle, 0 from the end on."""
-    found = rates(14, lr=0.2, schedule="cosine", steps=10)
+    found = rates(14, lr=0.2, lr_schedule="cosine", lr_steps=10)
     assert found[:11] == pytest.approx([0.1 * (1 + math.cos(math.pi * t / 10)) for t in range(11)])
     assert (found[0], found[5]) == (pytest.approx(0.2), pytest.approx(0.1))
     assert found[10:] == pytest.approx([0] * 4, abs=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"decay": 0.1}, {"schedule": "cosine", "steps": 20}])
+@pytest.mark.parametrize("settings", [{"lr_decay": 0.1}, {"lr_schedule": "cosine", "lr_steps": 20}])
 def test_warm_up_rises_in_a_line_to_the_schedule(settings: dict[str, Any]) -> None:
     """Oracle: the schedule without warm-up times (t + 1) / 4 in the first four steps."""
-    plain, warm = rates(12, lr=0.2, **settings), rates(12, lr=0.2, warmup=4, **settings)
+    plain, warm = rates(12, lr=0.2, **settings), rates(12, lr=0.2, lr_warmup=4, **settings)
     shares = [0.25, 0.5, 0.75, *[1.0] * 9]
     assert warm == pytest.approx([share * rate for share, rate in zip(shares, plain, strict=True)])
 
@@ -51,14 +51,17 @@ def test_groups_keep_their_own_rates() -> None:
     """Oracle: the same factors on the rate of the group."""
     layers = nn.Linear(2, 2), nn.Linear(2, 2)
     groups = [{"params": layers[0].parameters()}, {"params": layers[1].parameters(), "lr": 3.0}]
-    assert rates(5, parameters=groups, group=1, lr=1.0, decay=1.0) == pytest.approx([3 / (1 + t) for t in range(5)])
+    assert rates(5, parameters=groups, group=1, lr=1.0, lr_decay=1.0) == pytest.approx([3 / (1 + t) for t in range(5)])
 
 
 def test_unusable_settings_are_refused() -> None:
     for settings, message in (
-        ({"schedule": "linear"}, "unknown lr_schedule 'linear'; known are inverse, cosine"),
-        ({"schedule": "cosine"}, "lr_steps is None; lr_schedule=cosine needs the step at which the rate reaches 0"),
-        ({"schedule": "cosine", "steps": 0}, "lr_steps is 0; lr_schedule=cosine needs the step at which the rate re"),
+        ({"lr_schedule": "linear"}, "unknown lr_schedule 'linear'; known are inverse, cosine"),
+        ({"lr_schedule": "cosine"}, "lr_steps is None; lr_schedule=cosine needs the step at which the rate reaches 0"),
+        (
+            {"lr_schedule": "cosine", "lr_steps": 0},
+            "lr_steps is 0; lr_schedule=cosine needs the step at which the rate re",
+        ),
     ):
         with pytest.raises(InputError) as caught:
             rates(1, lr=0.1, **settings)

@@ -82,7 +82,7 @@ def test_losses_of_a_loss_network_equal_formulas_written_out(
     module = module_with(files, style_weight=3.0, identity_weight=0.5, color_weight=4.0, skip_layers=skip_layers)
     upper, lower = (load_encoder(path, last=last) for path, last in zip(files[1:], ("relu2_1", "relu4_1"), strict=True))
     assert module.loss_network is not None
-    means = module.loss_network.means
+    means = module.loss_network.scales
 
     def phi(images: Tensor) -> dict[str, Tensor]:
         found = upper(images, LAYERS[:2]) | lower(images, LAYERS[2:])
@@ -329,7 +329,7 @@ def test_checkpoint_keeps_the_means_of_the_loss_network_and_not_its_weights(
     one, two = (StyleTransferModule.load_from_checkpoint(path, weights_only=True).eval() for _ in range(2))
     for module in (one, two):
         assert module.loss_network is not None
-        assert all(torch.equal(module.loss_network.means[layer], mean) for layer, mean in means.items())
+        assert all(torch.equal(module.loss_network.scales[layer], mean) for layer, mean in means.items())
     with torch.no_grad():
         first, second = one.losses(*pair), two.losses(*pair)
         image = one(*pair)

@@ -154,7 +154,7 @@ def test_decoder_of_the_common_code_gives_its_pictures(
         write_encoder(tmp_path / "wrong", wrong)
     monkeypatch.setenv("ADAIN_WEIGHTS", str(tmp_path / ("own" if place == "ADAIN_WEIGHTS" else "wrong")))
     net = load_network(decoder, encoder=path if place == "given" else None)
-    assert (net.fusion_name, net.norm, net.content_layer, net.training) == ("adain", "none", "relu4_1", False)
+    assert (net.config.fusion, net.config.norm, net.content_layer, net.training) == ("adain", "none", "relu4_1", False)
     for alpha in (1.0, 0.4):
         assert_same_picture(net, reference(common_encoder(), common_decoder(), 31, alpha), alpha)
 
@@ -263,7 +263,7 @@ def test_own_file_gives_the_network_that_was_written(
     net = small_network(fusion=fusion, norm=norm, last=last, skip_layers=skip_layers)
     save_network(net, tmp_path / "own.safetensors", card={"steps": 3, "text": "a"}, half=False)
     loaded = load_network(str(tmp_path / "own.safetensors"))
-    assert (loaded.fusion_name, loaded.norm, loaded.content_layer) == (fusion, norm, last)
+    assert (loaded.config.fusion, loaded.config.norm, loaded.content_layer) == (fusion, norm, last)
     assert set(loaded.skip_layers) == set(skip_layers)
     assert torch.equal(image(loaded), image(net))
     assert not loaded.training
@@ -274,7 +274,7 @@ def test_own_file_remembers_the_widths_of_the_decoder(tmp_path: Path) -> None:
     net = small_network(skip_layers=SKIP_LAYERS, decoder_widths=(5, 7, 9, 11))
     save_network(net, tmp_path / "own.safetensors", card={}, half=False)
     loaded = load_network(tmp_path / "own.safetensors")
-    assert loaded.decoder_widths == (5, 7, 9, 11)
+    assert loaded.config.decoder_widths == [5, 7, 9, 11]
     assert torch.equal(image(loaded), image(net))
 
 
@@ -307,7 +307,7 @@ def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
         (("decoder.conv1_2.weight",), metadata, 'Missing key(s) in state_dict: "decoder.conv1_2.weight"'),
         (("encoder.conv2_1.weight",), metadata, ""),
         (tuple(key for key in state if key.startswith("encoder.")), metadata, ""),
-        ((), {key: value for key, value in metadata.items() if key != "norm"}, "'norm'"),
+        ((), {key: value for key, value in metadata.items() if key != "content_layer"}, ""),
         ((), metadata | {"skip_layers": '["relu1_1"]'}, "conv1_2.weight"),
     ):
         save_file({key: value for key, value in state.items() if key not in kept}, path, told)
@@ -421,7 +421,7 @@ def test_what_is_no_file_is_refused_with_the_names_that_are_known(tmp_path: Path
 def test_bundled_files_are_those_that_the_package_was_made_with() -> None:
     """Oracle: every one has its checksum, loads, and says of itself what it is; the network's encoder is its own."""
     net = load_network("compact")
-    assert net.fusion_name == "adain"
+    assert net.config.fusion == "adain"
     assert torch.equal(image(load_network(bundled_file("compact"))), image(net))
     encoders = {name: load_encoder(name) for name in BUNDLED}
     for encoder in encoders.values():

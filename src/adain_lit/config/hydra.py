@@ -34,7 +34,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         try:
             return task(cfg)
         except Exception as error:
-            line = one_line(error)
+            line = one_line(error, config_name)
             if is_multirun():
                 log.error("this job failed: %s", line or "", exc_info=full or line is None)
                 raise
@@ -50,7 +50,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except Exception as error:
-        line = one_line(error)
+        line = one_line(error, config_name)
         if full or line is None:
             raise
         _leave(config_name, line, error)

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import hydra
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
@@ -16,8 +17,13 @@ from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 
 
-def one_line(error: BaseException) -> str | None:
-    """The message for a mistake of a person, in one line; None for anything else, which is a defect of ours."""
+def one_line(error: BaseException, command: str = "train") -> str | None:
+    """The message for a user's mistake, in one line; None for any other error, which is a bug.
+
+    Args:
+        error: what was raised.
+        command: whose configuration was composed, to name the key that was probably meant.
+    """
     for cause in causes(error):
         if isinstance(cause, InputError):
             return str(cause)
@@ -33,11 +39,8 @@ def one_line(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         where = re.search(r"full_key: (\S+)", text)
         text = f"{where[1] if where else 'configuration'}: {' '.join(str(error.__cause__).split())}"
-    if isinstance(error, ConfigCompositionException) and (match := re.search(r"Could not override '([^']+)'", text)):
-        key = match[1]
-        if "No match in the defaults list" in text:
-            return f"no group {key!r}; --help lists the groups and their choices"
-        return f"no key {key}; {nearest(key, _known_keys())} (a key that its class takes is added by +{key}=VALUE)"
+    if isinstance(error, ConfigCompositionException):
+        return _of_composition(error, command)
     if isinstance(error, MissingMandatoryValue):
         key = text.removeprefix("Missing mandatory value: ").split(" ")[0]
         return f"{key} is not set; give {key}=VALUE"
@@ -48,14 +51,29 @@ def one_line(error: BaseException) -> str | None:
     return None
 
 
-def _known_keys() -> list[str]:
-    """Keys of the default configuration of every command."""
+def _of_composition(error: ConfigCompositionException, command: str) -> str:
+    """The line for a key or a value that the configuration does not take."""
+    text = " ".join(str(error).split())
+    if "No match in the defaults list" in text and (match := re.search(r"Could not override '([^']+)'", text)):
+        return f"no group {match[1]!r}; --help lists the groups and their choices"
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines()]
+    found = next(((reason, key) for reason, key in pairwise(lines) if key.startswith("full_key: ")), None)
+    if found is None:
+        return text
+    reason, key = found[0], found[1].removeprefix("full_key: ")
+    if not reason.startswith("Key "):  # a value that does not fit the schema
+        return f"{key}: {reason}"
+    match = re.search(r"Could not override '([^']+)'", text)
+    key = match[1] if match else key
+    line = f"no key {key}; {nearest(key, _known_keys(command))}"
+    return f"{line} (a key that its class takes is added by +{key}=VALUE)" if "is not in struct" in reason else line
+
+
+def _known_keys(command: str) -> list[str]:
+    """Keys of the default configuration of a command."""
     register_resolvers()
-    keys: list[str] = []
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        for name in ("train", "evaluate", "benchmark"):
-            keys += _flatten(hydra.compose(name))
-    return keys
+        return [*_flatten(hydra.compose(command))]
 
 
 def _flatten(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -108,7 +108,7 @@ class Stylizer:
 
     def __repr__(self) -> str:
         layers, dtype = "+".join(self.net.fused_layers), str(self.dtype).removeprefix("torch.")
-        return f"Stylizer(fusion={self.net.fusion_name}, layers={layers}, device={self.device}, dtype={dtype})"
+        return f"Stylizer(fusion={self.net.config.fusion}, layers={layers}, device={self.device}, dtype={dtype})"
 
     @torch.inference_mode()
     def encode_style(self, style: ImageInput, *, size: int | None = 512, keep_image: bool = True) -> Style:
@@ -226,7 +226,7 @@ class Stylizer:
                 f"preserve_color is {preserve_color!r}; it must be one of {', '.join(COLOR_CONTROLS)}, or None"
             )
         if tile and not self.net.tileable:
-            kind = f"fusion {self.net.fusion_name} and norm {self.net.norm}"
+            kind = f"fusion {self.net.config.fusion} and norm {self.net.config.norm}"
             raise InputError(f"a network with {kind} cannot be tiled; set tile to 0")
         if tile and tile < LEAST_TILE:
             raise InputError(f"tile is {tile} pixels; it must be at least {LEAST_TILE}, or 0")

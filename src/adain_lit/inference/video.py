@@ -75,7 +75,7 @@ def stylize_video(
     if not 0 <= smooth < 1:
         raise InputError(f"smooth is {smooth}; it must be at least 0 and below 1")
     if smooth and not stylizer.net.fusion.tileable:
-        raise InputError(f"smooth is for fusion=adain; this network has {stylizer.net.fusion_name}; set it to 0")
+        raise InputError(f"smooth is for fusion=adain; this network has {stylizer.net.config.fusion}; set it to 0")
     flicker = _Flicker()
     frames = 0
 

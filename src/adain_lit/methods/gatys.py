@@ -63,13 +63,8 @@ class Gatys:
         if iterations < 1:
             raise InputError(f"iterations is {iterations}; it must be at least 1")
         self.phi = phi
-        self.criterion = PerceptualLoss(
-            criterion.style_weight if style_weight is None else style_weight,
-            style_layers=criterion.style_layers,
-            content_layer=criterion.content_layer,
-            reduction=criterion.reduction,
-            statistic=criterion.statistic if statistic is None else statistic,
-        )
+        own = {"style_weight": style_weight, "style_statistic": statistic}
+        self.criterion = PerceptualLoss(criterion.config, **{k: v for k, v in own.items() if v is not None})
         self.iterations = iterations
         self.optimizer = optimizer
         self.lr = lr if lr is not None else {"lbfgs": 1.0, "adam": 0.02}[optimizer]

@@ -1,5 +1,6 @@
 """The networks: encoder, fusion, decoder and the three together. Plain ``nn.Module``s, no trainer."""
 
+from adain_lit.nets.config import NetConfig
 from adain_lit.nets.decoder import Decoder
 from adain_lit.nets.fusion import FUSIONS, Fusion
 from adain_lit.nets.loss_network import HeadedEncoder, LossNetwork
@@ -16,6 +17,7 @@ __all__ = [
     "Fusion",
     "HeadedEncoder",
     "LossNetwork",
+    "NetConfig",
     "StyleTransferNet",
     "TransformerNet",
     "VGGEncoder",

@@ -1,6 +1,8 @@
 """The decoder g of the paper: the encoder mirrored (Sec. 6.1)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch.nn import functional as F
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import is_exporting
 from adain_lit.nets.batch_norm import GlobalBatchNorm2d
+from adain_lit.nets.config import NetConfig
+from adain_lit.nets.fusion import named_fusion
 from adain_lit.nets.reflect_conv import ReflectConv2d
 from adain_lit.nets.vgg import block_of, conv_names, named_widths
 
@@ -27,49 +31,32 @@ class Decoder(nn.Module):
     The convolution that undoes the encoder's ``conv4_1`` bears the same name and is the first.
 
     Args:
-        widths: channels of the encoder's blocks, one of `adain_lit.nets.WIDTHS` or a sequence.
-        last: the encoder's deepest layer, where the decoder begins.
-        norm: ``none``, ``batch`` or ``instance``.
-        inputs: input channels for each channel of the encoder (2 for concatenated features).
-        skip_layers: layers of lower blocks whose fused features come in beside the up-sampled ones, where their block
-            begins; ``relu{block}_1`` at most once for each block. The paper has none.
-        decoder_widths: channels of the decoder's own blocks, from block 1 to that of `last`; None: the encoder's.
-        residual: add what goes into a convolution to what comes out, before the ReLU, wherever both have the same
-            number of channels (He et al. 2016); the paper has it as its outlook (Sec. 8). No further parameters, and
-            an output pixel depends on the same cells.
-        slope: slope of the ReLUs for what is negative. 0 is the paper's; above 0 no channel can die (Maas et al. 2013).
+        widths: channels of the encoder's blocks, a name in `adain_lit.nets.WIDTHS` or a sequence.
+        config: the options, see `NetConfig`.
+        **options: fields of `NetConfig` that replace those of `config`.
 
     Shape:
-        - input: (N, inputs * C, H, W), and for each skip layer, the deepest first, (N, inputs * C', H', W')
-        - output: (N, 3, s H, s W), s = 2^(block of `last` - 1), or the size of the features of relu1_1 where they
-          come in; RGB, not clipped to [0, 1]
+        - input: (N, k C, H, W), and for each skip layer, the deepest first, (N, k C', H', W'); k is 2 for concatenated
+          features and 1 otherwise
+        - output: (N, 3, s H, s W), s = 2^(block of `content_layer` - 1), or the size of the features of relu1_1 if
+          they are passed; RGB, not clipped to [0, 1]
     """
 
-    def __init__(
-        self,
-        widths: str | Sequence[int] = "vgg19",
-        last: str = "relu4_1",
-        *,
-        norm: str = "none",
-        inputs: int = 1,
-        skip_layers: Sequence[str] = (),
-        decoder_widths: Sequence[int] | None = None,
-        residual: bool = False,
-        slope: float = 0.0,
-    ) -> None:
+    def __init__(self, widths: str | Sequence[int] = "vgg19", config: NetConfig | None = None, **options: Any) -> None:
         super().__init__()
-        if not 0 <= slope < 1:
-            raise InputError(f"the decoder's slope is {slope}; it must be 0 or more and less than 1")
-        self.slope = slope
+        self.config = config = replace(config or NetConfig(), **options)
+        last, norm, inputs = config.content_layer, config.norm, named_fusion(config.fusion).channels
+        if not 0 <= config.decoder_slope < 1:
+            raise InputError(f"decoder_slope is {config.decoder_slope}; it must be at least 0 and less than 1")
         if norm not in NORMS:
             raise InputError(f"unknown decoder norm {norm!r}; known are {', '.join(NORMS)}")
         widths = named_widths(widths)
         names = conv_names(last)
         self.names = names[::-1]
-        self.skips = {self._entrance(layer): layer for layer in skip_layers}
-        if len(self.skips) < len(skip_layers):
-            raise InputError(f"skip_layers {list(skip_layers)} name a block twice; give one layer for each")
-        own = widths if decoder_widths is None else tuple(decoder_widths)
+        self.skips = {self._entrance(layer): layer for layer in config.skip_layers}
+        if len(self.skips) < len(config.skip_layers):
+            raise InputError(f"skip_layers {list(config.skip_layers)} name a block twice; give one layer for each")
+        own = widths if config.decoder_widths is None else tuple(config.decoder_widths)
         if len(own) < block_of(last) or min(own) < 1:
             raise InputError(
                 f"decoder_widths are {list(own)}; a decoder from {last} needs {block_of(last)} numbers of channels, "
@@ -85,7 +72,7 @@ class Decoder(nn.Module):
             if norm != "none" and target != 3:
                 self.get_parameter(f"{name}.bias").requires_grad_(False)  # cancelled: its gradient would be rounding
                 self.add_module(name.replace("conv", "norm"), NORMS[norm](target))
-        self.shortcuts = frozenset(name for name in names if residual and self._keeps_channels(name))
+        self.shortcuts = frozenset(name for name in names if config.residual and self._keeps_channels(name))
         self._initialise()
 
     def _keeps_channels(self, name: str) -> bool:
@@ -120,7 +107,7 @@ class Decoder(nn.Module):
         last.bias.fill_(0.5)
 
     @torch.no_grad()
-    def take_over(self, other: "Decoder") -> None:
+    def init_from(self, other: "Decoder") -> None:
         """Compute what `other` computes, whose blocks may have fewer channels than these.
 
         Channels that `other` lacks keep the random weights they have and go into those of `other` with weight 0, so
@@ -163,7 +150,7 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
         """Map fused features back to an image."""
-        x, rest = features, iter(skips)
+        x, rest, negative_slope = features, iter(skips), self.config.decoder_slope
         modules = dict(self.named_children())
         for i, name in enumerate(self.names):
             if name in self.skips:
@@ -175,7 +162,7 @@ class Decoder(nn.Module):
             norm = modules.get(name.replace("conv", "norm"))
             x = x if norm is None else norm(x)
             x = x + before if name in self.shortcuts else x
-            x = F.leaky_relu(x, self.slope, inplace=True) if self.slope else F.relu(x, inplace=True)
+            x = F.leaky_relu(x, negative_slope, inplace=True) if negative_slope else F.relu(x, inplace=True)
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x

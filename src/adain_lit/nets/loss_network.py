@@ -70,23 +70,23 @@ class LossNetwork(nn.Module):
         missing = [layer for layer, source in self.sources.items() if source < 0]
         if missing:
             raise InputError(f"no encoder of the loss network has {missing[0]}; give weights that reach it")
-        self.means = {}
+        self.scales = {}
 
     @property
-    def means(self) -> dict[str, Tensor]:
+    def scales(self) -> dict[str, Tensor]:
         """What each channel of a layer is divided by, (C,); none: nothing was scaled."""
-        return {layer: self.get_buffer(name) for layer, name in self._buffers_of_means()}
+        return {layer: self.get_buffer(name) for layer, name in self._scale_buffers()}
 
-    @means.setter
-    def means(self, means: Mapping[str, Tensor]) -> None:
-        for _, name in self._buffers_of_means():
+    @scales.setter
+    def scales(self, scales: Mapping[str, Tensor]) -> None:
+        for _, name in self._scale_buffers():
             delattr(self, name)
         like = next(self.parameters())
-        for layer, mean in means.items():
-            self.register_buffer(f"mean_{layer}", mean.to(like.device), persistent=False)  # goes where the weights go
+        for layer, scale in scales.items():
+            self.register_buffer(f"scale_{layer}", scale.to(like.device), persistent=False)  # goes where the weights go
 
-    def _buffers_of_means(self) -> list[tuple[str, str]]:
-        return [(layer, f"mean_{layer}") for layer in self.sources if f"mean_{layer}" in self._buffers]
+    def _scale_buffers(self) -> list[tuple[str, str]]:
+        return [(layer, f"scale_{layer}") for layer in self.sources if f"scale_{layer}" in self._buffers]
 
     @property
     def widths(self) -> dict[str, int]:
@@ -101,9 +101,9 @@ class LossNetwork(nn.Module):
             own = tuple(layer for layer in layers if self.sources[layer] == i)
             if own:
                 features |= encoder(images, own)
-        for layer, mean in self.means.items():
+        for layer, scale in self.scales.items():
             if layer in features:
-                features[layer] = features[layer] / mean.view(1, -1, 1, 1)
+                features[layer] = features[layer] / scale.view(1, -1, 1, 1)
         return features
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ class LossNetwork(nn.Module):
             images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
             least: what a channel counts at least, as a share of its layer's mean.
         """
-        self.means = {}
+        self.scales = {}
         sums: dict[str, Tensor] = {}
         cells = dict.fromkeys(self.sources, 0)
         for batch in images:
@@ -122,4 +122,4 @@ class LossNetwork(nn.Module):
                 sums[layer] = sums.get(layer, 0) + x.float().sum(dim=(0, 2, 3)).double().cpu()
                 cells[layer] += x.numel() // x.shape[1]
         means = {layer: (total / cells[layer]).float() for layer, total in sums.items()}
-        self.means = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}
+        self.scales = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}

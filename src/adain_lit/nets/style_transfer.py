@@ -1,12 +1,15 @@
 """The style transfer network T of the paper: encoder, fusion and decoder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
+from adain_lit.nets.config import NetConfig, select
 from adain_lit.nets.decoder import Decoder, cut
 from adain_lit.nets.fusion import named_fusion
 from adain_lit.nets.vgg import VGGEncoder, conv_names, stride_of
@@ -23,48 +26,19 @@ class StyleTransferNet(nn.Module):
     """T(c, s) = g(t), t = AdaIN(f(c), f(s)), with all runtime controls of Sec. 7.3 on one path.
 
     Args:
-        encoder: f, frozen here; its deepest layer is the one that is fused.
-        fusion: a name in `adain_lit.nets.FUSIONS`.
-        norm: normalisation of the decoder, ``none``, ``batch`` or ``instance``.
-        content_layer: the layer to fuse, ``relu4_1`` in the paper; None is the encoder's deepest.
-        skip_layers: layers of lower blocks that are fused too, each with the style's statistics of that layer, and
-            handed to the decoder beside the up-sampled features (see `Decoder`). The paper has none.
-        decoder_widths: channels of the decoder's blocks; None: those of the encoder, as in the paper.
-        residual: shortcuts in the decoder, see `Decoder`. The paper has none.
-        decoder_slope: slope of the decoder's ReLUs for what is negative; 0 in the paper.
+        encoder: f, frozen here; it must reach the content layer.
+        config: the options, see `NetConfig`.
+        **options: fields of `NetConfig` that replace those of `config`.
     """
 
-    def __init__(
-        self,
-        encoder: VGGEncoder,
-        *,
-        fusion: str = "adain",
-        norm: str = "none",
-        content_layer: str | None = None,
-        skip_layers: Sequence[str] = (),
-        decoder_widths: Sequence[int] | None = None,
-        residual: bool = False,
-        decoder_slope: float = 0.0,
-    ) -> None:
+    def __init__(self, encoder: VGGEncoder, config: NetConfig | None = None, **options: Any) -> None:
         super().__init__()
-        self.fusion_name = fusion
-        self.fusion = named_fusion(fusion)
-        self.norm = norm
-        self.residual = residual
-        self.content_layer = content_layer or encoder.last
+        self.config = select(NetConfig, vars(replace(config or NetConfig(), **options)))
+        self.fusion = named_fusion(self.config.fusion)
+        self.content_layer = self.config.content_layer
+        self.skip_layers = tuple(sorted(self.config.skip_layers, key=lambda layer: -len(conv_names(layer))))
         self.encoder = encoder.requires_grad_(False)
-        self.skip_layers = tuple(sorted(skip_layers, key=lambda layer: -len(conv_names(layer))))
-        self.decoder_widths = None if decoder_widths is None else tuple(decoder_widths)
-        self.decoder = Decoder(
-            encoder.widths,
-            self.content_layer,
-            norm=norm,
-            inputs=self.fusion.channels,
-            skip_layers=self.skip_layers,
-            decoder_widths=self.decoder_widths,
-            residual=residual,
-            slope=decoder_slope,
-        )
+        self.decoder = Decoder(encoder.widths, self.config)
 
     @property
     def fused_layers(self) -> tuple[str, ...]:
@@ -79,7 +53,7 @@ class StyleTransferNet(nn.Module):
     @property
     def tileable(self) -> bool:
         """Whether parts of an image can go through one by one; instance norm in the decoder looks at the whole."""
-        return self.fusion.tileable and self.norm != "instance"
+        return self.fusion.tileable and self.config.norm != "instance"
 
     def encode(self, images: Tensor) -> Features:
         """Features f(x) of the fused layers, (N, 3, H, W) to (N, C, H', W') each."""

@@ -1,6 +1,7 @@
 """What all training has in common: losses per sample, their log, and checkpoints without the frozen networks."""
 
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import lightning as L
@@ -13,17 +14,47 @@ from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.loggers.csv import log_everywhere
 from adain_lit.nets import LossNetwork
+from adain_lit.tasks.config import ModelConfig
 
 
 class LossModule(L.LightningModule):
     """Trains on the mean of ``loss``, and logs that and every other loss of the batch.
 
-    A child gives `batch_losses`, calls `average_losses` in its constructor, and names in `frozen` the networks that
-    checkpoints leave out. `stylizes` says whether it turns (content, style) into images.
+    Subclasses name their options in `config_class`, implement `configure_losses`, `configure_networks`,
+    `configure_optimizers` and `batch_losses`, and list the submodules excluded from checkpoints in `frozen`.
+    `stylizes` says whether the module turns (content, style) into images.
+
+    Args:
+        config: the options; they are the hyper-parameters of checkpoints.
+        **options: fields of the configuration that replace those of `config`, as checkpoints and Hydra pass them.
     """
 
+    config_class: type[ModelConfig]
     frozen: tuple[str, ...] = ()
     stylizes = True
+
+    def __init__(self, config: ModelConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config: Any = replace(config or self.config_class(), **options)
+        lists = {name: list(value) for name, value in vars(self.config).items() if isinstance(value, tuple)}
+        self.save_hyperparameters(asdict(self.config) | lists, logger=False)
+        self.configure_losses()
+        self.configure_networks()
+        if self.config.channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self.config.compile:
+            self.configure_compilation()
+
+    def configure_losses(self) -> None:
+        """Build what compares, and call `average_losses`."""
+        raise NotImplementedError
+
+    def configure_networks(self) -> None:
+        """Build or load every network."""
+        raise NotImplementedError
+
+    def configure_compilation(self) -> None:
+        """Compile what is slow in a training step with ``torch.compile``."""
 
     def average_losses(self, names: Iterable[str]) -> None:
         """Prepare the averages of the validation."""
@@ -52,7 +83,7 @@ class LossModule(L.LightningModule):
             tensor.copy_(shared)
         for module in self.modules():
             if isinstance(module, LossNetwork):
-                module.means = self.trainer.strategy.broadcast(module.means)
+                module.scales = self.trainer.strategy.broadcast(module.scales)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """One batch of pairs; the losses are kept for the log."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,27 @@ from torch import nn
 from adain_lit.errors import InputError
 
 SCHEDULES = ("inverse", "cosine")
+
+
+@dataclass
+class OptimConfig:
+    """Adam and its learning rate schedule.
+
+    Example:
+        >>> OptimConfig(lr_schedule="cosine", lr_steps=1000).lr
+        0.0001
+    """
+
+    lr: float = 1e-4
+    """learning rate of Adam (authors' code)"""
+    lr_schedule: str = "inverse"
+    """inverse (the authors') or cosine"""
+    lr_decay: float = 5e-5
+    """of inverse: the rate at step t is lr / (1 + lr_decay t) (authors' code)"""
+    lr_steps: int | None = None
+    """of cosine: the step at which the rate reaches 0"""
+    lr_warmup: int = 0
+    """number of first steps over which the rate rises linearly"""
 
 
 def by_fan_in(parameters: Iterable[nn.Parameter], *, lr: float, widest: int | None) -> list[dict[str, Any]]:
@@ -36,29 +58,23 @@ def by_fan_in(parameters: Iterable[nn.Parameter], *, lr: float, widest: int | No
     return [{"params": group, "lr": lr * share} for share, group in sorted(groups.items(), reverse=True)]
 
 
-def adam(
-    parameters: Any,
-    *,
-    lr: float,
-    schedule: str = "inverse",
-    decay: float = 5e-5,
-    steps: int | None = None,
-    warmup: int = 0,
-) -> dict[str, Any]:
-    """Adam (Sec. 6.2) and its learning rate, as ``configure_optimizers`` gives them.
+def adam(parameters: Any, config: OptimConfig) -> dict[str, Any]:
+    """Adam (Sec. 6.2) and its learning rate schedule, as ``configure_optimizers`` returns them.
 
     Args:
-        parameters: what is trained.
-        lr: learning rate at step 0, or after the warm-up.
-        schedule: ``inverse``: lr / (1 + decay t) at step t, as in the authors' code; ``cosine``: half a cosine from
-            lr to 0 at step `steps`.
-        decay: of ``inverse``.
-        steps: of ``cosine``.
-        warmup: the rate rises linearly over so many first steps.
+        parameters: tensors or parameter groups.
+        config: the options. At step t the rate is lr / (1 + lr_decay t) under ``inverse``, and half a cosine from lr
+            to 0 at step lr_steps under ``cosine``; over the first lr_warmup steps it rises linearly.
 
     Raises:
-        InputError: for an unknown schedule, or for a cosine without its end.
+        InputError: for an unknown schedule, or a cosine without its last step.
+
+    Example:
+        >>> made = adam([nn.Parameter(torch.zeros(1))], OptimConfig(lr=0.1, lr_warmup=4))
+        >>> made["optimizer"].param_groups[0]["lr"]
+        0.025
     """
+    schedule, steps, warmup = config.lr_schedule, config.lr_steps, config.lr_warmup
     if schedule not in SCHEDULES:
         raise InputError(f"unknown lr_schedule {schedule!r}; known are {', '.join(SCHEDULES)}")
     if schedule == "cosine" and (steps is None or steps < 1):
@@ -69,8 +85,8 @@ def adam(
         if schedule == "cosine":
             assert steps is not None
             return rising * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
-        return rising / (1 + decay * step)
+        return rising / (1 + config.lr_decay * step)
 
-    optimizer = torch.optim.Adam(parameters, lr=lr)
+    optimizer = torch.optim.Adam(parameters, lr=config.lr)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_atomically
-from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.nets import NetConfig, StyleTransferNet, VGGEncoder
+from adain_lit.nets.config import select
 from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
 from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
 from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict
@@ -37,7 +39,8 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
         InputError: if the file is missing, damaged, of an unknown layout, or does not go with the encoder.
     """
     if str(source) in BUNDLED:
-        return _from_own(*read_state_dict(bundled_file(str(source))), str(source))
+        state, metadata = read_state_dict(bundled_file(str(source)))
+        return _from_own(state, _config(metadata), str(source))
     path = Path(source).expanduser()
     if not path.is_file():
         raise InputError(f"no network {str(source)!r}: neither a file nor compact, the bundled one; give a path")
@@ -45,7 +48,7 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
         return _from_checkpoint(read_checkpoint(path), path, encoder)
     state, metadata = read_state_dict(path)
     if metadata.get("format") == FORMAT:
-        return _from_own(state, metadata, str(path))
+        return _from_own(state, _config(metadata), str(path))
     return _from_decoder(state, path, encoder)
 
 
@@ -58,17 +61,8 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         card: what a reader should know (training, licences, losses); kept as text in the metadata.
         half: in float16, half the size; on noise a pixel of the bundled network moved by 4 of 255 at most.
     """
-    form = {
-        "format": FORMAT,
-        "fusion": net.fusion_name,
-        "norm": net.norm,
-        "content_layer": net.content_layer,
-        "skip_layers": json.dumps(net.skip_layers),
-        "decoder_widths": json.dumps(net.decoder_widths),
-        "residual": json.dumps(net.residual),
-        "decoder_slope": json.dumps(net.decoder.slope),
-    }
-    _save(net.state_dict(), path, card, form, half)
+    form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in vars(net.config).items()}
+    _save(net.state_dict(), path, card, form | {"format": FORMAT}, half)
 
 
 def save_encoder(encoder: VGGEncoder, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
@@ -88,21 +82,19 @@ def _save(
     write_atomically(path, lambda temporary: save_file(tensors, temporary, {**texts, **form}))
 
 
-def _from_own(state: Mapping[str, Tensor], metadata: Mapping[str, str], name: str) -> StyleTransferNet:
+def _config(metadata: Mapping[str, str]) -> NetConfig:
+    """The options that the metadata of a file hold: strings as they are, anything else as JSON."""
+    texts = {f.name for f in fields(NetConfig) if f.type is str}
+    own = {f.name: metadata[f.name] for f in fields(NetConfig) if f.name in metadata}
+    return select(NetConfig, {name: text if name in texts else json.loads(text) for name, text in own.items()})
+
+
+def _from_own(state: Mapping[str, Tensor], config: NetConfig, name: str) -> StyleTransferNet:
     convs = [match[1] for key in state if (match := re.fullmatch(r"encoder\.(conv\d_\d)\.weight", key))]
     try:
         last = max(convs, key=lambda conv: len(conv_names(conv.replace("conv", "relu")))).replace("conv", "relu")
         widths = [state[f"encoder.conv{block}_1.weight"].shape[0] for block in range(1, int(last[4]) + 1)]
-        net = StyleTransferNet(
-            VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last),
-            fusion=metadata["fusion"],
-            norm=metadata["norm"],
-            content_layer=metadata["content_layer"],
-            skip_layers=json.loads(metadata["skip_layers"]),
-            decoder_widths=json.loads(metadata.get("decoder_widths", "null")),
-            residual=json.loads(metadata.get("residual", "false")),  # files from before these were there have none
-            decoder_slope=json.loads(metadata.get("decoder_slope", "0")),
-        )
+        net = StyleTransferNet(VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last), config)
         net.load_state_dict(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -115,15 +107,11 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     if "fusion" not in settings:
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
     state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
-    form = {name: settings[name] for name in ("fusion", "norm", "content_layer", "skip_layers")}
-    form["decoder_widths"] = settings.get("decoder_widths")  # checkpoints from before these were there have none
-    form["residual"] = settings.get("residual", False)
-    form["decoder_slope"] = settings.get("decoder_slope", 0.0)
+    config = select(NetConfig, settings)
     if settings["train_encoder"]:
-        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in form.items()}
-        return _from_own(state, told, str(path))
+        return _from_own(state, config, str(path))
     saved = checkpoint["encoder"]
-    layers = (settings["content_layer"], *settings["skip_layers"])
+    layers = (config.content_layer, *config.skip_layers)
     if settings["loss_encoder"] is None:
         layers += tuple(settings["style_layers"])
     source = encoder or settings["encoder"]
@@ -136,7 +124,7 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     require_checksum(checksum(vgg), saved["sha256"], f"encoder {source}")
     if saved["mean_activations"]:
         normalize_activations(vgg, saved["mean_activations"])
-    net = StyleTransferNet(vgg, **form)
+    net = StyleTransferNet(vgg, config)
     net.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in state.items()})
     return net.eval()
 
@@ -163,7 +151,7 @@ def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path |
     if encoder is None:
         beside = path.with_name("vgg_normalised.pth")
         encoder = beside if beside.is_file() else "vgg_normalised"
-    net = StyleTransferNet(load_encoder(encoder, last=last))
+    net = StyleTransferNet(load_encoder(encoder, last=last), content_layer=last)
     for own, name in zip(net.decoder.names, names, strict=True):
         conv = net.decoder.get_submodule(own)
         for part in ("weight", "bias"):
