@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import adain_lit  # noqa: F401  # before torch, for the way its threads wait
 from support.images import PHOTOGRAPHS, small
@@ -26,11 +27,12 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def paintings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of five small paintings in PNG."""
-    from adain_lit.data.paintings import MANNERS, render_painting
+    from adain_lit.data.demo import STYLE_FOLDER
 
     folder = tmp_path_factory.mktemp("paintings")
-    for manner in list(MANNERS)[:5]:
-        render_painting(manner, 7, size=(96, 80)).save(folder / f"{manner}.png")
+    for style in ("de_stijl", "impasto", "mosaic", "pointillism", "stained_glass"):
+        with Image.open(STYLE_FOLDER / f"{style}-1000.webp") as image:
+            image.resize((96, 80), Image.Resampling.LANCZOS).save(folder / f"{style}.png")
     return folder
 
 

@@ -457,11 +457,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def test_a_person_makes_a_image(server: Server, tmp_path: Path) -> None:
     """With a real browser; ADAIN_SCREENSHOT names a file for what it sees in the end."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from adain_lit.data.paintings import MANNERS, render_painting
+    from adain_lit.data.demo import demo_style_images
 
     small("astronaut.png", (480, 360)).save(tmp_path / "astronaut.jpg", quality=95)
-    for place, manner in enumerate(list(MANNERS)[:2], 1):
-        render_painting(manner, 7, size=(320, 240)).save(tmp_path / f"{place}.png")
+    for place, path in enumerate(demo_style_images(held_out=True)[:2], 1):
+        Image.open(path).resize((320, 240)).save(tmp_path / f"{place}.png")
     (tmp_path / "text.jpg").write_text("no image")
     asked: list[str] = []
     with api.sync_playwright() as playwright:

@@ -61,7 +61,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         for norm in NORMS
     }
     values = {f"{NORMS[norm]}, {DATA[data]}": {QUANTITY: seeds} for (data, norm), seeds in means.items()}
-    photographs = torch.cat(found_images(setting).photographs(PHOTOGRAPHS))
+    photographs = torch.cat(found_images(setting).content_images(PHOTOGRAPHS))
     spreads = {
         data: {seed: _spread(setting, f"fig1_in{data}", seed, photographs) for seed in setting.seeds} for data in DATA
     }

@@ -15,7 +15,6 @@ Method = Callable[[Tensor, Tensor], Tensor]
 def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
     """Photographs and paintings, both (count, 3, size, size), RGB in [0, 1]: middle squares, all held out."""
     photographs, paintings = demo_content_images(held_out=True), demo_style_images(held_out=True)
-    demo_style_images(held_out=False)  # rendered now, if ever
     step = max(1, len(paintings) // count)
     contents = [_square(photographs[i % len(photographs)], size) for i in range(count)]
     styles = [_square(paintings[i * step % len(paintings)], size) for i in range(count)]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from adain_lit.callbacks import Pruning, SkippedFiles, objective_value
 from adain_lit.config.hydra import is_multirun, run_command
 from adain_lit.config.instantiate import instantiate
-from adain_lit.data.pairs import share
+from adain_lit.data.pairs import per_process
 from adain_lit.devices import keep_freed_memory
 from adain_lit.distributed import processes
 from adain_lit.distributed.launch import launch
@@ -72,7 +72,7 @@ def _train(cfg: DictConfig, run: Path) -> list[Any]:
         callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()}
         loggers += build_loggers(cfg, run)
         trainer = build_trainer(cfg, list(callbacks.values()), loggers)
-        share(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
+        per_process(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
         if trainer.world_size > processes.world_size() and starts_processes(trainer):
             launch(trainer.world_size, run)
             return []

@@ -19,6 +19,7 @@ from adain_lit.data.folders import find_images, hold_out
 from adain_lit.data.lists import ImageList, check_images, write_list
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
+from adain_lit.io.images import resized_crop, to_tensor
 from support import images
 
 
@@ -39,7 +40,7 @@ def batches(data: PairedDataModule, count: int) -> list[PairBatch]:
 
 
 def at_step(data: PairedDataModule, step: int, *, accumulate: int = 1, rank: int = 0, world_size: int = 1) -> None:
-    """Give the data module a trainer that stands at a step."""
+    """Give the data module a trainer at a step."""
     data.trainer = SimpleNamespace(
         global_step=step, accumulate_grad_batches=accumulate, global_rank=rank, world_size=world_size
     )
@@ -48,7 +49,7 @@ def at_step(data: PairedDataModule, step: int, *, accumulate: int = 1, rank: int
 def assert_same(a: list[PairBatch], b: list[PairBatch]) -> None:
     assert len(a) == len(b) > 0
     for x, y in zip(a, b, strict=True):
-        assert torch.equal(x.number, y.number)
+        assert torch.equal(x.indices, y.indices)
         assert torch.equal(x.content, y.content)
         assert torch.equal(x.style, y.style)
 
@@ -79,7 +80,7 @@ def test_batches_have_the_declared_shape_and_number(photographs: Path, paintings
     for step, batch in enumerate(batches(ready(photographs, paintings), 3)):
         assert batch.content.shape == batch.style.shape == (4, 3, 16, 16)
         assert batch.content.dtype == batch.style.dtype == torch.uint8
-        assert batch.number.tolist() == list(range(4 * step, 4 * step + 4))
+        assert batch.indices.tolist() == list(range(4 * step, 4 * step + 4))
         assert batch.skipped == []
 
 
@@ -106,7 +107,7 @@ def test_one_epoch_over_a_damaged_folder_finds_exactly_the_broken_files(
     data = ready(folder, paintings, max_pixels=images.SMALL_LIMIT, **options)
     before = [skipped.path for skipped in data.skipped]
     epoch = batches(data, 25)
-    assert torch.cat([batch.number for batch in epoch]).tolist() == list(range(200))
+    assert torch.cat([batch.indices for batch in epoch]).tolist() == list(range(200))
     reported = [skipped.path for batch in epoch for skipped in batch.skipped]
     assert sorted(reported) == sorted(broken)
     assert len(before) == len(set(before)) > 0  # "broken" sorts before "good", so setup comes across some
@@ -143,7 +144,7 @@ def test_the_shares_of_all_processes_are_the_batches_of_one(
         shares.append(batches(data, 3))
     for step, batch in enumerate(single):
         parts = [share[step] for share in shares]
-        assert torch.equal(torch.cat([part.number for part in parts]), batch.number)
+        assert torch.equal(torch.cat([part.indices for part in parts]), batch.indices)
         assert torch.equal(torch.cat([part.content for part in parts]), batch.content)
         assert torch.equal(torch.cat([part.style for part in parts]), batch.style)
 
@@ -186,7 +187,7 @@ def test_validation_pairs_are_fixed_and_in_order(photographs: Path, paintings: P
     data = ready(photographs, paintings, val_fraction=0.5, val_pairs=6, batch_size=4)
     first = list(data.val_dataloader())
     assert [len(batch.content) for batch in first] == [4, 2]
-    assert torch.cat([batch.number for batch in first]).tolist() == list(range(6))
+    assert torch.cat([batch.indices for batch in first]).tolist() == list(range(6))
     batches(data, 3)
     assert_same(list(data.val_dataloader()), first)
     other = ready(
@@ -349,7 +350,7 @@ def test_setup_reads_nothing_a_second_time(photographs: Path, paintings: Path, m
 
 
 def test_without_setup_the_loader_says_what_to_call(photographs: Path, paintings: Path) -> None:
-    for ask in (lambda data: data.train_dataloader(), lambda data: data.photographs(1)):
+    for ask in (lambda data: data.train_dataloader(), lambda data: data.content_images(1)):
         with pytest.raises(RuntimeError, match=r"^setup has not run; call setup\('fit'\) first$"):
             ask(make(photographs, paintings))
 
@@ -366,7 +367,7 @@ def test_pictures_are_floats_between_0_and_1_after_the_transfer(photographs: Pat
     white = batch._replace(content=torch.full_like(batch.content, 255), style=torch.zeros_like(batch.style))
     moved_white = data.on_after_batch_transfer(white, 0)
     assert (moved_white.content.min(), moved_white.style.max()) == (1, 0)
-    assert torch.equal(moved.number, batch.number)
+    assert torch.equal(moved.indices, batch.indices)
     assert moved.skipped == batch.skipped
 
 
@@ -375,39 +376,23 @@ def test_the_first_photographs_are_those_of_the_first_samples(tmp_path: Path, pa
     folder = write_flat(tmp_path / "contents", 5)
     (folder / "4.png").write_bytes(b"")
     data = ready(folder, paintings, val_content_dir=str(paintings))
-    found = data.photographs(6)
+    found = data.content_images(6)
     contents = torch.cat([b.content for b in batches(data, 2)])[:6]
     assert {tuple(image.shape) for image in found} == {(1, 3, 16, 16)}
     assert torch.equal(torch.cat(found), contents / 255)
     assert [Path(skipped.path).name for skipped in data.skipped] == ["4.png"]
 
 
-def test_the_demo_pictures_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the lists of `adain_lit.data.demo`; the paintings are stand-ins that lie in the cache already."""
-    monkeypatch.setenv("ADAIN_CACHE", str(tmp_path))
-    for seed in (*demo.TRAIN_SEEDS, *demo.HELD_OUT_SEEDS):
-        for manner in demo.MANNERS:
-            path = tmp_path / "paintings-1" / f"{manner}-{seed}.png"
-            path.parent.mkdir(exist_ok=True)
-            Image.new("RGB", (20, 20), (seed % 251, 1, 2)).save(path)
+def test_the_demo_images_need_no_folder() -> None:
+    """Oracle: the lists of `adain_lit.data.demo`, and a reading of its first painting here."""
     data = make("demo", "demo", batch_size=2)
-    data.prepare_data()
     data.setup("fit")
     assert data.train_set.contents.paths == demo.demo_content_images(held_out=False)
     assert data.held_out_contents == demo.demo_content_images(held_out=True)
     assert data.train_set.styles.paths == demo.demo_style_images(held_out=False)
     assert data.held_out_styles == demo.demo_style_images(held_out=True)
-    assert reds(batches(data, 1)[0].style) <= set(demo.TRAIN_SEEDS)
-    assert reds(data.val_set.styles) == {seed % 251 for seed in demo.HELD_OUT_SEEDS}
-
-
-def test_demo_paintings_are_rendered_before_the_processes_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(datamodule_module, "demo_style_images", lambda held_out: asked.append(held_out))
-    make("nowhere", "nowhere").prepare_data()
-    assert asked == []
-    make("nowhere", "demo").prepare_data()
-    assert sorted(asked) == [False, True]
+    first = Image.open(demo.STYLE_FOLDER / "art_nouveau-1000.webp").convert("RGB")
+    assert torch.equal(data.val_set.styles[0], to_tensor(resized_crop(first, 24, 16, (0.5, 0.5))))
 
 
 def test_held_out_demo_paintings_may_serve_beside_a_folder(

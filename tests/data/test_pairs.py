@@ -141,7 +141,7 @@ def test_content_and_style_are_drawn_independently(photographs: Path, paintings:
     assert equal([s.content for s in one], [s.content for s in other_styles])
     assert equal([s.style for s in one], [s.style for s in other_contents])
     assert not equal([s.style for s in one], [s.style for s in other_styles])
-    assert [int(s.number) for s in one] == list(range(12))
+    assert [int(s.indices) for s in one] == list(range(12))
     same = pairs(photos, photos)
     assert not any(torch.equal(s.content, s.style) for s in same)
 
@@ -325,7 +325,7 @@ def test_processes_share_held_out_pairs_and_each_has_as_many_batches(
     assert sorted(number for number in numbers if number >= 0) == list(range(pairs))
     assert set(numbers) - set(range(pairs)) <= {-1}
     data = HeldOutPairs(numbered(pairs), numbered(1))
-    assert (int(data[-1].content[0, 0, 0]), int(data[-1].number)) == (pairs - 1, -1)
+    assert (int(data[-1].content[0, 0, 0]), int(data[-1].indices)) == (pairs - 1, -1)
 
 
 def numbered(count: int) -> Tensor:
@@ -342,7 +342,7 @@ def test_held_out_pairs_use_every_picture_first_and_then_every_pair_once(content
     first = pairs[: max(contents, styles)]
     assert {content for content, _ in first} == set(range(contents))
     assert {style for _, style in first} == set(range(styles))
-    assert [int(data[i].number) for i in range(len(data))] == list(range(len(data)))
+    assert [int(data[i].indices) for i in range(len(data))] == list(range(len(data)))
 
 
 @pytest.mark.parametrize(("limit", "length"), [(1, 1), (5, 5), (12, 12), (13, 12), (1000, 12), (None, 12)])
@@ -361,7 +361,7 @@ def test_collate_stacks_in_order_and_joins_what_was_skipped() -> None:
     assert (batch.content.shape, batch.style.shape) == ((3, 3, 2, 2), (3, 3, 4, 4))
     assert batch.content[:, 0, 0, 0].tolist() == [1, 3, 1]
     assert batch.style[:, 0, 0, 0].tolist() == [2, 4, 2]
-    assert batch.number.tolist() == [10, 11, 10]
+    assert batch.indices.tolist() == [10, 11, 10]
     assert [skipped.path for skipped in batch.skipped] == ["a", "b", "c"]
 
 

@@ -38,9 +38,8 @@ def outputs(names: list[str], styles: list[str], output: str | None = None, **op
     return [output.path.as_posix() for output in planned]
 
 
-def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path) -> None:
     """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
-    monkeypatch.setenv("ADAIN_CACHE", str(tree / "cache"))
     (path,) = paths(find_inputs(["noise"], "content"))
     with Image.open(path) as image:
         values = np.asarray(image).astype(float)

@@ -36,7 +36,7 @@ class Numbers(Callback):
         self.seen: dict[int, list[int]] = {}
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.seen[trainer.global_step] = batch.number.tolist()
+        self.seen[trainer.global_step] = batch.indices.tolist()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         (self.folder / f"numbers_{trainer.global_rank}.json").write_text(json.dumps(self.seen))

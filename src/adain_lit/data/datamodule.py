@@ -1,4 +1,4 @@
-"""The pairs of photographs and paintings that training, validation and evaluation see."""
+"""The content and style images of training, validation and evaluation, as a Lightning data module."""
 
 from pathlib import Path
 from typing import Any
@@ -32,27 +32,36 @@ from adain_lit.io.images import MAX_PIXELS
 class PairedDataModule(L.LightningDataModule):
     """Independent content and style images, paired at random (Sec. 6.2).
 
-    A training sample is a pure function of (seed, index): which photograph, which painting and both crop boxes.
-    Resuming, the number of workers and the number of processes do not change it.
+    A training sample is a pure function of (seed, index): both files and both crop boxes. It does not depend on
+    resuming, on the number of workers or on the number of processes.
 
     Args:
-        content_dir: photographs: a folder (searched recursively), a list written by ``adain_lit.prepare``, or ``demo``.
-        style_dir: paintings, likewise.
-        val_content_dir: held-out photographs; None holds `val_fraction` of the content files out.
-        val_style_dir: held-out paintings, likewise.
-        val_fraction: share to hold out where no folder is given, in (0, 1).
-        resize: shorter side before cropping, in pixels, the aspect kept; None keeps each image's size.
+        content_dir: content images: a folder (searched recursively), a list written by ``adain_lit.prepare``, or
+            ``demo``.
+        style_dir: style images, likewise.
+        val_content_dir: held-out content images; None holds out `val_fraction` of the content files.
+        val_style_dir: held-out style images, likewise.
+        val_fraction: fraction of the files held out where no folder is given, in (0, 1).
+        resize: shorter side before cropping, in pixels, aspect kept; None keeps the size of each image.
         crop: side of the random crop, in pixels, at most `resize`.
         flip: mirror half of the crops; the paper does not.
-        batch_size: pairs per optimiser step, in all processes together.
-        seed: seed of the samples, 0 or more.
+        batch_size: pairs per optimiser step, over all processes.
+        seed: seed of the samples, at least 0.
         val_pairs: number of fixed validation pairs.
-        num_workers: processes that read images for each training process; 0 reads in that process.
-        cache: how many decoded images of each side a worker keeps in memory; worth it for small folders.
+        num_workers: processes that read images, per training process; 0 reads in the training process.
+        cache: number of decoded content images and of style images that each worker keeps in memory; useful for small
+            folders.
         max_pixels: larger images are skipped.
 
     Raises:
-        InputError: for sizes and fractions that do not fit, and in ``setup`` for missing or unreadable folders.
+        InputError: if a size or fraction is out of range, and in ``setup`` if a folder is missing or unreadable.
+
+    Example:
+        >>> data = PairedDataModule("demo", "demo", crop=64, resize=64, batch_size=4, num_workers=0)
+        >>> data.setup("fit")
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch.content.shape, batch.style.dtype, batch.indices.tolist()
+        (torch.Size([4, 3, 64, 64]), torch.uint8, [0, 1, 2, 3])
     """
 
     def __init__(
@@ -92,14 +101,8 @@ class PairedDataModule(L.LightningDataModule):
         self.skipped: list[SkippedFile] = []
         self.train_set: PairDataset | None = None
 
-    def prepare_data(self) -> None:
-        """Render the demo paintings, in one process only."""
-        if self.hparams["style_dir"] == DEMO:
-            demo_style_images(held_out=False)
-            demo_style_images(held_out=True)
-
     def setup(self, stage: str | None = None) -> None:
-        """Find the images of both sides and read the held-out ones; a second call does nothing."""
+        """Find all content and style images and read the held-out ones; a second call does nothing."""
         if self.train_set is not None:
             return
         h: Any = self.hparams
@@ -126,10 +129,13 @@ class PairedDataModule(L.LightningDataModule):
         """Fixed pairs of held-out images, cropped at their centre.
 
         Args:
-            pairs: how many; None gives every content with every style.
-            contents: at most so many photographs; None: as many as there are, or as the pairs need.
-            styles: at most so many paintings, likewise.
-            size: side of the crops in pixels; None: that of training.
+            pairs: number of pairs; None pairs every content with every style.
+            contents: maximum number of content images; None: all, or as many as the pairs need.
+            styles: maximum number of style images, likewise.
+            size: side of the crops in pixels; None: `crop`.
+
+        Raises:
+            InputError: if none of the held-out files of one side can be read.
         """
         h: Any = self.hparams
         size = size or int(h.crop)
@@ -147,11 +153,11 @@ class PairedDataModule(L.LightningDataModule):
         return HeldOutPairs(images[0], images[1], pairs)
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
-        """Endless batches that begin where the run stands."""
+        """Endless batches, starting at the current step of the trainer."""
         if self.train_set is None:
             raise RuntimeError("setup has not run; call setup('fit') first")
         first = 0 if self.trainer is None else self.trainer.global_step * self.trainer.accumulate_grad_batches
-        batches = StepBatches(first, self.hparams["batch_size"], **self._place())
+        batches = StepBatches(first, self.hparams["batch_size"], **self._process())
         workers = self.hparams["num_workers"]
         return DataLoader(
             self.train_set,
@@ -164,34 +170,33 @@ class PairedDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
-        """The fixed held-out pairs, in order, from memory; of several processes each has its share."""
-        batches = HeldOutBatches(len(self.val_set), self.hparams["batch_size"], **self._place())
+        """The fixed held-out pairs, in order, from memory, distributed over the processes."""
+        batches = HeldOutBatches(len(self.val_set), self.hparams["batch_size"], **self._process())
         return DataLoader(self.val_set, batch_sampler=batches, collate_fn=collate)
 
-    def _place(self) -> dict[str, int]:
-        """Which process this is, and of how many."""
+    def _process(self) -> dict[str, int]:
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def photographs(self, count: int) -> list[Tensor]:
-        """Training crops 0 to `count` of the photographs, each (1, 3, H, W) in [0, 1]."""
+    def content_images(self, count: int) -> list[Tensor]:
+        """The first `count` content crops of training, each (1, 3, H, W) in [0, 1]."""
         if self.train_set is None:
             raise RuntimeError("setup has not run; call setup('fit') first")
-        crops = (self.train_set.contents[i] for i in range(count))
-        found = []
-        for crop, skipped in crops:
+        images = []
+        for index in range(count):
+            crop, skipped = self.train_set.contents[index]
             self.skipped += skipped
-            found.append(crop.unsqueeze(0) / 255)
-        return found
+            images.append(crop.unsqueeze(0) / 255)
+        return images
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Bytes to RGB in [0, 1], on the device and in the precision of the network."""
+        """Convert bytes to RGB in [0, 1], on the device and in the precision of the network."""
         dtype = torch.float32 if self.trainer is None else self.trainer.lightning_module.dtype
         return batch._replace(content=batch.content.to(dtype) / 255, style=batch.style.to(dtype) / 255)
 
     def _sources(self, side: int) -> tuple[list[Path], list[Path]]:
-        """Training and held-out files of one side."""
+        """Training and held-out files of one side, `CONTENT` or `STYLE`."""
         h: Any = self.hparams
         source = (h.content_dir, h.style_dir)[side]
         val_source = (h.val_content_dir, h.val_style_dir)[side]
@@ -208,7 +213,7 @@ class PairedDataModule(L.LightningDataModule):
         return train, held_out
 
     def _require_readable(self, paths: list[Path], source: str) -> None:
-        """Refuse a folder none of whose images can be read, before workers start."""
+        """Refuse a folder without a readable image here, not in a worker, whose traceback would hide the message."""
         images, skipped = read_held_out(paths, limit=1, resize=None, size=1, max_pixels=self.hparams["max_pixels"])
         self.skipped += skipped
         if not len(images):

@@ -1,18 +1,13 @@
-"""Images that need no download: photographs out of scikit-image's wheel, paintings rendered from seeds."""
+"""Images that need no download: photographs of scikit-image's wheel as contents, files of this package as styles."""
 
-import os
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from adain_lit.data.paintings import MANNERS, render_painting
 from adain_lit.errors import InputError
-from adain_lit.io.images import write_image
 
 DEMO = "demo"
 """In place of a folder: the images of this module."""
@@ -33,12 +28,24 @@ TRAIN_PHOTOGRAPHS = (
     "retina.jpg",
 )
 HELD_OUT_PHOTOGRAPHS = ("chelsea.png", "rocket.jpg")
-TRAIN_SEEDS = range(3)
-HELD_OUT_SEEDS = range(1000, 1001)
+STYLE_FOLDER = Path(__file__).parent / "demo_styles"
+"""Paintings in seventeen styles, ``STYLE-SEED.webp``, rendered by ``tools/demo_paintings``."""
+HELD_OUT_SEED = "1000"
 
 
 def demo_content_images(held_out: bool) -> list[Path]:
-    """Photographs inside the installed scikit-image (their sources: skimage.data's documentation)."""
+    """Photographs in the installed scikit-image (their sources are in the documentation of ``skimage.data``).
+
+    Args:
+        held_out: the 2 images for validation; otherwise the 11 for training.
+
+    Raises:
+        InputError: if the installed scikit-image lacks one of them.
+
+    Example:
+        >>> [path.name for path in demo_content_images(held_out=True)]
+        ['chelsea.png', 'rocket.jpg']
+    """
     import skimage.data
 
     folder = Path(skimage.data.__file__).parent
@@ -50,39 +57,35 @@ def demo_content_images(held_out: bool) -> list[Path]:
 
 
 def demo_style_images(held_out: bool) -> list[Path]:
-    """Paintings of every manner, rendered once into the cache folder."""
-    folder = cache_folder() / "paintings-1"
-    seeds = HELD_OUT_SEEDS if held_out else TRAIN_SEEDS
-    wanted = [(manner, seed, folder / f"{manner}-{seed}.png") for seed in seeds for manner in MANNERS]
-    _render((manner, seed, path) for manner, seed, path in wanted if not path.is_file())
-    return sorted(path for _, _, path in wanted)
+    """Paintings of 480 x 384 pixels in seventeen styles, sorted by name.
+
+    Args:
+        held_out: the 17 images for validation; otherwise the 51 for training, 3 of each style.
+
+    Example:
+        >>> [path.name for path in demo_style_images(held_out=True)][:2]
+        ['art_nouveau-1000.webp', 'charcoal-1000.webp']
+        >>> len(demo_style_images(held_out=False))
+        51
+    """
+    paths = sorted(STYLE_FOLDER.glob("*.webp"))
+    return [path for path in paths if (path.stem.rpartition("-")[2] == HELD_OUT_SEED) == held_out]
 
 
 def noise_image() -> Path:
-    """White noise of 512 x 512 pixels, every value of every channel drawn alike, made once into the cache folder."""
-    path = cache_folder() / "noise-1" / "noise.png"
+    """White noise, 512 x 512 pixels of independent uniform bytes, in a temporary file that is deleted at exit.
+
+    Example:
+        >>> Image.open(noise_image()).size
+        (512, 512)
+    """
+    path = Path(_temporary_folder().name) / "noise.png"
     if not path.is_file():
         values = np.random.Generator(np.random.Philox(0)).integers(256, size=(512, 512, 3), dtype=np.uint8)
-        write_image(Image.fromarray(values), path)
+        Image.fromarray(values).save(path)
     return path
 
 
-def cache_folder() -> Path:
-    """Where rendered paintings are kept: $ADAIN_CACHE, else the user's cache folder."""
-    if "ADAIN_CACHE" in os.environ:
-        return Path(os.environ["ADAIN_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "adain_lit"
-
-
-def _render(jobs: Iterable[tuple[str, int, Path]]) -> None:
-    jobs = list(jobs)
-    if not jobs:
-        return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for _ in tqdm(pool.map(_render_one, jobs), total=len(jobs), desc="rendering demo paintings", unit="painting"):
-            pass
-
-
-def _render_one(job: tuple[str, int, Path]) -> None:
-    manner, seed, path = job
-    write_image(render_painting(manner, seed), path)
+@cache
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="adain_lit-")  # kept by the cache: deleted with its last reference

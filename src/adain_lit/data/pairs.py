@@ -1,4 +1,4 @@
-"""Training samples as a pure function of (seed, index), and the held-out images of validation and evaluation."""
+"""Training samples as a pure function of (seed, index), and the held-out pairs of validation and evaluation."""
 
 import math
 import signal
@@ -19,11 +19,11 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
 
 CONTENT, STYLE = 0, 1
-"""Streams of random numbers: photographs and paintings are drawn independently."""
+"""Streams of random numbers: content and style images are drawn independently."""
 
 
 class SkippedFile(NamedTuple):
-    """A file that could not be read, and why."""
+    """A file that could not be read, and the reason."""
 
     path: str
     reason: str
@@ -34,33 +34,40 @@ class PairBatch(NamedTuple):
 
     Attributes:
         content: (N, 3, H, W), ``uint8`` from the loader, float in [0, 1] after the transfer to the device.
-        style: the same for the paintings.
-        number: the number of each sample, (N,); -1 for a stand-in, see `HeldOutBatches`.
-        skipped: files that were found unreadable on the way.
+        style: the style images, likewise.
+        indices: index of each sample, (N,); -1 for a padding sample, see `HeldOutBatches`.
+        skipped: files that turned out to be unreadable.
     """
 
     content: Tensor
     style: Tensor
-    number: Tensor
+    indices: Tensor  # "index" is a method of every tuple
     skipped: list[SkippedFile]
 
 
 class ImageStream:
     """Endless random crops of a list of files; crop i is a pure function of (files, seed, stream, i).
 
-    Every epoch goes through all files once, in an order of its own. An unreadable file's place is taken by the next
-    draw of the sample's own generator, so that nothing else shifts.
+    Every epoch visits each file once, in a new order. An unreadable file is replaced by the next draw of that sample's
+    own generator, so no other sample changes.
 
     Args:
         paths: the files, in a fixed order.
-        seed: seed of the run, 0 or more.
+        seed: seed of the run, at least 0.
         stream: `CONTENT` or `STYLE`.
-        resize: shorter side before cropping, in pixels; None keeps each image's size.
+        resize: shorter side before cropping, in pixels; None keeps the size of each image.
         crop: side of the crop, in pixels.
         flip: mirror half of the crops.
         max_pixels: larger images count as unreadable.
-        cache: how many decoded images each process keeps in memory.
-        source: what a person calls the files, for messages.
+        cache: number of decoded images that each process keeps in memory.
+        source: name of the folder or list, for error messages.
+
+    Example:
+        >>> from adain_lit.data.demo import demo_style_images
+        >>> stream = ImageStream(demo_style_images(held_out=True), seed=0, stream=STYLE, crop=64)
+        >>> crop, skipped = stream[7]
+        >>> crop.shape, crop.dtype, skipped
+        (torch.Size([3, 64, 64]), torch.uint8, [])
     """
 
     def __init__(
@@ -85,14 +92,14 @@ class ImageStream:
         self.max_pixels = max_pixels
         self.cache = cache
         self.source = source
-        self.unreadable: set[int] = set()  # known in this process; saves reading them again, changes no sample
+        self.unreadable: set[int] = set()  # saves reading the files again; no sample depends on it
         self.kept: dict[int, Image.Image] = {}
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
-        """Crop number `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
+        """Crop `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
         epoch, position = divmod(index, len(self.paths))
         generator = _generator(self.seed, self.stream, index)
-        x, y, mirror = generator.random(3)
+        x, y, mirror = generator.random(3)  # drawn before the file is known: a replacement file keeps the crop box
         choice = int(_permutation(self.seed, self.stream, epoch, len(self.paths))[position])
         skipped: list[SkippedFile] = []
         while len(self.unreadable) < len(self.paths):
@@ -134,13 +141,19 @@ class PairDataset(Dataset[PairBatch]):
 class HeldOutPairs(Dataset[PairBatch]):
     """A fixed list of pairs of held-out images, kept in memory.
 
-    Pair k takes content k mod n and walks the styles diagonally, so that the first max(n, m) pairs already use every
-    image.
+    Pair k has content k mod n and style (k + k // lcm(n, m)) mod m: the pairs run down the diagonals of the n x m
+    table, so the first max(n, m) pairs already use every image.
 
     Args:
         contents: (n, 3, H, W), ``uint8``.
         styles: (m, 3, H, W), ``uint8``.
-        pairs: how many pairs; None or more than n m gives all n m.
+        pairs: number of pairs; None, or more than n m, gives all n m.
+
+    Example:
+        >>> contents = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+        >>> styles = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+        >>> HeldOutPairs(contents, styles).pairs
+        [(0, 0), (1, 1), (0, 1), (1, 0)]
     """
 
     def __init__(self, contents: Tensor, styles: Tensor, pairs: int | None = None) -> None:
@@ -150,7 +163,9 @@ class HeldOutPairs(Dataset[PairBatch]):
         self.pairs = [self._pair(k) for k in range(min(pairs or every, every))]
 
     def _pair(self, k: int) -> tuple[int, int]:
-        shift = k // math.lcm(len(self.contents), len(self.styles))  # the diagonal comes back to its beginning
+        shift = k // math.lcm(
+            len(self.contents), len(self.styles)
+        )  # after lcm(n, m) pairs a diagonal closes: start the next
         return k % len(self.contents), (k + shift) % len(self.styles)
 
     def __len__(self) -> int:
@@ -162,11 +177,15 @@ class HeldOutPairs(Dataset[PairBatch]):
         return PairBatch(self.contents[content], self.styles[style], torch.tensor(index), [])
 
 
-def share(batch_size: int, world_size: int) -> int:
+def per_process(batch_size: int, world_size: int) -> int:
     """Pairs of a batch for each of `world_size` processes.
 
     Raises:
-        InputError: if they cannot share it equally.
+        InputError: if the batch size is not a multiple of `world_size`.
+
+    Example:
+        >>> per_process(8, world_size=2)
+        4
     """
     if batch_size % world_size:
         below = batch_size // world_size * world_size
@@ -180,46 +199,55 @@ def share(batch_size: int, world_size: int) -> int:
 
 
 class StepBatches(Sampler[list[int]]):
-    """Endless batches of sample numbers that depend on nothing but the number of the batch.
+    """Endless batches of sample indices that depend only on the index of the batch.
 
     Args:
-        first: number of the first batch: on resuming, how many were trained on before.
-        batch_size: pairs per optimiser step over all processes; a multiple of `world_size`.
-        rank: number of this process; it takes its share of each batch.
+        first: index of the first batch; for a resumed run, the number of batches trained on before.
+        batch_size: pairs per optimiser step, over all processes; a multiple of `world_size`.
+        rank: rank of this process, which gets its part of each batch.
         world_size: number of processes.
 
     Raises:
-        InputError: if the processes cannot share a batch equally.
+        InputError: if the batch size is not a multiple of `world_size`.
+
+    Example:
+        >>> batches = iter(StepBatches(first=10, batch_size=4, rank=1, world_size=2))
+        >>> next(batches), next(batches)
+        ([42, 43], [46, 47])
     """
 
     def __init__(self, first: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
         self.first = first
         self.batch_size = batch_size
         self.rank = rank
-        self.share = share(batch_size, world_size)
+        self.size = per_process(batch_size, world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in count(self.first):
-            begin = step * self.batch_size + self.rank * self.share
-            yield list(range(begin, begin + self.share))
+            begin = step * self.batch_size + self.rank * self.size
+            yield list(range(begin, begin + self.size))
 
 
 class HeldOutBatches(Sampler[list[int]]):
-    """The numbers of held-out pairs that one of several processes takes, in as many batches as every other.
+    """Indices of the held-out pairs of one process, in the same number of batches for every process.
 
-    Where the pairs do not go round, some processes are given a stand-in: the last pair, under the number -1. It counts
-    for nothing, and keeps the processes from waiting for one that has no batch.
+    If the pairs do not divide evenly, the remaining ranks get a padding sample (index -1) that is ignored; otherwise
+    collectives would hang.
 
     Args:
-        pairs: how many there are.
-        batch_size: pairs in a batch of all processes.
-        rank: number of this process.
+        pairs: total number of pairs.
+        batch_size: pairs in a batch, over all processes.
+        rank: rank of this process.
         world_size: number of processes.
+
+    Example:
+        >>> list(HeldOutBatches(5, batch_size=4, rank=1, world_size=2))
+        [[1, 3], [-1]]
     """
 
     def __init__(self, pairs: int, batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
         own = [*range(rank, pairs, world_size)]
-        own += [-1] * (math.ceil(pairs / world_size) - len(own))
+        own += [-1] * (math.ceil(pairs / world_size) - len(own))  # as many as rank 0 has
         size = max(1, batch_size // world_size)
         self.batches = [own[i : i + size] for i in range(0, len(own), size)]
 
@@ -231,17 +259,17 @@ class HeldOutBatches(Sampler[list[int]]):
 
 
 def collate(samples: Sequence[PairBatch]) -> PairBatch:
-    """Stack samples; the skipped files of all are put together."""
-    contents, styles, numbers, skipped = zip(*samples, strict=True)
+    """Stack samples to a batch and concatenate their lists of skipped files."""
+    contents, styles, indices, skipped = zip(*samples, strict=True)
     return PairBatch(
-        torch.stack(contents), torch.stack(styles), torch.stack(numbers), [s for part in skipped for s in part]
+        torch.stack(contents), torch.stack(styles), torch.stack(indices), [file for files in skipped for file in files]
     )
 
 
 def ignore_signals(worker: int) -> None:
-    """Let a loader's worker live on when Ctrl-C or a scheduler signals the whole process group.
+    """Keep a loader's worker alive when Ctrl-C or a scheduler signals the whole process group.
 
-    The training process decides what a signal means; it needs its workers until the step in progress is complete.
+    The training process decides what a signal means, and needs its workers until the current step is complete.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -250,10 +278,16 @@ def ignore_signals(worker: int) -> None:
 def read_held_out(
     paths: Sequence[Path], *, limit: int | None, resize: int | None, size: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[Tensor, list[SkippedFile]]:
-    """Read the first `limit` readable images, cropped at their centre.
+    """Read the first `limit` readable images, resized and cropped at their centre.
 
     Returns:
-        Images (n, 3, size, size) in ``uint8``, n possibly 0, and the files skipped.
+        The images (n, 3, size, size) in ``uint8``, n possibly 0, and the files that were skipped.
+
+    Example:
+        >>> from adain_lit.data.demo import demo_content_images
+        >>> images, skipped = read_held_out(demo_content_images(held_out=True), limit=2, resize=64, size=48)
+        >>> images.shape, skipped
+        (torch.Size([2, 3, 48, 48]), [])
     """
     images: list[Tensor] = []
     skipped: list[SkippedFile] = []
@@ -270,11 +304,11 @@ def read_held_out(
 
 
 def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
-    """Counter-based generator: key (seed, stream), and a range of the counter for each sample."""
+    """Counter-based generator keyed by (seed, stream), with its own range of the counter for each sample."""
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, index, 0, 0]))
 
 
 @lru_cache(maxsize=8)
 def _permutation(seed: int, stream: int, epoch: int, size: int) -> NDArray[np.int64]:
-    bits = np.random.Philox(key=[seed, stream], counter=[0, epoch, 1, 0])
+    bits = np.random.Philox(key=[seed, stream], counter=[0, epoch, 1, 0])  # 1: disjoint from the samples' counters
     return np.random.Generator(bits).permutation(size)

@@ -108,7 +108,7 @@ class LossModule(L.LightningModule):
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
         """Collect the losses of held-out pairs; stand-ins count for nothing."""
-        counts = batch.number >= 0
+        counts = batch.indices >= 0
         for name, value in self.batch_losses(batch).items():
             metric = self.val_losses[name]
             assert isinstance(metric, MeanMetric)
@@ -142,7 +142,7 @@ class LossModule(L.LightningModule):
                 "one, or set unit_mean_images to 0"
             )
         dtype: Any = self.dtype
-        return (crop.to(self.device, dtype) for crop in data.photographs(count))
+        return (crop.to(self.device, dtype) for crop in data.content_images(count))
 
     def leave_frozen_out(self, checkpoint: dict[str, Any]) -> None:
         """Take the frozen networks out of a checkpoint."""

@@ -91,7 +91,7 @@ class FixedStyleModule(LossModule):
 
     def seen(self, batch: PairBatch) -> PairBatch:
         """Normalised photographs, each with the style of its number."""
-        own = self.styles[batch.number.to(self.device) % len(self.styles)].float() / 255
+        own = self.styles[batch.indices.to(self.device) % len(self.styles)].float() / 255
         return batch._replace(content=self.normalizer(batch.content), style=own)
 
     def losses(self, content: Tensor, number: Tensor) -> dict[str, Tensor]:
@@ -120,7 +120,7 @@ class FixedStyleModule(LossModule):
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Losses of the photographs of a batch."""
-        return self.losses(self.normalizer(batch.content), batch.number.to(self.device) % len(self.styles))
+        return self.losses(self.normalizer(batch.content), batch.indices.to(self.device) % len(self.styles))
 
     def configure_optimizers(self) -> Any:
         """Adam on the network, of which only scales and shifts can be trained where styles are added.

@@ -1,11 +1,11 @@
-"""Decorative manners: glass, stones and gilded scrolls."""
+"""Decorative styles: glass, stones and gilded scrolls."""
 
 import numpy as np
 
-from adain_lit.data.paintings.brushes import OVERSAMPLE, Easel, Ink, Picture, cover, ink, luma, mixed, ramp
+from demo_paintings.brushes import OVERSAMPLE, Easel, Ink, Painting, cover, ink, luma, mixed, ramp
 
 
-def stained_glass(easel: Easel) -> Picture:
+def stained_glass(easel: Easel) -> Painting:
     """Glowing panes about a rose of rings and rays, held by lead."""
     colours = easel.palette(
         "0d2c84 1f6fd1 b3122a e8471c f4b41a f8e58c 1c7a4b 5a1d7c",
@@ -34,17 +34,17 @@ def stained_glass(easel: Easel) -> Picture:
     rim = second - first
     marks = easel.streaks(easel.between(0, 3) + easel.noise(120) * 2, 40, 3)
     glow = 0.62 + 0.55 * np.clip(rim / (step * 0.8), 0, 1) + 0.5 * (easel.noise(140, 2) - 0.5) + 0.07 * marks
-    picture = hue[number] * glow[..., None]
-    picture = picture + 0.35 * np.clip(easel.noise(9) - 0.86, 0, 1)[..., None]
-    picture = easel.relief(picture, marks, 0.05)
+    painting = hue[number] * glow[..., None]
+    painting = painting + 0.35 * np.clip(easel.noise(9) - 0.86, 0, 1)[..., None]
+    painting = easel.relief(painting, marks, 0.05)
     far = np.abs(easel.polar(*centre)[0] - (rose + 0.6) * step)
     lead = np.maximum(np.clip(3.4 * unit - rim / 2 + 0.5, 0, 1), np.clip(5 * unit - far + 0.5, 0, 1))
     bulge = np.clip(np.maximum(3.4 * unit - rim / 2, 5 * unit - far), 0, 4 * unit)
     came = easel.flat(mixed("1c1c1f")) * (0.7 + 0.7 * easel.noise(5))[..., None]
-    return cover(picture, easel.relief(came, bulge, 0.3), lead)
+    return cover(painting, easel.relief(came, bulge, 0.3), lead)
 
 
-def mosaic(easel: Easel) -> Picture:
+def mosaic(easel: Easel) -> Painting:
     """Small stones laid in rings about a medallion and in winding rows around it."""
     colours = easel.palette(
         "16425b 2f6690 3a7ca5 d9dcd6 c9a227 8f2d1e e8d8b0",
@@ -88,7 +88,7 @@ def mosaic(easel: Easel) -> Picture:
     return easel.relief(cover(grout * (0.7 + 0.5 * easel.noise(3))[..., None], tint[number], stones), dome, 0.22)
 
 
-def art_nouveau(easel: Easel) -> Picture:
+def art_nouveau(easel: Easel) -> Painting:
     """Gold ground and curling branches above a robe of eyes, rings and little tiles."""
     colours = easel.palette(  # gold, dark gold, line, then the jewels of the robe
         "d4a72c 9c6b17 2b1a0e 1f3c5a b5392b f1e4b8 3f7d5a 6b3f78",
@@ -146,7 +146,7 @@ def art_nouveau(easel: Easel) -> Picture:
     top = high * easel.between(0.2, 0.5)
     bell = spread * np.clip((easel.y - top) / (high - top), 0, 1) ** 0.6 + 12 * unit * np.sin(easel.y / unit / 30)
     inside = bell - np.abs(easel.x - middle) - np.where(easel.y < top, 60 * unit, 0)
-    picture = cover(branches, line, np.clip(inside + 3 * unit, 0, 1))
-    picture = cover(picture, robe, np.clip(inside, 0, 1))
-    picture = easel.wobble(picture, 1.3, 14)
-    return easel.relief(picture, luma(picture) * 1.6 + easel.noise(3.5, 2) * 1.6, 0.3)
+    painting = cover(branches, line, np.clip(inside + 3 * unit, 0, 1))
+    painting = cover(painting, robe, np.clip(inside, 0, 1))
+    painting = easel.wobble(painting, 1.3, 14)
+    return easel.relief(painting, luma(painting) * 1.6 + easel.noise(3.5, 2) * 1.6, 0.3)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from adain_lit.data.paintings.brushes import Easel, Field, Floats, Picture, blur, cover, luma, mixed, ramp
+from demo_paintings.brushes import Easel, Field, Floats, Painting, blur, cover, luma, mixed, ramp
 
 
-def ukiyo_e(easel: Easel) -> Picture:
+def ukiyo_e(easel: Easel) -> Painting:
     """A print: graded sky, a snow-capped peak, rolling waves with foam, all in flat colours with key lines."""
     colours = easel.palette(  # upper sky, lower sky, sun, peak, far water, near water, foam, key line
         "8fb5c4 f0dfb8 d8412f 3f5f7f 7fa9b8 1f4e79 f3ead3 16233b",
@@ -17,13 +17,13 @@ def ukiyo_e(easel: Easel) -> Picture:
     sky, dusk, sun, peak, far, near, foam, key = colours
     grain = easel.streaks((easel.noise(160) - 0.5) * 0.5, 110, 1.6)
     horizon = high * easel.between(0.45, 0.62)
-    picture = ramp(easel.y / horizon, np.stack([sky * 0.75, sky, dusk, dusk, dusk * 0.92]))
+    painting = ramp(easel.y / horizon, np.stack([sky * 0.75, sky, dusk, dusk, dusk * 0.92]))
     cloud = easel.noise(34, 2, stretch=7)
     for level in (0.66, 0.8):
         bank = np.clip((cloud - level) * 40, 0, 1) * (easel.y < horizon)
-        picture = cover(picture, foam * (1.15 - level * 0.25), bank * 0.85)
+        painting = cover(painting, foam * (1.15 - level * 0.25), bank * 0.85)
     x, y, size = wide * easel.between(0.12, 0.88), horizon * easel.between(0.25, 0.7), unit * easel.between(30, 62)
-    picture = cover(picture, sun, np.clip(size - np.hypot(easel.x - x, easel.y - y) + 0.5, 0, 1))
+    painting = cover(painting, sun, np.clip(size - np.hypot(easel.x - x, easel.y - y) + 0.5, 0, 1))
     top, foot = horizon * easel.between(0.18, 0.5), wide * easel.between(0.2, 0.8)
     flank = abs(easel.x - foot) / unit
     slope = top + unit * (flank * 0.35 + 90 * (1 - np.exp(-flank / 110))) + easel.profile(30)[None] * 8 * unit
@@ -31,8 +31,8 @@ def ukiyo_e(easel: Easel) -> Picture:
     mountain = ramp(depth / horizon / 0.8, np.stack([peak, peak * 0.8 + far * 0.2, 0.5 * (peak + dusk)]))
     snow = depth < unit * (26 + 42 * np.abs(np.sin(easel.x / unit / 11 + easel.noise(30) * 2)) - flank * 0.25)
     mountain = np.where(snow[..., None], foam, mountain)
-    picture = cover(picture, mountain, np.clip(depth, 0, 1))
-    picture = cover(picture, key, np.clip(1.4 * unit - abs(depth) + 0.3, 0, 1))
+    painting = cover(painting, mountain, np.clip(depth, 0, 1))
+    painting = cover(painting, key, np.clip(1.4 * unit - abs(depth) + 0.3, 0, 1))
     rows = int(easel.rng.integers(5, 9))
     for row in range(rows):
         share = row / (rows - 1)
@@ -50,15 +50,15 @@ def ukiyo_e(easel: Easel) -> Picture:
         fringe = unit * (3 + 15 * share * crest * (0.5 + easel.noise(8)))
         water = cover(water, foam, np.clip(fringe - under, 0, 1))
         water = cover(water, key, np.clip(unit * 1.1 - abs(under - fringe) + 0.3, 0, 1))
-        picture = cover(picture, water, np.clip(under + 0.5, 0, 1))
-        picture = cover(picture, key, np.clip(unit * (0.9 + share) - abs(under) + 0.4, 0, 1))
+        painting = cover(painting, water, np.clip(under + 0.5, 0, 1))
+        painting = cover(painting, key, np.clip(unit * (0.9 + share) - abs(under) + 0.4, 0, 1))
     mottle = 0.035 * grain + 0.08 * (easel.noise(3) - 0.5) + 0.06 * (easel.noise(150, 2) - 0.5)
-    picture = picture * (1 + mottle)[..., None]
+    painting = painting * (1 + mottle)[..., None]
     fibres = np.clip(easel.noise(3, stretch=9) + easel.noise(120) * 0.1 - 0.93, 0, 1)
-    return cover(picture, mixed("faf0d9"), fibres * 2)
+    return cover(painting, mixed("faf0d9"), fibres * 2)
 
 
-def watercolour(easel: Easel) -> Picture:
+def watercolour(easel: Easel) -> Painting:
     """Transparent washes with dark rims, blooms and granulation on rough paper."""
     colours = easel.palette(
         "2f6f9f 7ab2c9 e59a5f c4456b 6c9a4f 3c5a3a 4b3b63",
@@ -68,7 +68,7 @@ def watercolour(easel: Easel) -> Picture:
     )
     high, wide, unit = easel.height, easel.width, easel.unit
     tooth = easel.noise(3.2, 2)
-    picture = easel.flat(mixed("f7f2e6")) * (0.96 + 0.06 * easel.noise(200, 2))[..., None]
+    painting = easel.flat(mixed("f7f2e6")) * (0.96 + 0.06 * easel.noise(200, 2))[..., None]
     feather = (easel.noise(60, 4) - 0.5) * 60 * unit
     pools = [0.45 + 0.75 * easel.noise(90, 3) for _ in range(3)]
     for pool in pools:
@@ -81,10 +81,10 @@ def watercolour(easel: Easel) -> Picture:
         inside = depth[wet] / unit
         pooled = np.clip(pools[easel.rng.integers(3)][wet] + 0.9 * np.exp(-inside / 3.5), 0.08, 1.7)
         density = np.clip(inside / 1.5, 0, 1) * pooled * strength * (0.72 + 0.55 * tooth[wet])
-        picture[wet] *= np.maximum(colour, 0.03) ** density[:, None]
+        painting[wet] *= np.maximum(colour, 0.03) ** density[:, None]
 
     sky = np.clip(1 - easel.y / high * easel.between(1.0, 1.6), 0, 1) * easel.noise(120, 3) * 1.1
-    picture *= ramp(easel.noise(150, 2), colours[:4]) ** sky[..., None]
+    painting *= ramp(easel.noise(150, 2), colours[:4]) ** sky[..., None]
     if easel.chance(0.5):
         for ridge in range(5):
             line = high * (0.3 + 0.15 * ridge) - easel.profile(200 - 25 * ridge, 4) * high * 0.25
@@ -109,10 +109,10 @@ def watercolour(easel: Easel) -> Picture:
     sizes = unit * 7 * easel.rng.random(len(drops)) ** 4
     near, _, number = easel.cells(drops)
     wash(sizes[number] - near, colours[3], 0.8)
-    return easel.relief(picture, tooth, 0.16)
+    return easel.relief(painting, tooth, 0.16)
 
 
-def woodcut(easel: Easel) -> Picture:
+def woodcut(easel: Easel) -> Painting:
     """Cut lines only: rays about a sun, furrowed hills and water, one ink on paper with at most one tint block."""
     colours = easel.palette(  # paper, ink, tint
         "efe3c8 17130f b5402a",
@@ -162,7 +162,7 @@ def woodcut(easel: Easel) -> Picture:
     return easel.relief(printed * (0.95 + 0.07 * easel.noise(2.5))[..., None], easel.noise(4) + white * 0.8, 0.09)
 
 
-def charcoal(easel: Easel) -> Picture:
+def charcoal(easel: Easel) -> Painting:
     """Cross-hatched folds and spheres in sepia, sanguine or charcoal on toned laid paper."""
     colours = easel.palette(  # paper, chalk, highlight
         "d8c3a0 3a1f12 fbf3e0",
@@ -204,13 +204,13 @@ def charcoal(easel: Easel) -> Picture:
     grip = np.clip(0.75 + 0.9 * (tooth - 0.5), 0.1, 1)
     laid = 0.5 + 0.5 * np.cos(easel.y * 2 * np.pi / max(4 * unit, 3))
     ground = easel.flat(paper) * (0.9 + 0.12 * easel.noise(120, 3) + 0.03 * laid + 0.05 * (tooth - 0.5))[..., None]
-    picture = cover(ground, chalk, np.clip(smudge * (0.6 + 0.5 * tooth) + mark * grip, 0, 0.97))
+    painting = cover(ground, chalk, np.clip(smudge * (0.6 + 0.5 * tooth) + mark * grip, 0, 0.97))
     strokes = easel.streaks(lean + 0.2, 22, 2)
-    picture = cover(picture, white, np.clip((light - 0.78) * 5, 0, 1) * np.clip(0.45 + 0.4 * strokes, 0, 1) * grip)
-    return easel.relief(picture, tooth, 0.12)
+    painting = cover(painting, white, np.clip((light - 0.78) * 5, 0, 1) * np.clip(0.45 + 0.4 * strokes, 0, 1) * grip)
+    return easel.relief(painting, tooth, 0.12)
 
 
-def marbling(easel: Easel) -> Picture:
+def marbling(easel: Easel) -> Painting:
     """Floating inks dropped in rings, then combed and stirred, as on book papers."""
     colours = easel.palette(
         "1d3557 457b9d f1faee e63946 a8dadc 0b1a2b d9a441",
@@ -241,8 +241,8 @@ def marbling(easel: Easel) -> Picture:
         middle_x, middle_y, size = easel.between(0, 640), easel.between(0, 512), easel.between(14, 60)
         share = np.hypot(x - middle_x, y - middle_y) / size
         number = np.where(share < 1, 800 + drop * 3 + (share < 0.7) + (share < 0.4), number)
-    picture = dyes[number]
+    painting = dyes[number]
     veins = np.clip((0.035 - np.abs(easel.noise(40, 3) - 0.5)) * 40, 0, 1)
-    picture = cover(blur(picture, 0.7), colours[2], veins * 0.35)
+    painting = cover(blur(painting, 0.7), colours[2], veins * 0.35)
     speckle = 1 + 0.14 * (easel.noise(2.5) - 0.5) + 0.16 * (easel.noise(70, 2) - 0.5)
-    return easel.relief(picture * speckle[..., None], luma(blur(picture, 1.0)) * 1.5 + easel.noise(3), 0.1)
+    return easel.relief(painting * speckle[..., None], luma(blur(painting, 1.0)) * 1.5 + easel.noise(3), 0.1)

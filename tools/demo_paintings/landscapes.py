@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from adain_lit.data.paintings.brushes import OVERSAMPLE, Colours, Easel, Field, Picture, blur, cover, luma, mixed, ramp
+from demo_paintings.brushes import OVERSAMPLE, Colours, Easel, Field, Painting, blur, cover, luma, mixed, ramp
 
 
-def _landscape(easel: Easel, colours: Colours, ridges: int = 5) -> tuple[Picture, Field, Field]:
+def _landscape(easel: Easel, colours: Colours, ridges: int = 5) -> tuple[Painting, Field, Field]:
     """Sky, sun, hills and trees: the colour, the direction of the brush and the number of the layer per pixel.
 
     `colours` runs from the top of the sky over the far hills to the foreground; the last one is the sun's.
@@ -17,7 +17,7 @@ def _landscape(easel: Easel, colours: Colours, ridges: int = 5) -> tuple[Picture
     away, turn = easel.polar(wide * easel.between(0.15, 0.85), horizon * easel.between(0.25, 0.9))
     distance = away / easel.unit / easel.between(28, 50)
     glow = np.clip(1.3 - distance, 0, 1) + 0.5 * np.exp(-((distance / 3) ** 2))
-    picture = cover(sky, colours[-1], glow)
+    painting = cover(sky, colours[-1], glow)
     angle = np.where(distance < 4, turn + np.pi / 2, 0.15) + easel.noise(90) - 0.5
     layer = (distance < 1.0).astype(np.float32)
     for ridge in range(ridges):
@@ -26,7 +26,7 @@ def _landscape(easel: Easel, colours: Colours, ridges: int = 5) -> tuple[Picture
         line = base - easel.profile(220 - 60 * depth) * high * easel.between(0.08, 0.22)
         inside = easel.y > line
         tone = ramp(np.clip(depth * 0.75 + (easel.noise(60, 2, stretch=2) - 0.5) * 0.8, 0, 1), colours[half:-1])
-        picture = np.where(inside[..., None], tone, picture)
+        painting = np.where(inside[..., None], tone, painting)
         angle = np.where(inside, np.arctan(np.gradient(line)) + (easel.noise(70) - 0.5) * 1.2, angle)
         layer = np.where(inside, ridge + 2, layer)
     for tree in range(int(easel.rng.integers(2, 8))):
@@ -35,15 +35,15 @@ def _landscape(easel: Easel, colours: Colours, ridges: int = 5) -> tuple[Picture
         crown = np.hypot((easel.x - x) / size, (easel.y - y) / size / 1.4) + (easel.noise(22) - 0.5) * 0.7
         trunk = (abs(easel.x - x) < size * 0.09) & (easel.y > y) & (easel.y < y + size * 2.2)
         leaf = easel.pick(colours[:-1], 3, 0.05)
-        picture = np.where(trunk[..., None], leaf[2] * 0.45, picture)
+        painting = np.where(trunk[..., None], leaf[2] * 0.45, painting)
         shadow = (easel.y - y + easel.x - x) / size / 2 + 0.5 + easel.noise(14) * 0.4
-        picture = np.where((crown < 1)[..., None], ramp(shadow, leaf * [[1.1], [0.9], [0.55]]), picture)
+        painting = np.where((crown < 1)[..., None], ramp(shadow, leaf * [[1.1], [0.9], [0.55]]), painting)
         angle = np.where(crown < 1, easel.polar(x, y)[1] + np.pi / 2, np.where(trunk, np.pi / 2, angle))
         layer = np.where((crown < 1) | trunk, 20 + tree, layer)
-    return picture, angle, layer
+    return painting, angle, layer
 
 
-def pointillism(easel: Easel) -> Picture:
+def pointillism(easel: Easel) -> Painting:
     """A landscape of pure dots, each patch answered by dots of its complement."""
     colours = easel.palette(
         "4f86c6 8fb8de f3d9a4 7b8f4b 3f7d58 2e4a7d d98e4a fff2b0",
@@ -64,11 +64,11 @@ def pointillism(easel: Easel) -> Picture:
         boxes = (np.concatenate([points - reach, points + reach], axis=1) * OVERSAMPLE).tolist()
         for box, fill in zip(boxes, (np.clip(dots, 0, 1) * 255).astype(int).tolist(), strict=True):
             draw.ellipse(box, fill=tuple(fill))
-    picture = easel.lift(image)
-    return easel.relief(picture, luma(picture) * 2 + easel.weave() * 0.4, 0.22)
+    painting = easel.lift(image)
+    return easel.relief(painting, luma(painting) * 2 + easel.weave() * 0.4, 0.22)
 
 
-def impasto(easel: Easel) -> Picture:
+def impasto(easel: Easel) -> Painting:
     """Thick ropes of paint that swirl about lights in the sky above dark, flame-like trees."""
     colours = easel.palette(
         "0b1d51 1d3f8f 2f6db5 6fb1d6 cfe0c3 f6d743",
@@ -107,11 +107,11 @@ def impasto(easel: Easel) -> Picture:
         paths = easel.walk(starts, angle, length)
         tones = easel.at(scene, paths[:, 4]) + easel.rng.normal(0, 0.06, (len(starts), 3))
         easel.strokes(draw, paths, tones, width=width, bristles=5, spread=0.07)
-    picture = easel.lift(image)
-    return easel.relief(picture, luma(picture) * 4, 0.3)
+    painting = easel.lift(image)
+    return easel.relief(painting, luma(painting) * 4, 0.3)
 
 
-def fauvism(easel: Easel) -> Picture:
+def fauvism(easel: Easel) -> Painting:
     """A landscape in loud, unnatural colours, laid on in broad slabs with dark blue contours."""
     colours = easel.palette(
         "2ec4b6 f9c80e ff7f51 d7263d 1b998b 2e294e f46197 f5f1d7",
@@ -131,8 +131,8 @@ def fauvism(easel: Easel) -> Picture:
         stray = easel.rng.random((len(starts), 1)) < 0.12
         tones = np.where(stray, easel.pick(colours, len(starts)), tones)
         easel.strokes(draw, paths, tones, width=width, bristles=7, spread=0.045)
-    picture = easel.lift(image)
+    painting = easel.lift(image)
     border = np.hypot(*np.gradient(blur(np.asarray(layer > 0, np.float32) + (layer * 0.618 % 1), 2.2 * unit)))
     contour = np.clip(border * unit * 9 - 0.35 + 0.3 * easel.noise(14), 0, 1)
-    picture = cover(picture, mixed("171a4c"), contour * 0.85)
-    return easel.relief(picture, luma(picture) * 4 + easel.weave() * 0.5, 0.28)
+    painting = cover(painting, mixed("171a4c"), contour * 0.85)
+    return easel.relief(painting, luma(painting) * 4 + easel.weave() * 0.5, 0.28)

@@ -1,6 +1,6 @@
-"""What every painted manner shares: an easel with noise, bristles, washes, relief and grain.
+"""What every painted style shares: an easel with noise, bristles, washes, relief and grain.
 
-Lengths that a painter gives are in *units*: 1/512 of the shorter side, so a picture keeps its look at any size.
+Lengths that a painter gives are in *units*: 1/512 of the shorter side, so a painting keeps its look at any size.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from scipy import ndimage, spatial  # comes with scikit-image
 
 Floats = NDArray[np.floating[Any]]
 Field = Floats  # (height, width)
-Picture = Floats  # (height, width, 3), RGB in 0..1
+Painting = Floats  # (height, width, 3), RGB in 0..1
 Colours = Floats  # (n, 3), RGB in 0..1
 Points = Floats  # (..., 2), x and y in pixels
 Ink = tuple[int, int, int]
@@ -39,24 +39,24 @@ def ramp(position: Floats, colours: Colours) -> Floats:
     return np.asarray(colours[low] + (colours[low + 1] - colours[low]) * (place - low[..., None]))
 
 
-def cover(below: Picture, above: Picture | Floats, opacity: Field | float) -> Picture:
+def cover(below: Painting, above: Painting | Floats, opacity: Field | float) -> Painting:
     """Paint `above` over `below`; `opacity` in 0..1 per pixel or in all."""
     return np.asarray(below + (above - below) * np.asarray(np.clip(opacity, 0, 1))[..., None])
 
 
-def luma(picture: Floats) -> Floats:
+def luma(painting: Floats) -> Floats:
     """Brightness in 0..1 of colours along the last axis."""
-    return np.asarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
+    return np.asarray(painting @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
 def blur(field: Field, sigma: float) -> Field:
-    """Gaussian blur of a field or picture; `sigma` in pixels."""
+    """Gaussian blur of a field or painting; `sigma` in pixels."""
     smooth: Field = ndimage.gaussian_filter(field, sigma, mode="nearest", truncate=3.0, axes=(0, 1))
     return smooth
 
 
 class Easel:
-    """One empty picture with its random numbers; every painter starts from a fresh easel.
+    """One empty painting with its random numbers; every painter starts from a fresh easel.
 
     Args:
         rng: the only source of chance.
@@ -95,8 +95,8 @@ class Easel:
         """Distance in pixels and direction in radians of every pixel from a place."""
         return np.hypot(self.x - x, self.y - y), np.arctan2(self.y - y, self.x - x)
 
-    def flat(self, colour: Floats) -> Picture:
-        """A picture of one colour."""
+    def flat(self, colour: Floats) -> Painting:
+        """A painting of one colour."""
         return np.full((self.height, self.width, 3), colour, np.float32)
 
     def noise(self, scale: float, octaves: int = 1, stretch: float = 1.0) -> Field:
@@ -160,27 +160,27 @@ class Easel:
         here = np.clip((self.noise(120, 2) - 0.45) * 4, 0, 1)
         return np.asarray(np.clip(1.3 - (second - first) / (width * self.unit), 0, 1) * here)
 
-    def relief(self, picture: Picture, height: Field, strength: float) -> Picture:
-        """Light the picture from the top left over a surface; a slope of 1 per unit counts `strength`."""
+    def relief(self, painting: Painting, height: Field, strength: float) -> Painting:
+        """Light the painting from the top left over a surface; a slope of 1 per unit counts `strength`."""
         slope_y, slope_x = np.gradient(height)
         light = np.asarray(np.clip((slope_x + slope_y) * strength * self.unit, -0.45, 0.45))[..., None]
-        lit = np.where(light > 0, picture + light * (0.55 * picture + 0.3), picture * (1 + light))
+        lit = np.where(light > 0, painting + light * (0.55 * painting + 0.3), painting * (1 + light))
         return np.asarray(np.clip(lit, 0, 1))
 
-    def wobble(self, picture: Picture, amount: float, scale: float) -> Picture:
-        """Displace a picture by smooth noise: ruled edges turn into painted ones; both lengths in units."""
+    def wobble(self, painting: Painting, amount: float, scale: float) -> Painting:
+        """Displace a painting by smooth noise: ruled edges turn into painted ones; both lengths in units."""
         shift_x, shift_y = ((self.noise(scale, 2) - 0.5) * 2 * amount * self.unit for _ in range(2))
-        return self.displace(picture, self.x + shift_x, self.y + shift_y)
+        return self.displace(painting, self.x + shift_x, self.y + shift_y)
 
-    def displace(self, picture: Picture, x: Field, y: Field) -> Picture:
-        """A picture whose every pixel is fetched from the place (x, y) of another."""
+    def displace(self, painting: Painting, x: Field, y: Field) -> Painting:
+        """A painting whose every pixel is fetched from the place (x, y) of another."""
         moved = [
-            ndimage.map_coordinates(channel, [y, x], order=1, mode="nearest") for channel in picture.transpose(2, 0, 1)
+            ndimage.map_coordinates(channel, [y, x], order=1, mode="nearest") for channel in painting.transpose(2, 0, 1)
         ]
         return np.stack(moved, axis=-1)
 
     def scatter(self, spacing: float, disorder: float = 1.0) -> Points:
-        """Points over the whole picture and a little beyond, `spacing` units apart, in random order."""
+        """Points over the whole painting and a little beyond, `spacing` units apart, in random order."""
         step = spacing * self.unit
         rows, columns = np.mgrid[-step : self.height + step : step, -step : self.width + step : step]
         points = np.stack([columns.ravel(), rows.ravel()], axis=-1)
@@ -196,18 +196,18 @@ class Easel:
         return first, second, nearest[:, 0].reshape(shape)
 
     def at(self, field: Floats, points: Points) -> Floats:
-        """The values of a field or picture under the points (those outside take the border's)."""
+        """The values of a field or painting under the points (those outside take the border's)."""
         column = np.clip(points[..., 0], 0, self.width - 1).astype(np.intp)
         row = np.clip(points[..., 1], 0, self.height - 1).astype(np.intp)
         return field[row, column]
 
-    def sheet(self, ground: Picture) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    def sheet(self, ground: Painting) -> tuple[Image.Image, ImageDraw.ImageDraw]:
         """An enlarged sheet to draw on with Pillow, in `OVERSAMPLE` times the pixels."""
         image = to_image(ground).resize((self.width * OVERSAMPLE, self.height * OVERSAMPLE))
         return image, ImageDraw.Draw(image)
 
-    def lift(self, sheet: Image.Image) -> Picture:
-        """The picture drawn on a sheet, at its true size."""
+    def lift(self, sheet: Image.Image) -> Painting:
+        """The painting drawn on a sheet, at its true size."""
         return np.asarray(sheet.reduce(OVERSAMPLE), np.float32) / 255
 
     def walk(self, starts: Points, angle: Field, length: float, steps: int = 8) -> Points:
@@ -245,6 +245,6 @@ class Easel:
             draw.line(line, fill=tuple(tone), width=hair)
 
 
-def to_image(picture: Picture) -> Image.Image:
-    """The Pillow RGB image of a picture in 0..1."""
-    return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+def to_image(painting: Painting) -> Image.Image:
+    """The Pillow RGB image of a painting in 0..1."""
+    return Image.fromarray((np.clip(painting, 0, 1) * 255 + 0.5).astype(np.uint8))

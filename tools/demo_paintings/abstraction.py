@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from adain_lit.data.paintings.brushes import OVERSAMPLE, Easel, Field, Picture, blur, cover, ink, luma, mixed, ramp
+from demo_paintings.brushes import OVERSAMPLE, Easel, Field, Painting, blur, cover, ink, luma, mixed, ramp
 
 
-def de_stijl(easel: Easel) -> Picture:
+def de_stijl(easel: Easel) -> Painting:
     """Black bars and blocks of a few plain colours, brushed by hand."""
     colours = easel.palette(
         "f2efe4 f2efe4 e8e4d6 d62718 1b3f94 f6c915 c9ccd0",
@@ -17,7 +17,7 @@ def de_stijl(easel: Easel) -> Picture:
     tilt = np.pi / 4 if easel.chance(0.25) else 0.0
     x = easel.x * np.cos(tilt) + easel.y * np.sin(tilt)
     y = easel.y * np.cos(tilt) - easel.x * np.sin(tilt)
-    picture = easel.flat(mixed("0f0f12") * easel.between(0.8, 1.6))
+    painting = easel.flat(mixed("0f0f12") * easel.between(0.8, 1.6))
     thick, fine = easel.unit * easel.between(5, 13), easel.unit * easel.between(45, 105)
     brush_along = np.zeros_like(x)
     pending = [(float(x.min()) - fine, float(y.min()) - fine, float(x.max()) + fine, float(y.max()) + fine, 0)]
@@ -36,16 +36,16 @@ def de_stijl(easel: Easel) -> Picture:
         edge = np.minimum.reduce([x - left, right - x, y - top, bottom - y])
         colour = easel.pick(colours, 1, 0.02)[0]
         block = edge > 0
-        picture[block] += (colour - picture[block]) * np.clip(edge[block] - thick / 2 + 0.5, 0, 1)[:, None]
+        painting[block] += (colour - painting[block]) * np.clip(edge[block] - thick / 2 + 0.5, 0, 1)[:, None]
         brush_along[block] = (np.pi / 2 if high > wide else 0.0) + tilt
-    picture = easel.wobble(picture, 2.2, 30)
+    painting = easel.wobble(painting, 2.2, 30)
     marks = easel.streaks(brush_along + (easel.noise(50) - 0.5) * 0.35, 60, 1.8)
-    picture = picture * (1 + 0.035 * marks + 0.09 * (easel.noise(120, 3) - 0.5))[..., None]
-    picture = cover(picture, mixed("403326"), easel.crackle() * 0.5)
-    return easel.relief(picture, marks, 0.07)
+    painting = painting * (1 + 0.035 * marks + 0.09 * (easel.noise(120, 3) - 0.5))[..., None]
+    painting = cover(painting, mixed("403326"), easel.crackle() * 0.5)
+    return easel.relief(painting, marks, 0.07)
 
 
-def cubism(easel: Easel) -> Picture:
+def cubism(easel: Easel) -> Painting:
     """Shaded facets and broken arcs of a still life in a narrow scale of earths."""
     colours = easel.palette(
         "2b2620 5b4a36 8a6f4a b99d6b d9c79a 6f7566 3d4a4f",
@@ -80,18 +80,18 @@ def cubism(easel: Easel) -> Picture:
         sector = (np.abs((turn - start + np.pi) % (2 * np.pi) - np.pi) < easel.between(0.8, 2.0)) & (number % 4 != 0)
         shade += np.where(sector, 0.32 * np.exp(-np.abs(away) / unit / 18) * np.sign(away), 0)
         outline = np.maximum(outline, sector * np.clip(unit * 1.7 - np.abs(away) + 0.4, 0, 1) * 0.9)
-    picture: Picture = blur(tint[number], 0.7) * (0.72 + 0.5 * light + shade)[..., None]
-    sheet, draw = easel.sheet(picture)
+    painting: Painting = blur(tint[number], 0.7) * (0.72 + 0.5 * light + shade)[..., None]
+    sheet, draw = easel.sheet(painting)
     starts = easel.scatter(7)
     paths = easel.walk(starts, along + (easel.noise(30) - 0.5) * 0.5, 20, 4)
-    tones = easel.at(picture, starts) + easel.rng.normal(0, 0.045, (len(starts), 1))
+    tones = easel.at(painting, starts) + easel.rng.normal(0, 0.045, (len(starts), 1))
     easel.strokes(draw, paths, tones, width=6, bristles=4, spread=0.045)
-    picture = cover(easel.lift(sheet), picture, 0.25)
-    picture = cover(picture, colours[0] * 0.35, outline * (0.5 + 0.5 * easel.noise(12)))
-    return easel.relief(picture, luma(picture) * 2 + easel.weave() * 0.6, 0.3)
+    painting = cover(easel.lift(sheet), painting, 0.25)
+    painting = cover(painting, colours[0] * 0.35, outline * (0.5 + 0.5 * easel.noise(12)))
+    return easel.relief(painting, luma(painting) * 2 + easel.weave() * 0.6, 0.3)
 
 
-def suprematism(easel: Easel) -> Picture:
+def suprematism(easel: Easel) -> Painting:
     """Plain shapes that float along one slant on a thickly painted ground."""
     colours = easel.palette(
         "efe6d2 151515 c8281f 1f3f8c e3b01f 3f6b4a 8a8a86",
@@ -120,19 +120,21 @@ def suprematism(easel: Easel) -> Picture:
         spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         outline = (corners @ spin + middle) * OVERSAMPLE
         draw.polygon(outline.ravel().tolist(), fill=ink(easel.pick(colours[1:], 1, 0.025)[0]))
-    picture = easel.wobble(easel.lift(image), 1.6, 22)
+    painting = easel.wobble(easel.lift(image), 1.6, 22)
     marks = easel.streaks(along, 26, 2.2)
     broad = easel.streaks(along, 40, 6)
-    dark = 1 - luma(picture)
-    picture = picture * (1 + (0.05 + 0.05 * dark) * marks + 0.05 * broad)[..., None] + (0.02 * dark * broad)[..., None]
-    picture = (
-        picture * ramp(easel.noise(90, 2), mixed("fff7e6 ffffff")) * (0.93 + 0.12 * easel.noise(150, 3))[..., None]
+    dark = 1 - luma(painting)
+    painting = (
+        painting * (1 + (0.05 + 0.05 * dark) * marks + 0.05 * broad)[..., None] + (0.02 * dark * broad)[..., None]
     )
-    picture = cover(picture, mixed("4c3d2e"), easel.crackle(20) * 0.55)
-    return easel.relief(picture, marks + 1.5 * broad, 0.13)
+    painting = (
+        painting * ramp(easel.noise(90, 2), mixed("fff7e6 ffffff")) * (0.93 + 0.12 * easel.noise(150, 3))[..., None]
+    )
+    painting = cover(painting, mixed("4c3d2e"), easel.crackle(20) * 0.55)
+    return easel.relief(painting, marks + 1.5 * broad, 0.13)
 
 
-def drip(easel: Easel) -> Picture:
+def drip(easel: Easel) -> Painting:
     """Skeins and splashes of thrown paint, layer over layer."""
     colours = easel.palette(
         "cdbb95 15130f f1ecdf 8c8f91 b5652a 2f5d62 c9a227",
@@ -162,12 +164,12 @@ def drip(easel: Easel) -> Picture:
         for x, y in (easel.rng.random((330, 2)) * [wide, high] * OVERSAMPLE).tolist():
             size = OVERSAMPLE * unit * (0.6 + 5 * easel.rng.random() ** 5)
             draw.circle((x, y), size, fill=ink(colour * easel.between(0.85, 1.1)))
-    picture = easel.lift(image)
-    thickness = blur(luma(picture), 0.8) * 5 + easel.noise(4)
-    return easel.relief(picture, thickness + easel.weave() * 0.5, 0.22)
+    painting = easel.lift(image)
+    thickness = blur(luma(painting), 0.8) * 5 + easel.noise(4)
+    return easel.relief(painting, thickness + easel.weave() * 0.5, 0.22)
 
 
-def colour_field(easel: Easel) -> Picture:
+def colour_field(easel: Easel) -> Painting:
     """Two to four glowing fields with feathered edges, scumbled over a stained ground."""
     colours = easel.palette(
         "5a0f12 c1121f f77f00 fcbf49 7d1128 3a0a0d",
@@ -181,7 +183,7 @@ def colour_field(easel: Easel) -> Picture:
     stain = (easel.noise(130, 3) - 0.5) * 0.4
     order = easel.rng.permutation(len(colours))
     ground, *fields = colours[order]
-    picture = easel.flat(ground) * (0.9 + stain + 0.07 * broad)[..., None]
+    painting = easel.flat(ground) * (0.9 + stain + 0.07 * broad)[..., None]
     bands = int(easel.rng.integers(2, 5))
     cuts = np.linspace(0.04, 0.97, bands + 1)
     cuts[1:-1] += easel.rng.normal(0, 0.05, bands - 1)
@@ -194,12 +196,12 @@ def colour_field(easel: Easel) -> Picture:
         veil = np.clip(rough / 16, 0, 1) * np.clip(0.88 + 0.1 * sweep + 0.1 * broad + stain, 0.15, 1)
         glow = 0.92 + 0.22 * (easel.noise(170, 2) - 0.3) + 0.05 * sweep
         under = fields[int(easel.rng.integers(len(fields)))]
-        picture = cover(picture, under, np.clip((rough + 8) / 14, 0, 1) * 0.55)
-        picture = cover(picture, colour * glow[..., None], veil)
-    return easel.relief(picture, 0.7 * sweep + broad + easel.weave() * 2.2, 0.1)
+        painting = cover(painting, under, np.clip((rough + 8) / 14, 0, 1) * 0.55)
+        painting = cover(painting, colour * glow[..., None], veil)
+    return easel.relief(painting, 0.7 * sweep + broad + easel.weave() * 2.2, 0.1)
 
 
-def orphism(easel: Easel) -> Picture:
+def orphism(easel: Easel) -> Painting:
     """Interlocking discs cut into arcs of pure contrasting colour, brushed along their rings."""
     colours = easel.palette(
         "e63946 f4a261 e9c46a 2a9d8f 264653 f1faee 457b9d 8d5a97",
@@ -208,7 +210,7 @@ def orphism(easel: Easel) -> Picture:
         "f94144 f9844a f9c74f 90be6d 43aa8b 277da1 3d2c5a f6e8ea",
     )
     unit = easel.unit
-    picture = easel.flat(colours[0])
+    painting = easel.flat(colours[0])
     nearest = np.full((easel.height, easel.width), 9.0, np.float32)
     for x, y in easel.scatter(easel.between(170, 230), 0.9):
         away_x, away_y = easel.x - x, easel.y - y
@@ -220,13 +222,13 @@ def orphism(easel: Easel) -> Picture:
         ring = bands.astype(int) % 60
         parts, shift = easel.rng.choice([2, 4, 4, 4, 6, 8], 60), easel.rng.random(60) * 0.25
         sector = ((turn + shift[ring]) % 1 * parts[ring]).astype(int)
-        picture[wins] = easel.pick(colours, 480, 0.03)[ring * 8 + sector] * (0.86 + 0.28 * (bands % 1))[:, None]
-    picture = easel.wobble(blur(picture, 0.8), 2.0, 26)
-    image, draw = easel.sheet(picture)
+        painting[wins] = easel.pick(colours, 480, 0.03)[ring * 8 + sector] * (0.86 + 0.28 * (bands % 1))[:, None]
+    painting = easel.wobble(blur(painting, 0.8), 2.0, 26)
+    image, draw = easel.sheet(painting)
     starts = easel.scatter(7.5)
     course = np.arctan2(*np.gradient(blur(nearest, 2))) + np.pi / 2
     paths = easel.walk(starts, course, 20, 4)
-    tones = easel.at(picture, paths[:, 2]) + easel.rng.normal(0, 0.05, (len(starts), 3))
+    tones = easel.at(painting, paths[:, 2]) + easel.rng.normal(0, 0.05, (len(starts), 3))
     easel.strokes(draw, paths, tones, width=7, bristles=5, spread=0.04)
-    picture = cover(easel.lift(image), picture, 0.2)
-    return easel.relief(picture, luma(picture) * 3 + easel.weave() * 0.6, 0.28)
+    painting = cover(easel.lift(image), painting, 0.2)
+    return easel.relief(painting, luma(painting) * 3 + easel.weave() * 0.6, 0.28)
