@@ -163,9 +163,7 @@ class HeldOutPairs(Dataset[PairBatch]):
         self.pairs = [self._pair(k) for k in range(min(pairs or every, every))]
 
     def _pair(self, k: int) -> tuple[int, int]:
-        shift = k // math.lcm(
-            len(self.contents), len(self.styles)
-        )  # after lcm(n, m) pairs a diagonal closes: start the next
+        shift = k // math.lcm(len(self.contents), len(self.styles))  # that many pairs close a diagonal
         return k % len(self.contents), (k + shift) % len(self.styles)
 
     def __len__(self) -> int:
