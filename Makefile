@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-browser lint format clean
+.PHONY: install demo test test-slow test-browser test-promises coverage docs lint format clean
 
 install: $(INSTALLED)
 
@@ -25,9 +25,21 @@ test: install
 test-slow: install
 	$(BIN)/pytest -m slow
 
+# The slow tests of what is promised: equal weights in several processes, killed and resumed runs, sweeps.
+test-promises: install
+	$(BIN)/pytest -m slow tests/distributed tests/sweeps
+
 # Needs a Chromium; without one the tests are skipped and say so.
 test-browser: install
 	$(BIN)/pytest -m browser -rs
+
+# Which lines and branches the tests of `make test` run, those of the processes that they start too.
+coverage: install
+	$(BIN)/pytest --cov --cov-report=term --cov-report=html:coverage
+
+# The site, in site/; a broken link or a docstring that cannot be read ends it. Needs no network.
+docs: install
+	$(BIN)/zensical build --clean --strict
 
 lint: install
 	$(BIN)/ruff check .
@@ -40,4 +52,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist site coverage .cache .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -137,5 +137,5 @@ def run_job(job: Job) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """On Linux CPUs activations stay allocated between steps, see docs/design.md, unless the user says otherwise."""
+    """On Linux CPUs activations stay allocated between steps, see docs/decisions, unless the user says otherwise."""
     return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"} | os.environ

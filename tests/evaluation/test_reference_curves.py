@@ -23,7 +23,7 @@ def results(content: float, style: float) -> dict[str, dict[str, dict[str, float
 
 
 def test_curve_passes_through_the_published_points() -> None:
-    """Oracle: the validation plot (docs/design.md names it): content 1.55 at 20 000, style 0.417 at 160 000 steps."""
+    """Oracle: the validation plot: content 1.55 at 20 000, style 0.417 at 160 000 steps."""
     assert VGG19.at(20_000)[0] == pytest.approx(1.55)
     assert VGG19.at(160_000) == pytest.approx((1.29, 0.417))
     assert VGG19.at(1_000_000) == pytest.approx((1.29, 0.417))
