@@ -1,8 +1,8 @@
 """A few runs whose numbers were recorded: a refactoring changes none of them.
 
-The oracle is ``golden.json`` beside this file, written by the code as it was before its modules were moved into packages.
-On one machine the numbers are equal to the bit. Processors round differently, so here the tolerance is 5 in 1000; another
-sample, seed, initialisation or formula moves every number by far more.
+The oracle is ``golden.json`` beside this file, written by the code as it was before its modules were moved into
+packages. On one machine the numbers are equal to the bit. Processors round differently, so here the tolerance is 5 in
+1000; another sample, seed, initialisation or formula moves every number by far more.
 
 After a change that is meant to move them: ``ADAIN_RECORD_GOLDEN=1 pytest tests/golden``, and say why in the commit.
 """
