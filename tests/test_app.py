@@ -1,6 +1,5 @@
-"""The web page: what its button makes, what people are told, and what its server gives away."""
+"""The command and its server: what can be reached, what is refused, and the page in a browser."""
 
-import asyncio
 import io
 import json
 import os
@@ -17,17 +16,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops
 
 from adain_lit import app
-from adain_lit.errors import InputError
-from adain_lit.inference.stylizer import Stylizer, load
 from adain_lit.io.images import read_image
-from adain_lit.web.service import CANVAS, Studio
 from support.commands import run_here
 from support.images import small
+from support.uploads import write_uploads
 
-page = pytest.importorskip("adain_lit.web.page", reason="gradio is not installed")
+pytest.importorskip("gradio", reason="gradio is not installed")
 
 WATCHED = """
 import sys
@@ -43,175 +40,8 @@ main()
 
 
 @pytest.fixture(scope="module")
-def stylizer() -> Stylizer:
-    return load("compact", device="cpu")
-
-
-@pytest.fixture
-def studio(stylizer: Stylizer, tmp_path: Path) -> Studio:
-    return Studio(stylizer, tmp_path / "results", max_pixels=100_000)
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A content, three styles, and files that are no images."""
-    folder = tmp_path_factory.mktemp("files")
-    for name in ("astronaut", "coffee", "chelsea"):
-        small(f"{name}.png").save(folder / f"{name}.png")
-    small("rocket.jpg", (72, 96)).save(folder / "rocket.jpg", quality=95)
-    (folder / "empty.jpg").touch()
-    (folder / "text.jpg").write_text("no image")
-    (folder / "cut.jpg").write_bytes((folder / "rocket.jpg").read_bytes()[:900])
-    Image.new("RGB", (400, 300)).save(folder / "large.png")
-    Image.new("RGB", (4000, 8)).save(folder / "strip.png")
-    return {path.stem: str(path) for path in folder.iterdir()}
-
-
-def same(path: Path, image: Image.Image) -> bool:
-    """Bit for bit, read back from a PNG file."""
-    with Image.open(path) as made:
-        return made.format == "PNG" and ImageChops.difference(made, image).getbbox() is None
-
-
-def disc(size: tuple[int, int]) -> Image.Image:
-    mask = Image.new("L", size)
-    ImageDraw.Draw(mask).ellipse((10, 10, size[0] // 2, size[1] // 2), fill=255)
-    return mask
-
-
-@pytest.mark.parametrize(
-    ("page_controls", "controls"),
-    [
-        ({}, {}),
-        ({"alpha": 0.4}, {"alpha": 0.4}),
-        ({"color": "coral"}, {"preserve_color": "coral"}),
-        ({"color": "luminance"}, {"preserve_color": "luminance"}),
-        ({"size": 0}, {"size": None}),
-    ],
-    ids=str,
-)
-def test_result_is_the_stylizers(
-    page_controls: dict[str, Any], controls: dict[str, Any], studio: Studio, files: dict[str, str]
-) -> None:
-    path = studio.make(files["astronaut"], [files["coffee"]], [1], **{"size": 48, **page_controls})
-    assert same(path, studio.stylizer(files["astronaut"], files["coffee"], **{"size": 48, **controls}))
-
-
-def test_shares_stay_with_their_styles_where_places_are_empty(studio: Studio, files: dict[str, str]) -> None:
-    coffee, chelsea = files["coffee"], files["chelsea"]
-    path = studio.make(files["astronaut"], [None, coffee, None, chelsea], [0.9, 0.25, 0.6, 0.75], size=48)
-    assert same(path, studio.stylizer(files["astronaut"], [coffee, chelsea], weights=[0.25, 0.75], size=48))
-
-
-def test_share_of_a_single_style_does_not_matter(studio: Studio, files: dict[str, str]) -> None:
-    """Its slider is hidden."""
-    path = studio.make(files["astronaut"], [files["coffee"], None], [0, 0], size=48)
-    assert same(path, studio.stylizer(files["astronaut"], files["coffee"], size=48))
-
-
-@pytest.mark.parametrize("names", [("coffee",), ("coffee", "chelsea"), ("coffee", "chelsea", "rocket")], ids=str)
-def test_painted_part_takes_the_first_style_and_the_rest_the_others(
-    names: Sequence[str], studio: Studio, files: dict[str, str]
-) -> None:
-    styles = [files[name] for name in names]
-    painted = disc((96, 72))
-    path = studio.make(files["astronaut"], styles, [1] * len(styles), painted=painted, size=72)
-    masks = [painted, *[ImageChops.invert(painted)] * (len(styles) - 1)]
-    assert same(path, studio.stylizer(files["astronaut"], styles, weights=[1] * len(styles), masks=masks, size=72))
-
-
-def test_canvas_is_a_small_upright_copy(studio: Studio, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
-    small("astronaut.png", (300, 200)).save(tmp_path / "turned.jpg", exif=exif)
-    Image.new("RGB", (CANVAS + 10, 100)).save(tmp_path / "wide.png")
-    for name, size in (("turned.jpg", (200, 300)), ("wide.png", (CANVAS, round(100 * CANVAS / (CANVAS + 10))))):
-        canvas = studio.canvas(str(tmp_path / name))
-        assert canvas is not None
-        assert canvas.size == size
-    assert studio.canvas(None) is None
-
-
-@pytest.mark.parametrize(
-    ("content", "styles", "weights", "size", "message"),
-    [
-        (None, ["coffee"], [1], 48, "Add your image first."),
-        ("astronaut", [None, None], [1, 1], 48, "Add at least one style image."),
-        (
-            "astronaut",
-            ["coffee", "chelsea"],
-            [0, 0],
-            48,
-            "All styles have the share 0; give at least one of them more.",
-        ),
-        ("empty", ["coffee"], [1], 48, "Your image (empty.jpg) cannot be used: the file is empty."),
-        ("text", ["coffee"], [1], 48, "Your image (text.jpg) cannot be used: no image format that Pillow knows."),
-        ("astronaut", [None, "cut"], [1, 1], 48, "Style 2 (cut.jpg) cannot be used: image file is truncated"),
-        ("large", ["coffee"], [1], 48, "400x300 pixels, more than the limit of 100000 pixels."),
-        ("astronaut", ["large"], [1], 48, "Style 1 (large.png) cannot be used: 400x300 pixels, more than the limit"),
-        ("astronaut", ["coffee"], [1], 768, "The result would have 1024x768 pixels, too many; choose a smaller size."),
-        ("astronaut", ["strip"], [1], 48, "Style 1 (strip.png) has 4000x8 pixels, too narrow; cut a part out of it."),
-    ],
-)
-def test_mistakes_are_told_in_one_line(
-    content: str | None,
-    styles: list[str | None],
-    weights: list[float],
-    size: int,
-    message: str,
-    studio: Studio,
-    files: dict[str, str],
-) -> None:
-    with pytest.raises(InputError) as caught:
-        studio.make(content and files[content], [name and files[name] for name in styles], weights, size=size)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert "/" not in str(caught.value), "no path of the server"
-
-
-def test_a_style_is_encoded_once(studio: Studio, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = []
-    encode = studio.stylizer.encode_style
-    monkeypatch.setattr(studio.stylizer, "encode_style", lambda x, **o: encoded.append(x.size) or encode(x, **o))
-    for alpha in (1, 0.5):
-        studio.make(files["astronaut"], [files["coffee"]], [1], alpha=alpha, size=48)
-    assert encoded == [(96, 72)]
-
-
-def layer(path: Path, size: tuple[int, int], box: tuple[int, int, int, int], alpha: int) -> str:
-    image = Image.new("RGBA", size)
-    ImageDraw.Draw(image).rectangle(box, fill=(225, 29, 72, alpha))
-    image.save(path)
-    return str(path)
-
-
-def test_region_is_what_was_painted_on_any_layer(tmp_path: Path) -> None:
-    size = (40, 30)
-    first = layer(tmp_path / "first.png", size, (0, 0, 9, 9), 140)
-    second = layer(tmp_path / "second.webp", size, (20, 20, 29, 29), 255)
-    expected = np.zeros((30, 40), np.uint8)
-    expected[:10, :10] = expected[20:, 20:30] = 255
-    assert np.array_equal(np.asarray(page.region([first, second])), expected)
-    assert page.region([layer(tmp_path / "clear.png", size, (0, 0, 9, 9), 0)]) is None
-    assert page.region([]) is None
-
-
-def test_region_refuses_layers_that_no_page_sends(tmp_path: Path, files: dict[str, str]) -> None:
-    for path in (layer(tmp_path / "large.png", (3 * CANVAS, 10), (0, 0, 5, 5), 255), files["text"]):
-        with pytest.raises(page.gr.Error, match="cannot be read; reload the page"):
-            page.region([path])
-
-
-def test_page_shows_a_mistake_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file's name is the person's; it must not become part of the page."""
-    shown: list[str] = []
-    monkeypatch.setattr(page.gr, "Warning", lambda message, title: shown.append(message))
-
-    def fail() -> None:
-        raise InputError("<img src=x> cannot be used")
-
-    assert page._told(fail, "as before")() == "as before"
-    assert shown == ["&lt;img src=x&gt; cannot be used"]
+    return write_uploads(tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +65,7 @@ def test_mistakes_on_the_command_line_end_in_one_line(
     assert message in line
 
 
-def test_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert run_here(app.main, ["--port", str(port)], monkeypatch) == 2
@@ -243,7 +73,7 @@ def test_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert capsys.readouterr().err == f"adain_lit.app: error: {line}\n"
 
 
-def test_missing_gradio_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_gradio_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(app, "find_spec", lambda name: None)
     assert run_here(app.main, [], monkeypatch) == 2
     assert capsys.readouterr().err.endswith("pip install 'adain_lit[app]'\n")
@@ -257,21 +87,6 @@ def test_page_needs_no_trainer_and_help_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_person_who_leaves_is_no_error_and_a_defect_is_one() -> None:
-    from starlette.requests import ClientDisconnect
-
-    def gate(error: Exception) -> app.Gate:
-        async def broken(*_: Any) -> None:
-            raise error
-
-        return app.Gate(broken, files="/files", most=1000)
-
-    scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
-    asyncio.run(gate(ClientDisconnect())(scope, None, None))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="defect"):
-        asyncio.run(gate(ValueError("defect"))(scope, None, None))  # type: ignore[arg-type]
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
@@ -282,7 +97,7 @@ class Server:
     """A running page.
 
     Attributes:
-        client: speaks to it.
+        client: an HTTP client for it.
         folder: where it keeps files.
         hosts: file with the hosts that it asked for.
     """
@@ -353,7 +168,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert not files.exists(), "people's images are left behind"
+        assert not files.exists(), "uploads are left behind"
         assert errors.count("Traceback") == errors.count("it was not uploaded by a user"), errors
     finally:
         process.kill()
@@ -371,7 +186,7 @@ def test_button_makes_a_image_that_can_be_downloaded(server: Server, files: dict
         assert np.asarray(image).std() > 1
 
 
-def test_page_tells_what_is_wrong(server: Server, files: dict[str, str]) -> None:
+def test_page_says_what_is_wrong(server: Server, files: dict[str, str]) -> None:
     heard = server.press(server.upload(files["text"]), [server.upload(files["coffee"])], "broken")
     (log,) = (message for message in heard if message["msg"] == "log")
     assert log["log"] == "Your image (text.jpg) cannot be used: no image format that Pillow knows."
@@ -442,7 +257,7 @@ def test_no_more_people_wait_than_was_said(server: Server, files: dict[str, str]
             assert done["success"]
 
 
-def test_server_speaks_to_itself_alone(server: Server, files: dict[str, str]) -> None:
+def test_server_connects_to_itself_alone(server: Server, files: dict[str, str]) -> None:
     server.press(file_of("https://huggingface.co/a.png"), [server.upload(files["coffee"])], "outside")
     asked = set(server.hosts.read_text().split())
     assert asked  # it does ask itself whether it is there
@@ -480,7 +295,7 @@ def test_a_person_makes_a_image(server: Server, tmp_path: Path) -> None:
         tab.set_input_files("#content input[type=file]", str(tmp_path / "astronaut.jpg"))
         for place in (1, 2):
             tab.set_input_files(f"#style{place} input[type=file]", str(tmp_path / f"{place}.png"))
-        tab.locator("#share2").wait_for()
+        tab.locator("#weight2").wait_for()
         tab.locator("#alpha input[type=number]").fill("0.8")
         tab.locator("#size").get_by_text("256").click()
         tab.click("#make")

@@ -1,4 +1,4 @@
-"""``python -m adain_lit.app``: a web page on which images take the style of other images."""
+"""``python -m adain_lit.app``: a web page that stylises images."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from adain_lit.web.gate import Gate
 
 MEGABYTE = 1024**2
 SLACK = MEGABYTE // 4
-"""What a request may have beside the file in it, in bytes."""
+"""Bytes of a request beyond those of its file."""
 
 
 def main() -> int:
@@ -28,18 +28,23 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.app",
-        description="A web page on which images take the style of other images. It needs no internet.",
+        description="Serve a web page that stylises images. It works offline.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
-    add("--checkpoint", default="compact", metavar="NET", help="compact, .ckpt, .safetensors or decoder.pth")
-    add("--encoder", metavar="FILE", help="encoder weights, where the checkpoint has none")
-    add("--device", help="cpu, cuda, cuda:1, mps; without it the best there is")
-    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other computers in")
+    add(
+        "--checkpoint",
+        default="compact",
+        metavar="NET",
+        help="compact, the folder of a run, .ckpt, .safetensors or decoder.pth",
+    )
+    add("--encoder", metavar="FILE", help="encoder weights, if the checkpoint has none")
+    add("--device", help="cpu, cuda, cuda:1 or mps; the best there is if not given")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 admits other computers")
     add("--port", type=int, default=7860, help="port to listen on")
     add("--max-pixels", type=int, default=16_000_000, metavar="N", help="larger images are refused")
     add("--max-megabytes", type=int, default=20, metavar="N", help="larger files are refused")
-    add("--queue", type=int, default=16, metavar="N", help="people who may wait; images are made one by one")
+    add("--queue", type=int, default=16, metavar="N", help="requests that may wait; images are made one at a time")
     return command
 
 
@@ -51,30 +56,28 @@ def serve(arguments: argparse.Namespace) -> None:
             limit = f"from 1 to {most}" if most else "at least 1"
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be {limit}")
     if find_spec("gradio") is None:
-        raise InputError("gradio is not installed, which the page needs; pip install 'adain_lit[app]'")
+        raise InputError("the page needs gradio, which is not installed; pip install 'adain_lit[app]'")
     _require_free(arguments.host, arguments.port)
     with tempfile.TemporaryDirectory(prefix="adain_app_") as name:
         folder = Path(name).resolve()
-        _environment(folder)
-        from adain_lit.inference.stylizer import (
-            load,  # and torch: it takes seconds, which a mistake above need not wait for
-        )
+        _set_environment(folder)
+        # imports torch, which takes seconds: after everything that can be refused without it
+        from adain_lit.inference.stylizer import load
 
         stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
         from starlette.middleware import Middleware
 
         from adain_lit.web import page
-        from adain_lit.web.service import Studio
+        from adain_lit.web.service import StylizeService
 
-        studio = Studio(stylizer, folder, max_pixels=arguments.max_pixels)
-        blocks = page.build(studio)
+        blocks = page.build(StylizeService(stylizer, folder, max_pixels=arguments.max_pixels))
         blocks.queue(max_size=arguments.queue, default_concurrency_limit=1, api_open=False)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        gate = Middleware(Gate, files=str(folder), most=arguments.max_megabytes * MEGABYTE + SLACK)
-        # launched, not mounted in an app of our own: Gradio holds the files that a request names against its folder
-        # of uploads only after launch()
+        gate = Middleware(Gate, files=str(folder), max_bytes=arguments.max_megabytes * MEGABYTE + SLACK)
+        # launch() rather than mounting in an app of our own: only then does Gradio check that files named in requests
+        # are in its upload folder
         _, url, _ = blocks.launch(
             server_name=arguments.host,
             server_port=arguments.port,
@@ -95,15 +98,15 @@ def serve(arguments: argparse.Namespace) -> None:
             theme=page.theme(),
             css=page.CSS,
         )
-        sys.stdout.write(f"the page is at {url}   (Ctrl-C ends it)\n")
+        sys.stdout.write(f"the page is at {url}   (Ctrl-C to stop)\n")
         sys.stdout.flush()
         while not stop.wait(1):
             pass
         blocks.close(verbose=False)
 
 
-def _environment(folder: Path) -> None:
-    """What Gradio takes from the environment: nothing that opens more than this command says, and no telemetry."""
+def _set_environment(folder: Path) -> None:
+    """Override Gradio's environment variables: nothing may open more than this command says, and no telemetry."""
     for name in list(os.environ):
         if name.startswith("GRADIO_") and name != "GRADIO_ROOT_PATH":
             del os.environ[name]
@@ -114,13 +117,13 @@ def _environment(folder: Path) -> None:
         GRADIO_EXAMPLES_CACHE=str(folder / "examples"),
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
-        NO_PROXY=local,  # Gradio asks itself whether it is there
+        NO_PROXY=local,  # Gradio requests its own page to check that it is up
         no_proxy=local,
     )
 
 
 def _require_free(host: str, port: int) -> None:
-    """Hold that the page can listen there, before the network is loaded."""
+    """Check that the page can listen there, before the network is loaded."""
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass

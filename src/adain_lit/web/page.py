@@ -1,4 +1,4 @@
-"""What stands on the web page of ``python -m adain_lit.app``, and how it is connected to the studio behind it."""
+"""The web page of ``python -m adain_lit.app``: its layout, and how it calls the service behind it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import gradio as gr
 from PIL import Image, ImageChops
 
 from adain_lit.errors import InputError
-from adain_lit.web.service import CANVAS, KEPT, Studio
+from adain_lit.web.gate import uploads_only
+from adain_lit.web.service import CANVAS, KEPT, StylizeService
 
-C = TypeVar("C", gr.Image, gr.ImageEditor)
-
-SAME = gr.skip()
+UNCHANGED = gr.skip()
 STYLES = 4
 OPAQUE = 16
-"""From this alpha of 255 a pixel counts as painted."""
+"""Pixels with at least this alpha (of 255) count as painted."""
 
 SIZES = [("256", 256), ("512", 512), ("768", 768), ("As it is", 0)]
 COLORS = [("From the styles", "none"), ("From my image", "coral"), ("Kept exactly", "luminance")]
@@ -38,23 +36,23 @@ CSS = """
 footer {display: none !important}
 """
 TITLE = """# Give an image the style of another
-Add your image and one to four images whose style you like. The result shows what your image shows, in their
-colours and brushwork. Images go to the computer that runs this page, and nowhere else."""
+Add your image and one to four images whose style you like. The result has the content of your image and their
+colours and brushwork. Images are sent to the computer that runs this page, and nowhere else."""
 HINT = (
-    "Paint over the part that **style 1** shall take. The rest takes the other styles, or stays as it is when there is "
-    "only one. Paint nothing, and the styles are mixed everywhere."
+    "Paint over the part that should take **style 1**. The rest takes the other styles, or stays as it is if there is "
+    "only one. If you paint nothing, the styles are mixed everywhere."
 )
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The page."""
+def build(service: StylizeService) -> gr.Blocks:
+    """Build the page."""
     page = gr.Blocks(title="Style transfer", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
     with page:
         gr.Markdown(TITLE, elem_id="title")
         history = gr.State([])
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=360):
-                content = _upload("Your image", 230, "content", "Drop an image here, or press to choose one")
+                content = _upload("Your image", 230, "content", "Drop an image here, or click to choose one")
                 styles, weights = _styles()
                 alpha = gr.Slider(
                     0, 1, 1, step=0.05, label="Strength", info="0 is your image, 1 the full style", elem_id="alpha"
@@ -72,7 +70,7 @@ def build(studio: Studio) -> gr.Blocks:
                     button = gr.Button("Make the image", variant="primary", scale=2, elem_id="make")
                     download = gr.DownloadButton("Download as PNG", interactive=False, elem_id="download")
                 earlier = gr.Gallery(
-                    label="Earlier results: press one to see it again",
+                    label="Earlier results: click one to see it again",
                     visible=False,
                     columns=6,
                     fit_columns=False,
@@ -93,30 +91,30 @@ def build(studio: Studio) -> gr.Blocks:
             history: list[str],
             *places: Any,
         ) -> tuple[Any, ...]:
-            path = studio.make(
+            path = service.make(
                 content, places[:STYLES], places[STYLES:], painted=painted, alpha=alpha, color=color, size=size
             )
             kept = [str(path), *(old for old in history if Path(old).exists())][:KEPT]
-            return *_shown(kept[0]), gr.update(value=kept, visible=True), kept
+            return *_show(kept[0]), gr.update(value=kept, visible=True), kept
 
         def see(history: list[str], chosen: gr.SelectData) -> tuple[Any, ...]:
             if not (0 <= chosen.index < len(history) and Path(history[chosen.index]).exists()):
-                raise InputError("This image is no longer kept.")
-            return _shown(history[chosen.index])
+                raise InputError("This image is no longer available.")
+            return _show(history[chosen.index])
 
         shown = [result, download]
         inputs = [content, editor, alpha, color, size, history, *styles, *weights]
-        button.click(_told(make), inputs, [*shown, earlier, history], concurrency_limit=1, api_visibility="private")
+        button.click(_warning(make), inputs, [*shown, earlier, history], concurrency_limit=1, api_visibility="private")
         at_once: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-        content.change(_told(studio.canvas, None), content, editor, **at_once)
+        content.change(_warning(service.canvas, None), content, editor, **at_once)
         for style in styles:
-            style.change(_shares, styles, weights, **at_once)
-        earlier.select(_told(see), history, shown, **at_once)
+            style.change(_weights, styles, weights, **at_once)
+        earlier.select(_warning(see), history, shown, **at_once)
     return page
 
 
 def theme() -> gr.Theme:
-    """Colours and fonts; none of them comes from another computer."""
+    """Colours and fonts, none of which is downloaded."""
     font = ("Segoe UI", "Roboto", "Helvetica Neue", "Liberation Sans", "Arial", "sans-serif")
     chosen: dict[str, Any] = {"primary_hue": "teal", "secondary_hue": "teal", "neutral_hue": "stone"}
     return gr.themes.Soft(**chosen, font=font, font_mono=("Consolas", "monospace")).set(
@@ -138,42 +136,41 @@ def theme() -> gr.Theme:
     )
 
 
-def _shown(path: str) -> tuple[Any, ...]:
-    """A result in its place, and behind the download button."""
+def _show(path: str) -> tuple[Any, ...]:
+    """Updates that show a result and offer it for download."""
     return path, gr.update(value=path, interactive=True)
 
 
-def _shares(*paths: str | None) -> list[Any]:
-    """The sliders of the styles that are there, where there are several."""
+def _weights(*paths: str | None) -> list[Any]:
+    """Updates that show the weight of each style, if there are several."""
     several = sum(map(bool, paths)) > 1
     return [gr.update(visible=several and bool(path)) for path in paths]
 
 
 def _styles() -> tuple[list[gr.Image], list[gr.Slider]]:
-    """Places for the styles, two in a row, each with its share."""
+    """Places for the styles, two in a row, each with a weight."""
     styles, weights = [], []
     for row in range(0, STYLES, 2):
         with gr.Row(equal_height=False):
             for place in (row + 1, row + 2):
                 with gr.Column(min_width=150):
                     styles.append(_upload(f"Style {place}", 140, f"style{place}", "Add a style"))
-                    weights.append(gr.Slider(0, 1, 1, step=0.05, label="Share", visible=False, elem_id=f"share{place}"))
+                    weights.append(
+                        gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"weight{place}")
+                    )
     return styles, weights
 
 
 def _upload(label: str, height: int, name: str, hint: str) -> gr.Image:
-    """A place for an image, which gives the path of the file as it was uploaded.
-
-    Gradio would open it, and show people nothing but "Error" where that fails.
-    """
+    """A place for an image, whose value is the path of the uploaded file."""
     image = gr.Image(
         label=label, type="filepath", sources=["upload"], height=height, buttons=[], elem_id=name, placeholder=hint
     )
-    return _local(image, lambda payload: payload and payload.path)
+    return uploads_only(image, lambda payload: payload and payload.path)
 
 
 def _editor() -> gr.ImageEditor:
-    """A place to paint on a copy of the content, which gives what was painted as a grey image."""
+    """A canvas with a copy of the content, whose value is the painted region as a mask."""
     editor = gr.ImageEditor(
         label="Paint here",
         sources=(),
@@ -185,53 +182,41 @@ def _editor() -> gr.ImageEditor:
         buttons=[],
         elem_id="editor",
     )
-    return _local(editor, lambda payload: payload and region([layer.path for layer in payload.layers[:STYLES]]))
+    return uploads_only(editor, lambda payload: payload and region([layer.path for layer in payload.layers[:STYLES]]))
 
 
 def region(layers: Sequence[str]) -> Image.Image | None:
-    """What was painted on layers of one size, files with transparency: white on black; None for nothing."""
+    """The union of painted layers (image files with transparency, of one size), white on black.
+
+    Returns:
+        A greyscale image; None if nothing is painted.
+
+    Raises:
+        gradio.Error: if a layer is unreadable or larger than the canvas can make it.
+    """
     union: Image.Image | None = None
     for layer in layers:
         try:
             with Image.open(layer) as image:
                 if max(image.size) > 2 * CANVAS:
-                    raise ValueError(f"{image.width}x{image.height} pixels come from no page of ours")
+                    raise ValueError(f"{image.width}x{image.height} pixels are more than the canvas has")
                 alpha = image.convert("RGBA").getchannel("A").point(lambda value: 255 if value >= OPAQUE else 0)
                 union = ImageChops.lighter(union, alpha) if union else alpha
         except Exception as error:  # Pillow's plug-ins raise nearly every type on a damaged file
-            message = "What was painted cannot be read; reload the page and paint again."
+            message = "The painted region cannot be read; reload the page and paint again."
             raise gr.Error(message, print_exception=False) from error
     return union if union and union.getbbox() else None
 
 
-def _local(component: C, preprocess: Callable[[Any], Any]) -> C:
-    """The component, which hands `preprocess` what it holds, and fetches nothing where a request names an address.
-
-    The methods are set on the object, since beside a module with a subclass Gradio writes a .pyi file.
-    """
-    changed: Any = component
-    keep = changed.async_move_resource_to_block_cache
-
-    async def move(path: str | Path | None) -> str | None:
-        if urlsplit(str(path)).scheme in ("http", "https"):
-            raise gr.Error("Give a file, not an address.", print_exception=False)
-        kept: str | None = await keep(path)
-        return kept
-
-    changed.preprocess = preprocess
-    changed.async_move_resource_to_block_cache = move
-    return component
-
-
-def _told(function: Callable[..., Any], otherwise: Any = SAME) -> Callable[..., Any]:
-    """The function, whose `InputError` a person sees on the page as one line; then the page gets `otherwise`."""
+def _warning(function: Callable[..., Any], otherwise: Any = UNCHANGED) -> Callable[..., Any]:
+    """Show an `InputError` of the function as a warning on the page, and return `otherwise` then."""
 
     @wraps(function)
-    def told(*args: Any) -> Any:
+    def call(*args: Any) -> Any:
         try:
             return function(*args)
         except InputError as error:
-            gr.Warning(escape(str(error)), title="Please check")
+            gr.Warning(escape(str(error)), title="Please check")  # escaped: it may contain the name of an upload
             return otherwise
 
-    return told
+    return call

@@ -12,21 +12,21 @@ from adain_lit.inference.stylizer import Style, Stylizer
 from adain_lit.io.images import ImageReadError, read_image, resized_size, write_image
 
 STYLE_SIZE = 512
-NARROW = 16
-"""A style with a longer side of more times the shorter one is refused: scaled up, it would fill the memory."""
+MAX_ASPECT_RATIO = 16
+"""Narrower styles are refused: their shorter side is scaled to `STYLE_SIZE`, and the longer would fill the memory."""
 CANVAS = 560
-"""Longer side in pixels of the image that is painted on."""
+"""Longer side in pixels of the image that users paint on."""
 KEPT = 12
-"""Earlier results that a session shows, and styles that are held ready."""
+"""Number of earlier results that a session shows, and of encoded styles that are kept."""
 
 
-class Studio:
-    """Makes images from the files that people hand in, and speaks to them in plain words.
+class StylizeService:
+    """Stylises uploaded files. Its errors are sentences for the user of the page.
 
     Args:
         stylizer: the network.
-        folder: results go to folders of their own below it.
-        max_pixels: larger images are refused, and larger results.
+        folder: each result is written to a new folder below it.
+        max_pixels: larger images and larger results are refused.
     """
 
     def __init__(self, stylizer: Stylizer, folder: Path, *, max_pixels: int) -> None:
@@ -36,7 +36,7 @@ class Studio:
         self._styles: dict[str, Style] = {}
 
     def canvas(self, content: str | None) -> Image.Image | None:
-        """A small copy of the content to paint on; None where there is none.
+        """A small copy of the content to paint on; None without a content.
 
         Raises:
             InputError: if it cannot be read.
@@ -61,33 +61,33 @@ class Studio:
         """Stylise an image.
 
         Args:
-            content: file of the image.
-            styles: files of the styles; places without one are None.
-            weights: share of each place.
-            painted: grey image of the content's shape: white takes the first style, black the others (or stays
-                content where there is one). None mixes all styles everywhere.
+            content: file of the content image.
+            styles: file of each style image; None for an empty place.
+            weights: weight of each place.
+            painted: greyscale mask in the content's aspect ratio: white takes the first style, black the others, or
+                stays content if there is one style. None mixes all styles everywhere.
             alpha: 0 is the content, 1 the style.
             color: ``none``, ``coral`` or ``luminance``.
-            size: shorter side of the result in pixels, 0 keeps the content's.
+            size: shorter side of the result in pixels; 0 keeps the content's.
 
         Returns:
-            The result, a PNG file in a folder that nobody can guess.
+            The result, a PNG file in a folder with an unguessable name.
 
         Raises:
-            InputError: in words for the person who pressed the button.
+            InputError: if something is missing, unreadable or too large.
         """
         if content is None:
             raise InputError("Add your image first.")
-        given = [(place + 1, path, w) for place, (path, w) in enumerate(zip(styles, weights, strict=True)) if path]
+        given = [(place, path, w) for place, (path, w) in enumerate(zip(styles, weights, strict=True), 1) if path]
         if not given:
             raise InputError("Add at least one style image.")
-        shares = [share for _, _, share in given] if len(given) > 1 else None
-        if shares is not None and not any(shares):
-            raise InputError("All styles have the share 0; give at least one of them more.")
+        used = [weight for *_, weight in given] if len(given) > 1 else None  # the slider of a single style is hidden
+        if used is not None and not any(used):
+            raise InputError("All styles have weight 0; raise at least one.")
         image = self._read(content, "Your image")
         width, height = resized_size(*image.size, size or min(image.size))
         if width * height > self.max_pixels:
-            raise InputError(f"The result would have {width}x{height} pixels, too many; choose a smaller size.")
+            raise InputError(f"The result would be too large ({width}x{height} pixels); choose a smaller size.")
         masks = None
         if painted is not None:
             masks = [painted, *[ImageChops.invert(painted)] * (len(given) - 1)]
@@ -96,7 +96,7 @@ class Studio:
                 image,
                 [self._style(path, f"Style {place}") for place, path, _ in given],
                 alpha=alpha,
-                weights=shares,
+                weights=used,
                 masks=masks,
                 preserve_color=None if color == "none" else color,
                 size=size or None,
@@ -108,12 +108,12 @@ class Studio:
         return path
 
     def _style(self, path: str, name: str) -> Style:
-        """Encoded once for each file: an upload's path holds its checksum."""
+        """Encode each file once; the path of an upload contains its checksum."""
         if path not in self._styles:
             image = self._read(path, name)
-            if max(image.size) > NARROW * min(image.size):
+            if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
                 size = f"{image.width}x{image.height}"
-                raise InputError(f"{name} ({Path(path).name}) has {size} pixels, too narrow; cut a part out of it.")
+                raise InputError(f"{name} ({Path(path).name}) is too narrow ({size} pixels); crop it.")
             self._styles[path] = self.stylizer.encode_style(image, size=STYLE_SIZE)
             while len(self._styles) > KEPT:
                 self._styles.pop(next(iter(self._styles)))
