@@ -37,7 +37,7 @@ from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.nets.config import select
 from adain_lit.runs.record import environment
 from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
-from adain_lit.weights.files import BUNDLED, read_checkpoint
+from adain_lit.weights.files import read_checkpoint, weights_file
 
 log = logging.getLogger(__name__)
 
@@ -140,9 +140,8 @@ def _own_batches(count: int, batch_size: int) -> list[list[int]]:
 
 def _checkpoint(source: str) -> dict[str, Any]:
     """What a checkpoint tells of its training; nothing for other files."""
-    if source in BUNDLED or Path(source).suffix != ".ckpt":
-        return {}
-    return read_checkpoint(source)
+    path = weights_file(source)
+    return read_checkpoint(path) if path.suffix == ".ckpt" else {}
 
 
 def _data(cfg: DictConfig, checkpoint: dict[str, Any]) -> PairedDataModule:

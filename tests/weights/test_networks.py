@@ -16,6 +16,7 @@ import adain_lit
 from adain_lit import stylize, train
 from adain_lit.errors import InputError
 from adain_lit.io.images import to_tensor
+from adain_lit.methods.fixed_styles import load_method
 from adain_lit.nets import StyleTransferNet
 from adain_lit.tasks import DistillationModule, StyleTransferModule
 from adain_lit.weights import files as state_files
@@ -341,6 +342,18 @@ def test_checkpoint_of_a_run_is_the_network_that_was_trained(run: Path) -> None:
     assert not load_network(run).training
 
 
+def test_the_folder_of_a_run_is_its_best_checkpoint(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the file itself; a bundled network comes before a folder of its name."""
+    folder = run.parents[1]
+    assert torch.equal(image(load_network(folder)), image(load_network(run.with_name("best.ckpt"))))
+    assert isinstance(load_method(folder), StyleTransferNet)
+    monkeypatch.chdir(tmp_path)
+    Path("compact").mkdir()
+    assert isinstance(load_method("compact"), StyleTransferNet)
+    with pytest.raises(InputError, match=r"has no checkpoints/best.ckpt; give the folder of one run, or a file$"):
+        load_network(tmp_path)
+
+
 def test_checkpoint_finds_its_encoder_where_it_is_told_and_takes_no_other(run: Path, tmp_path: Path) -> None:
     """Oracle: the network with the encoder at its place; the same weights elsewhere, other weights, none."""
     expected = image(load_network(run))
@@ -410,9 +423,8 @@ def test_file_that_would_execute_code_is_refused_and_does_not(tmp_path: Path, na
     assert trace.is_dir()
 
 
-@pytest.mark.parametrize("name", ["nowhere.ckpt", "large", "folder"])
+@pytest.mark.parametrize("name", ["nowhere.ckpt", "large"])
 def test_what_is_no_file_is_refused_with_the_names_that_are_known(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
     message = f"no network {str(tmp_path / name)!r}: neither a file nor compact, the bundled one; give a path"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         load_network(tmp_path / name)

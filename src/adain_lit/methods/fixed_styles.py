@@ -12,7 +12,7 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import ImageReadError
 from adain_lit.nets import FixedStyleNet, StyleTransferNet, TransformerNet
 from adain_lit.nets.transformer import require_known
-from adain_lit.weights.files import read_checkpoint
+from adain_lit.weights.files import read_checkpoint, weights_file
 from adain_lit.weights.networks import load_network
 
 
@@ -70,8 +70,9 @@ def load_method(source: str | Path, *, encoder: str | Path | None = None) -> Sty
         source: a checkpoint of `FixedStyleModule`, or whatever `load_network` takes.
         encoder: encoder weights, where that file has none, see `load_network`.
     """
-    if Path(source).suffix == ".ckpt" and "fixed_styles" in read_checkpoint(source):
-        return load_fixed_styles(source)
+    path = weights_file(source)
+    if path.suffix == ".ckpt" and "fixed_styles" in read_checkpoint(path):
+        return load_fixed_styles(path)
     return load_network(source, encoder=encoder)
 
 

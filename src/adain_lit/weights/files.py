@@ -37,6 +37,25 @@ def bundled_file(name: str) -> Path:
     return path
 
 
+def weights_file(source: str | Path) -> Path:
+    """The file to load: ``checkpoints/best.ckpt`` for the folder of a training run, any other source as it is.
+
+    Raises:
+        InputError: if `source` is a folder without that file.
+
+    Example:
+        >>> weights_file("decoder.pth").name
+        'decoder.pth'
+    """
+    path = Path(source).expanduser()
+    if str(source) in BUNDLED or not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.ckpt"
+    if not best.is_file():
+        raise InputError(f"the folder {path} has no checkpoints/best.ckpt; give the folder of one run, or a file")
+    return best
+
+
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a .safetensors file, or of a PyTorch file read without executing anything from it."""
     try:

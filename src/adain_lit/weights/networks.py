@@ -16,7 +16,7 @@ from adain_lit.nets import NetConfig, StyleTransferNet, VGGEncoder
 from adain_lit.nets.config import select
 from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
 from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
-from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict
+from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict, weights_file
 
 FORMAT, ENCODER_FORMAT = "adain_lit-1", "adain_lit-encoder"
 """What the metadata of a whole network and of an encoder alone say."""
@@ -26,8 +26,9 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
     """Build the network that a file holds.
 
     Args:
-        source: ``compact`` (bundled), a .ckpt of a training run, a .safetensors file that `save_network` wrote, or a
-            decoder alone (``decoder.pth`` of the common PyTorch code, or convolutions by their VGG names).
+        source: ``compact`` (bundled), the folder of a training run or one of its .ckpt files, a .safetensors file
+            that `save_network` wrote, or a decoder alone (``decoder.pth`` of the common PyTorch code, or convolutions
+            by their VGG names).
         encoder: encoder weights as `load_encoder` takes them. For a decoder alone they are needed, unless
             vgg_normalised.pth lies beside it or where `load_encoder` looks; for a checkpoint they replace the path it
             was trained with.
@@ -41,7 +42,7 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
     if str(source) in BUNDLED:
         state, metadata = read_state_dict(bundled_file(str(source)))
         return _from_own(state, _config(metadata), str(source))
-    path = Path(source).expanduser()
+    path = weights_file(source)
     if not path.is_file():
         raise InputError(f"no network {str(source)!r}: neither a file nor compact, the bundled one; give a path")
     if path.suffix == ".ckpt":
