@@ -27,7 +27,7 @@ test-slow: install
 
 # The slow tests of what is promised: equal weights in several processes, killed and resumed runs, sweeps.
 test-promises: install
-	$(BIN)/pytest -m slow tests/distributed tests/sweeps
+	$(BIN)/pytest -m slow tests/distributed tests/sweeps tests/documents
 
 # Needs a Chromium; without one the tests are skipped and say so.
 test-browser: install
