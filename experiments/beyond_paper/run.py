@@ -10,7 +10,7 @@ from adain_evidence.images import demo_pairs, demo_rows
 from torch.utils.data import DataLoader
 
 from adain_evidence import Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, label, new_figure, save_figure, save_sheet
+from adain_evidence.figures import image_grid, new_figure, save_figure, save_sheet
 from adain_evidence.outcomes import by_seed, selected
 from adain_evidence.session import found_images
 from adain_evidence.systems import Systems
@@ -19,7 +19,7 @@ from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.evaluation.metrics import measure, summarise
 from adain_lit.io.images import read_image, to_image, to_tensor
 from adain_lit.losses import PerceptualLoss
-from adain_lit.reports.curves import COLOURS, MARKERS
+from adain_lit.reports.style import COLOURS, MARKERS, label_axes
 from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
@@ -113,7 +113,7 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
             ax.plot(losses, [-i] * len(losses), linestyle="", marker=".", markersize=5, color=COLOURS[i])
             ax.plot(statistics.fmean(losses), -i, linestyle="", marker=MARKERS[i], markersize=7, color=COLOURS[i])
         ax.axvline(statistics.fmean(values["AdaIN"][quantity].values()), color="0.5", linewidth=0.8, zorder=0)
-        label(ax, f"{quantity} on held-out pairs (no unit)", "")
+        label_axes(ax, f"{quantity} on held-out pairs (no unit)", "")
         ax.set_yticks([-i for i in range(len(values))], list(values), fontsize=8)
     axes[1].set_yticklabels([])
     caption = (

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_evidence.figures import draw_with_spread, label, new_figure, save_figure
+from adain_evidence.figures import draw_with_spread, new_figure, save_figure
 from adain_evidence.outcomes import logged
 from adain_evidence.session import found_images
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.functional.adain import channel_stats
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+from adain_lit.reports.style import label_axes
 from adain_lit.tasks import FixedStyleModule
 
 CLAIM = Claim(
@@ -129,7 +130,7 @@ def _draw(setting: Setting) -> None:
             for norm, name in NORMS.items()
         }
         draw_with_spread(ax, curves, smooth=True)
-        label(ax, "optimiser steps", "style loss (no unit)", title=f"({letter}) {words}", logarithmic=True)
+        label_axes(ax, "optimiser steps", "style loss (no unit)", title=f"({letter}) {words}", logarithmic=True)
     limits = [limit for ax in axes for limit in ax.get_ylim()]
     for ax in axes:
         ax.set_ylim(min(limits), max(limits))

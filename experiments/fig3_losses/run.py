@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from adain_evidence import Check, Claim, Job, Setting, run_claim
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
-from adain_evidence.figures import COLOURS, DASHES, label, new_figure, save_figure
+from adain_evidence.figures import new_figure, save_figure
 from adain_evidence.jobs import DONE
 from adain_evidence.systems import paper_system
 from adain_lit.devices import choose_device
@@ -23,6 +23,7 @@ from adain_lit.io.files import write_json
 from adain_lit.losses import content_loss
 from adain_lit.methods.fixed_styles import load_fixed_styles
 from adain_lit.methods.gatys import Gatys
+from adain_lit.reports.style import COLOURS, DASHES, label_axes
 from adain_lit.tasks import FixedStyleModule
 from adain_lit.weights.networks import load_network
 
@@ -243,7 +244,7 @@ def draw(curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs
             if level > 0:  # the content image's content loss is nothing, which no logarithm has
                 panel.axhline(level, color=COLOURS[number + 2], linestyle=DASHES[number % 4], linewidth=1.2,
                               label=system)  # fmt: skip
-        label(panel, "iterations (evaluations of the loss)", f"{name} (no unit)", logarithmic=True)
+        label_axes(panel, "iterations (evaluations of the loss)", f"{name} (no unit)", logarithmic=True)
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ends = [curve[name.replace(" ", "_")][-1] for curve in curves.values()]

@@ -6,9 +6,10 @@ from typing import Any
 from adain_evidence.images import demo_rows
 
 from adain_evidence import Check, Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import draw_with_spread, image_grid, label, new_figure, save_figure, save_sheet
+from adain_evidence.figures import draw_with_spread, image_grid, new_figure, save_figure, save_sheet
 from adain_evidence.outcomes import logged
 from adain_evidence.systems import ABLATIONS
+from adain_lit.reports.style import label_axes
 from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
@@ -65,7 +66,7 @@ def _draw(setting: Setting) -> None:
             for system, name in ABLATIONS.names.items()
         }
         draw_with_spread(ax, systems)
-        label(ax, "training (optimiser steps)", words, logarithmic=True)
+        label_axes(ax, "training (optimiser steps)", words, logarithmic=True)
     axes[1].legend(fontsize=8, frameon=False)
     caption = (
         f"Losses on held-out pairs, scale={setting.scale}: mean of {len(setting.seeds)} seeds, bands from the least to "

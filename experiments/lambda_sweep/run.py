@@ -9,9 +9,9 @@ from typing import Any
 from adain_evidence.images import demo_rows
 
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, label, new_figure, save_figure, save_sheet
+from adain_evidence.figures import image_grid, new_figure, save_figure, save_sheet
 from adain_evidence.systems import Systems
-from adain_lit.reports.curves import COLOURS, MARKERS
+from adain_lit.reports.style import COLOURS, MARKERS, label_axes
 from adain_lit.weights.networks import load_network
 
 CLAIM = Claim(
@@ -71,7 +71,7 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
         ax.plot([*x.values()], [*y.values()], linestyle="", marker=".", markersize=5, color=COLOURS[i])
         ax.plot(*mean, linestyle="", marker=MARKERS[i], markersize=7, color=COLOURS[i], label=name)
     ax.plot(*zip(*points, strict=True), color="0.5", linewidth=0.8, zorder=0)
-    label(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True, logarithmic_x=True)
+    label_axes(ax, "style loss (no unit)", "content loss (no unit)", logarithmic=True, logarithmic_x=True)
     ax.legend(fontsize=8, frameon=False)
     caption = (
         f"Content against style loss on {pairs} held-out pairs, scale={setting.scale}: dots are seeds, marks their "

@@ -9,10 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from adain_evidence import Check, Claim, Job, Setting, run_claim
-from adain_evidence.figures import COLOURS, label, new_figure, save_figure
+from adain_evidence.figures import new_figure, save_figure
 from adain_lit.evaluation.speed_table import TABLE_1, published
 from adain_lit.functional.matching import style_swap
 from adain_lit.nets import StyleTransferNet, TransformerNet
+from adain_lit.reports.style import COLOURS, label_axes
 from adain_lit.weights.encoders import load_encoder
 
 NAMES = {
@@ -191,7 +192,7 @@ def draw(seconds: Mapping[str, Mapping[tuple[int, bool], float]]) -> None:
                            markerfacecolor="white" if encoding else colour)  # fmt: skip
         panel.set_xscale("log")
         panel.set_yticks(range(len(rows)), [NAMES[key] for key in rows] if size == SIZES[0] else [""] * len(rows))
-        label(panel, "seconds for one image", "", title=f"{size} x {size} pixels")
+        label_axes(panel, "seconds for one image", "", title=f"{size} x {size} pixels")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     caption = 'Median times. The paper (Sec. 7.1): "nearly 3 orders of magnitude faster than" Gatys et al. and "1-2 ' \

@@ -9,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from adain_evidence.baselines import squares
-from adain_evidence.figures import image_grid, label, new_figure, save_figure
+from adain_evidence.figures import image_grid, new_figure, save_figure
 from adain_lit.data.demo import demo_content_images, demo_style_images
 from adain_lit.functional.color import match_color
 from adain_lit.io.images import to_image
 from adain_lit.nets import StyleTransferNet
-from adain_lit.reports.curves import COLOURS
+from adain_lit.reports.style import COLOURS, label_axes
 
 SIZE = 256
 """Side in pixels at which the images are stylised."""
@@ -59,7 +59,7 @@ def draw_alpha(path: Path, alphas: Sequence[float], curves: Mapping[str, Sequenc
     for number, (panel, (name, values)) in enumerate(zip(axes, curves.items(), strict=True)):
         panel.plot(alphas, values, color=COLOURS[number], marker="o", markersize=3, linewidth=1.4)
         panel.set_ylim(bottom=0)
-        label(panel, "alpha", f"{name} (no unit)")
+        label_axes(panel, "alpha", f"{name} (no unit)")
     caption = (
         f"From the content (alpha 0) to the style (alpha 1) at run time: means of {pairs} held-out pairs. The paper "
         '(Fig. 7): "a smooth transition between content-similarity and style-similarity can be observed".'

@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from adain_lit.io.files import write_atomically
-from adain_lit.reports.curves import COLOURS, DASHES, MARKERS, WIDTH, running_mean
+from adain_lit.reports.curves import running_mean
+from adain_lit.reports.style import WIDTH, caption_font, look, wrap_text
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Where (optimiser steps, seconds, iterations), and the values there."""
@@ -30,33 +29,6 @@ def new_figure(columns: int = 1, rows: int = 1, *, height: float = 3.2) -> tuple
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def label(
-    axes: Axes, x: str, y: str, *, title: str = "", logarithmic: bool = False, logarithmic_x: bool = False
-) -> None:
-    """Name both axes, units included."""
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.set_title(title, fontsize=9)
-    axes.tick_params(which="both", labelsize=8)
-    axes.grid(alpha=0.25, which="both", linewidth=0.5)
-    for axis, wanted, scale in (
-        (axes.xaxis, logarithmic_x, axes.set_xscale),
-        (axes.yaxis, logarithmic, axes.set_yscale),
-    ):
-        if wanted:
-            scale("log")
-            axis.set_major_locator(_ticks(*axis.get_data_interval()))
-            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.set_minor_formatter(NullFormatter())
-
-
-def _ticks(low: float, high: float) -> Locator:
-    """Some five ticks for a logarithmic axis, whatever its range."""
-    if low <= 0 or high >= 30 * low:
-        return LogLocator(subs=(1, 3))
-    return LogLocator(subs=(1, 1.5, 2, 3, 5, 7)) if high >= 3 * low else MaxNLocator(5)
-
-
 def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smooth: bool = False) -> None:
     """A line for each system, the mean over its seeds, and a band from the least to the greatest.
 
@@ -66,13 +38,13 @@ def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smoo
         smooth: draw running means, for losses of single batches.
     """
     for number, (name, curves) in enumerate(systems.items()):
-        colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+        style = look(number)
         length = min(len(values) for _, values in curves)
         places = list(curves[0][0])[:length]
         values = np.array([running_mean(v) if smooth else list(v) for _, v in curves], dtype=float)[:, :length]
-        axes.plot(places, values.mean(0), label=name, linewidth=1.4, color=colour, linestyle=dashes,
-                  marker="" if smooth else MARKERS[number % len(MARKERS)], markersize=4)  # fmt: skip
-        axes.fill_between(places, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        line = style | ({"marker": ""} if smooth else {})
+        axes.plot(places, values.mean(0), label=name, linewidth=1.4, markersize=4, **line)
+        axes.fill_between(places, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
 
 
 def save_figure(figure: Figure, path: Path, *, caption: str) -> None:
@@ -95,8 +67,8 @@ def image_grid(
     rows: Sequence[Sequence[Image.Image]], *, columns: Sequence[str], names: Sequence[str] = (), side: int = 128
 ) -> Image.Image:
     """Images in rows, each in a square of `side` pixels, with captions above the columns and beside the rows."""
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), max(11, side // 11))
-    wrapped = [_wrapped(text, font, side) for text in columns]
+    font = caption_font(max(11, side // 11))
+    wrapped = [wrap_text(text, font, side) for text in columns]
     line = round(font.size * 1.3)
     head = line * max(text.count("\n") + 1 for text in wrapped) + GAP
     left = max([round(font.getlength(name)) + 2 * GAP for name in names], default=0)
@@ -138,14 +110,3 @@ def require_small(path: Path) -> None:
 
 def _write(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``python -m adain_lit.report``: runs of training beside each other."""
+"""``python -m adain_lit.report``: compare training runs."""
 
 import argparse
 import io
@@ -17,11 +17,11 @@ from adain_lit.reports.contact_sheet import contact_sheet
 from adain_lit.reports.curves import draw_curves
 from adain_lit.reports.html import report_page
 from adain_lit.reports.runs_table import as_text, rows_of
-from adain_lit.runs.comparison import common_settings, differing_measures, labels
-from adain_lit.runs.run import Run, Source, find_runs, read_run
+from adain_lit.runs.comparison import common_settings, incomparable_note, labels
+from adain_lit.runs.run import Run, find_runs, read_run
 
 PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_images.png"
-"""What is written; no run and no sweep has files of these names."""
+"""Names of the files that are written; runs and sweeps have no files of these names."""
 
 
 def main() -> int:
@@ -40,22 +40,25 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.report",
-        description="Compare runs of training: their curves over each other, a table, and their last images side by "
-        "side, as PNG and as one HTML page that needs no other file.",
+        description="Compare training runs: their curves in one figure, a table, and their last images side by side, "
+        "as PNG and as one self-contained HTML page.",
     )
     add = command.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, of sweeps, or of W&B's offline runs")
+    add("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or of sweeps")
     add("--output", "-o", type=Path, default=Path("outputs/report"), metavar="FOLDER", help="default outputs/report")
-    add("--labels", nargs="+", metavar="LABEL", help="one for each run, in their order; their names by default")
-    add("--title", default="Runs beside each other", help="of the page")
+    add("--labels", nargs="+", metavar="LABEL", help="one for each run, in order; default: their names")
+    add("--title", default="Training runs compared", help="title of the page")
     return command
 
 
 def report(arguments: argparse.Namespace) -> list[str]:
-    """Do what the command line says; a line for each run that could not be shown.
+    """Write the report that the command line asks for.
+
+    Returns:
+        One line for each run that could not be shown.
 
     Raises:
-        InputError: if not one can be, if labels do not fit, or if the output folder cannot be written.
+        InputError: if no run can be shown, if labels do not match the runs, or if the output is not writable.
     """
     require_writable(arguments.output)
     read, failed = _read(arguments.runs)
@@ -65,8 +68,7 @@ def report(arguments: argparse.Namespace) -> list[str]:
     sheet = _sheet(runs, failed)
     if sheet is not None:
         images[SHEET] = _png(partial(sheet.save, format="png"))
-    measures = ", ".join(differing_measures(read))
-    notes = [f"The losses of these runs are not measured alike: they differ in {measures}."] if measures else []
+    notes = list(filter(None, [incomparable_note(read)]))
     page = report_page(
         arguments.title,
         rows=rows,
@@ -85,17 +87,17 @@ def report(arguments: argparse.Namespace) -> list[str]:
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs that can be read, each once, and a line for each that cannot."""
-    sources: dict[Path, Source] = {}
+    """The runs that can be read, each once, and one line for each that cannot."""
+    folders: dict[Path, Path] = {}
     runs, failed = [], []
     for path in paths:
         try:
-            sources |= {source[0].resolve(): source for source in find_runs(path)}
+            folders |= {folder.resolve(): folder for folder in find_runs(path)}
         except InputError as error:
             failed.append(str(error))
-    for source in sources.values():
+    for folder in folders.values():
         try:
-            runs.append(read_run(source))
+            runs.append(read_run(folder))
         except InputError as error:
             failed.append(str(error))
     if not runs:
@@ -104,7 +106,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def _sheet(runs: Mapping[str, Run], failed: list[str]) -> Image.Image | None:
-    """The contact sheet of the runs that made images; one whose image cannot be read is added to `failed`."""
+    """The contact sheet of the runs that made images; unreadable images are added to `failed`."""
     grids, captions = [], []
     for label, run in runs.items():
         if run.grid is None:

@@ -17,7 +17,6 @@ from adain_evidence.figures import (
     MOST_BYTES,
     draw_with_spread,
     image_grid,
-    label,
     new_figure,
     save_figure,
     save_sheet,
@@ -27,6 +26,7 @@ from adain_evidence.outcomes import by_seed, evaluated, evaluation, logged, sele
 from adain_evidence.record import hash_of
 from adain_evidence.results import BEGIN, END, read_results, write_results
 from adain_lit.errors import InputError
+from adain_lit.reports.style import label_axes
 from support.commands import TINY
 from support.images import small
 
@@ -231,7 +231,7 @@ def test_curves_show_mean_and_spread(tmp_path: Path) -> None:
     """Oracle: by hand."""
     figure, (axes,) = new_figure()
     draw_with_spread(axes, {"ours": [([1, 2], [1.0, 4.0]), ([1, 2], [3.0, 8.0])]})
-    label(axes, "steps", "loss (no unit)")
+    label_axes(axes, "steps", "loss (no unit)")
     (line,) = axes.lines
     assert np.allclose(line.get_ydata(), [2, 6])
     (band,) = axes.collections

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.inference.grids import GAP, captioned_grid, fit, image_grid, interpolation, trade_off
+from adain_lit.inference.grids import GAP, fit, image_grid, interpolation, trade_off
 from adain_lit.inference.stylizer import Stylizer
 from support.images import small
 from support.networks import small_network
@@ -42,31 +42,6 @@ def test_images_are_in_rows_and_columns_as_large_as_the_largest_on_white() -> No
     expected[32:72, 6:26] = (0, 0, 255)
     expected[32:72, 42:62] = (0, 255, 0)
     assert np.array_equal(np.asarray(grid), expected)
-
-
-def test_a_captioned_grid_has_images_of_one_width_in_rows_each_with_its_caption_below() -> None:
-    """Oracle: where each colour lies, and where there is ink."""
-    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
-    images = [Image.new("RGB", (60 * k, 40 * k), colour) for k, colour in enumerate(colours, 1)]
-    captions = [
-        "one",
-        "two lines\nof text",
-        "a caption that is much too long for the width of an image",
-        "four",
-        "five",
-    ]
-    grid = np.asarray(captioned_grid(images, captions, width=300))
-    corners, ink = [], (grid < 128).all(-1)
-    for colour in colours:
-        y, x = np.nonzero((grid == colour).all(-1))
-        corners.append((int(y.min()), int(x.min())))
-        assert (np.ptp(x) + 1, np.ptp(y) + 1) == (300, 200)
-        cell = ink[y.max() + 1 : y.max() + 1 + 3 * GAP, x.min() : x.max() + 1]
-        assert cell.any()
-        ink[y.max() + 1 : y.max() + 120, x.min() : x.max() + 1] = False
-    assert corners == sorted(corners)
-    assert len({y for y, _ in corners}) == 2
-    assert not ink.any()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What runs have in common and in what they differ; figures of the table against sums by hand."""
+"""Shared and differing settings, labels, and summaries against sums by hand."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from adain_lit.errors import InputError
-from adain_lit.reports.runs_table import as_text, duration, rows_of
 from adain_lit.runs.comparison import (
     UNSET,
     common_settings,
     differences,
-    differing_measures,
+    incomparable_note,
     labels,
     shown,
     summarise,
@@ -57,10 +56,10 @@ def test_given_labels_are_taken_if_there_is_one_for_each() -> None:
             labels(runs, given)
 
 
-def test_runs_measured_otherwise_are_told() -> None:
+def test_runs_whose_losses_do_not_compare_get_a_note() -> None:
     runs = [run("a", model__fusion="adain", model__lr=1, data__crop=128), run("b", model__fusion="concat", model__lr=2)]
-    assert differing_measures(runs) == ["model.fusion", "data.crop"]
-    assert differing_measures(runs[:1]) == []
+    assert "they differ in model.fusion, data.crop;" in incomparable_note(runs)
+    assert incomparable_note(runs[:1]) == ""
 
 
 def test_last_and_best_validation_are_those_of_the_log() -> None:
@@ -86,43 +85,6 @@ def test_training_time_is_pairs_by_pairs_per_second() -> None:
     rows = {10: {"train/pairs_per_second": 4.0}, 20: {"val/loss": 1.0}, 30: {"train/pairs_per_second": 8.0}}
     settings = {"data.batch_size": 8, "trainer.accumulate_grad_batches": 2}
     assert summarise(Run(Path(), "a", settings, rows)).seconds == pytest.approx(80)
-
-
-def test_table_holds_a_row_for_each_run() -> None:
-    first = Run(Path(), "a", {"model.norm": "none", "data.batch_size": 8}, losses(4))
-    second = Run(Path(), "b", {"model.norm": "batch"}, {1: {"val/loss": 12345.678}})
-    rows = rows_of({"one": first, "two": second, "three": Run(Path(), "c", {}, losses(1))})
-    assert [row["run"] for row in rows] == ["one", "two", "three"]
-    assert rows[0]["settings that differ"] == "model.norm=none\ndata.batch_size=8"
-    assert rows[1]["settings that differ"] == "model.norm=batch\ndata.batch_size=not set"
-    assert rows[2]["settings that differ"] == "unknown"
-    assert [rows[0][f"last {name}"] for name in ("content", "style", "total")] == ["0.375", "0.75", "7.875"]
-    assert [rows[1][f"best {name}"] for name in ("content", "style", "total", "step")] == ["-", "-", "1.235e+04", "1"]
-    text = as_text(rows)
-    assert all(label in text for label in ("one", "two", "three", "model.norm=batch", "0.375"))
-
-
-def test_a_terminal_is_spared_the_ninth_setting() -> None:
-    runs = {name: run(name, **{f"model__key{i}": name for i in range(20)}) for name in ("a", "b")}
-    text = as_text(rows_of(runs))
-    assert "model.key7=a" in text
-    assert "model.key8" not in text
-    assert "and 12 more" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (125, "2 min 05 s"),
-        (3720, "1 h 02 min"),
-        (2e5, "55 h 33 min"),
-    ],
-)
-def test_durations_are_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

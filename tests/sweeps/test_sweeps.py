@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from adain_lit import train
-from adain_lit.runs.offline import offline_runs
 from hydra_plugins.adain_lit_sweeps.launcher import Interruption
 from support.commands import hindrance, run, run_here, start, tiny, wait_until
 from support.sweeps import only_sweep, statuses, under_way
+from support.wandb_files import offline_runs
 
 SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
 
@@ -168,7 +168,7 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
     out, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "interrupted; the same command goes on with what is missing" in out
+    assert "interrupted; the same command resumes with what is missing" in out
     sweep = only_sweep(tmp_path)
     assert statuses(sweep) == dict(zip(names, ("interrupted", "interrupted", "not begun"), strict=True))
     steps = {}

@@ -1,11 +1,10 @@
 """Grids of images: contents x styles, the trade-off strip of Fig. 7 and the four-style grid of Fig. 8."""
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from adain_lit.errors import InputError
 from adain_lit.inference.stylizer import Content, Style, Stylizer
@@ -41,39 +40,6 @@ def image_grid(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE
             x += width + GAP
         y += height + GAP
     return grid
-
-
-def captioned_grid(images: Sequence[Image.Image], captions: Sequence[str], *, width: int = 300) -> Image.Image:
-    """Arrange images of one width in a nearly square grid, each with a wrapped caption below."""
-    font = ImageFont.load_default(width / 22)
-    probe = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    texts = [_wrapped(caption, width, font) for caption in captions]
-    strip = max(round(probe.multiline_textbbox((0, 0), text, font=font)[3]) for text in texts) + 2 * GAP
-    scaled = [p.resize((width, max(1, round(p.height * width / p.width))), Image.Resampling.LANCZOS) for p in images]
-    height = max(image.height for image in scaled) + strip
-    columns = math.ceil(math.sqrt(len(images) * height / width))
-    rows = math.ceil(len(images) / columns)
-    grid = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
-    draw = ImageDraw.Draw(grid)
-    for i, (image, text) in enumerate(zip(scaled, texts, strict=True)):
-        x, y = GAP + i % columns * (width + GAP), GAP + i // columns * (height + GAP)
-        grid.paste(image, (x, y))
-        draw.multiline_text((x, y + image.height + GAP), text, fill="black", font=font)
-    return grid
-
-
-def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Break lines wider than `width` pixels between words."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        lines.append("")
-        for word in line.split():
-            longer = f"{lines[-1]} {word}".strip()
-            if lines[-1] and font.getlength(longer) > width:
-                lines.append(word)
-            else:
-                lines[-1] = longer
-    return "\n".join(lines)
 
 
 def fit(image: Image.Image, side: int = SIDE) -> Image.Image:

@@ -1,1 +1,1 @@
-"""What people look at: curves, grids, tables and pages of training runs."""
+"""What people look at: curves, contact sheets, tables and the HTML page of training runs."""

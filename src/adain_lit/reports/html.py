@@ -1,4 +1,4 @@
-"""The comparison of runs as one HTML page that needs no other file, no script and no network."""
+"""The comparison of runs as one self-contained HTML page: no other file, no script, no network."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,14 @@ th:nth-child(-n+2), td:nth-child(-n+2) {text-align: left} td:nth-child(2) {white
 .note {border-left: .25rem solid #D55E00; margin: 1rem 0; padding: .1rem .8rem}
 @media print {body {max-width: none; padding: 0} .wide {overflow: visible} .wide img {max-width: 100%}}
 """
-CURVES_CAPTION = """Content and style loss while the runs trained. Faint: single batches of training; line: their
-running mean; points: the held-out pairs, which say more. Both axes of losses are logarithmic."""
-TABLE_CAPTION = """Losses are means over the held-out pairs, at the last validation and at the one of the least total
-loss (content + style weight x style, so totals compare only where the style weight is the same). The training time is
-without validation, from the logged pairs per second."""
-SHEET_CAPTION = "The same held-out pairs after the last validation of each run, where they are the same."
+CURVES_CAPTION = """Content and style loss during training. Faint: single training batches; line: their running mean;
+points: the held-out pairs, which are more reliable. The loss axes are logarithmic."""
+TABLE_CAPTION = """Losses are means over the held-out pairs, at the last validation and at the one with the lowest total
+loss (content + style weight x style, so totals compare only between runs of the same style weight). The training time
+excludes validation and is computed from the logged pairs per second."""
+SHEET_CAPTION = (
+    "Held-out pairs after the last validation of each run. Runs share the content and style columns to their left."
+)
 
 
 def report_page(
@@ -41,16 +43,16 @@ def report_page(
     common: Mapping[str, Any],
     notes: Sequence[str],
 ) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        title: its title.
-        rows: the table of the runs.
-        folders: where each run lies, by label.
+        title: of the page.
+        rows: the table of the runs, see `adain_lit.reports.runs_table.rows_of`.
+        folders: the folder of each run, by label.
         curves: PNG of the curves.
-        sheet: PNG of the contact sheet; None where no run made images.
+        sheet: PNG of the contact sheet; None if no run made images.
         common: settings that all runs share.
-        notes: what a reader has to know: what does not compare, and which runs are missing.
+        notes: warnings: what does not compare, and which runs are missing.
     """
     parts = [f"<h1>{escape(title)}</h1>", *(f'<p class="note">{escape(note)}</p>' for note in notes)]
     parts += ["<h2>Curves</h2>", _figure("curves", curves, "Loss curves of the runs", CURVES_CAPTION)]
@@ -59,7 +61,7 @@ def report_page(
         parts += ["<h2>Images</h2>", _figure("images", sheet, "Images of each run", SHEET_CAPTION, wide=True)]
     if common:
         items = "".join(f"<tr><td>{escape(k)}</td><td>{escape(shown(v))}</td></tr>" for k, v in common.items())
-        parts.append(f"<h2>Settings that all share</h2><details><summary>{len(common)} settings</summary>")
+        parts.append(f"<h2>Settings that all runs share</h2><details><summary>{len(common)} settings</summary>")
         parts.append(f"<table>{items}</table></details>")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = "\n".join(parts)
@@ -79,7 +81,9 @@ def _table(rows: Sequence[Cells], folders: Mapping[str, str]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
     lines = []
     for cells in rows:
-        place = escape(folders[cells["run"]])
+        folder = escape(folders[cells["run"]])
         first, *others = (escape(cell) for cell in cells.values())
-        lines.append(f'<tr><td title="{place}">{first}</td>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>")
+        lines.append(
+            f'<tr><td title="{folder}">{first}</td>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>"
+        )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -1,26 +1,22 @@
-"""The table of several runs: what differs in their settings, how far each came, and its losses."""
+"""The table of several runs: the settings that differ, how far each got, and its losses."""
 
-import io
 from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from adain_lit.reports.tables import text_table
 from adain_lit.runs.comparison import LOSSES, Summary, Validation, differences, shown, summarise
 from adain_lit.runs.run import Run
 
 NOTHING = "-"
 HEADS = {"content_loss": "content", "style_loss": "style", "loss": "total"}
-"""Heads of the columns of losses."""
+"""Column heads of the losses."""
 MOST_SETTINGS = 8
-"""Differing settings that the table for a terminal shows of each run."""
+"""Upper bound of the differing settings that the text table lists for each run."""
 
 Cells = dict[str, str]
 
 
 def rows_of(runs: Mapping[str, Run]) -> list[Cells]:
-    """A row for each run, by the head of its column.
+    """One row for each run, as cells by column head.
 
     Args:
         runs: by label.
@@ -34,18 +30,16 @@ def rows_of(runs: Mapping[str, Run]) -> list[Cells]:
     return rows
 
 
-def as_text(rows: Sequence[Cells], width: int = 160) -> str:
-    """The table for a terminal."""
-    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, head in enumerate(rows[0]):
-        sheet.add_column(head, justify="right" if i > 1 else "left", overflow="fold")
-    for cells in rows:
-        settings = cells["settings that differ"].splitlines()
-        more = [f"and {len(settings) - MOST_SETTINGS} more"] if len(settings) > MOST_SETTINGS else []
-        sheet.add_row(*(cells | {"settings that differ": "\n".join(settings[:MOST_SETTINGS] + more)}).values())
-    text = io.StringIO()
-    Console(file=text, width=width, markup=False).print(sheet)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+def as_text(rows: Sequence[Cells]) -> str:
+    """Format the rows of `rows_of` for a terminal."""
+    cells = [row | {"settings that differ": _shortened(row["settings that differ"])} for row in rows]
+    return text_table(list(rows[0]), [list(row.values()) for row in cells], left=2)
+
+
+def _shortened(settings: str) -> str:
+    lines = settings.splitlines()
+    more = [f"and {len(lines) - MOST_SETTINGS} more"] if len(lines) > MOST_SETTINGS else []
+    return "\n".join(lines[:MOST_SETTINGS] + more)
 
 
 def _figures(summary: Summary) -> Cells:
@@ -62,7 +56,12 @@ def _loss(validation: Validation | None, name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``38 s``, ``2 min 05 s`` or ``1 h 02 min``."""
+    """Format seconds.
+
+    Example:
+        >>> duration(38), duration(125), duration(3720)
+        ('38 s', '2 min 05 s', '1 h 02 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_rest = divmod(minutes, 60)
     if hours:

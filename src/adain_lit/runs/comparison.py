@@ -1,4 +1,4 @@
-"""What several runs have in common, in what they differ, and where each one ended."""
+"""Compare runs: shared and differing settings, labels, and the losses that each ended with."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from adain_lit.errors import InputError
 from adain_lit.runs.run import Run
 
 LOSSES = ("content_loss", "style_loss", "loss")
-"""Losses of the table, under ``val/``."""
+"""Losses of the table, logged under ``val/``."""
 BOOKKEEPING = (
     "callbacks",
     "ckpt_path",
@@ -23,8 +23,8 @@ BOOKKEEPING = (
     "tags",
     "wandb_id",
 )
-"""Settings, and groups of them, that say where a run lies and what it is called."""
-MEASURE = (
+"""Settings, and groups of settings, that only say where a run is stored and what it is called."""
+LOSS_DEFINING_SETTINGS = (
     "model.fusion",  # the content loss of concatenation has another target
     "model.encoder",
     "model.loss_encoder",
@@ -39,13 +39,13 @@ MEASURE = (
     "data.resize",
     "data.crop",
 )
-"""Settings that say what the content and the style loss measure, and on what images."""
+"""Settings that decide what the content and the style loss measure, and on which images."""
 UNSET = object()
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Losses on the held-out pairs at one optimiser step, by name as in `LOSSES`."""
+    """Losses on the held-out pairs at one optimiser step, by name (see `LOSSES`)."""
 
     step: int
     losses: Mapping[str, float]
@@ -53,13 +53,13 @@ class Validation:
 
 @dataclass(frozen=True)
 class Summary:
-    """How far a run came.
+    """How far a run got.
 
     Attributes:
         steps: optimiser steps.
-        last: the last validation; None where there was none.
-        best: the validation of the least total loss.
-        seconds: of training without validation; None where the run does not tell.
+        last: the last validation; None if there was none.
+        best: the validation with the lowest total loss; None if no total loss is finite.
+        seconds: training time without validation; None if the log or the configuration lacks what it takes.
     """
 
     steps: int
@@ -69,7 +69,15 @@ class Summary:
 
 
 def summarise(run: Run) -> Summary:
-    """Losses, steps and time of a run."""
+    """Summarise the losses, steps and training time of a run.
+
+    Example:
+        >>> from pathlib import Path
+        >>> run = Run(Path("a"), "a", {}, {5: {"val/loss": 2.0}, 10: {"val/loss": 3.0}})
+        >>> summary = summarise(run)
+        >>> summary.steps, summary.last.losses, summary.best.step
+        (10, {'loss': 3.0}, 5)
+    """
     validations = [
         Validation(step, losses)
         for step, row in run.rows.items()
@@ -81,34 +89,47 @@ def summarise(run: Run) -> Summary:
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """Settings in which runs differ: by dotted key the value of each run, `UNSET` where it has no such key.
+    """Settings that differ between runs: by dotted key the value of each run, `UNSET` if it has no such key.
 
-    Bookkeeping is left out, and so are runs that left no configuration, whose values are all `UNSET`.
+    Bookkeeping is left out. Runs without a configuration make no difference; their values are all `UNSET`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> runs = [Run(Path(), "a", {"model.lr": lr, "seed": 0}, {}) for lr in (0.1, 0.2)]
+        >>> differences(runs)
+        {'model.lr': [0.1, 0.2]}
     """
-    told = [run.settings for run in runs if run.settings]
-    keys = dict.fromkeys(key for settings in told for key in settings if not _is_bookkeeping(key))
-    differing = [key for key in keys if any(s.get(key, UNSET) != told[0].get(key, UNSET) for s in told)]
+    known = [run.settings for run in runs if run.settings]
+    keys = dict.fromkeys(key for settings in known for key in settings if not _is_bookkeeping(key))
+    # each is compared with the first; a dict in place of a set keeps the order of the configuration
+    differing = [key for key in keys if any(s.get(key, UNSET) != known[0].get(key, UNSET) for s in known)]
     return {key: [run.settings.get(key, UNSET) for run in runs] for key in differing}
 
 
 def common_settings(runs: Sequence[Run]) -> dict[str, Any]:
     """Settings that are the same in all runs, without bookkeeping."""
-    told = [run.settings for run in runs if run.settings]
+    first = next((run.settings for run in runs if run.settings), {})
     differing = differences(runs)
-    return {k: v for k, v in told[0].items() if k not in differing and not _is_bookkeeping(k)} if told else {}
+    return {k: v for k, v in first.items() if k not in differing and not _is_bookkeeping(k)}
 
 
 def labels(runs: Sequence[Run], given: Sequence[str] | None = None) -> list[str]:
-    """A label for each run, no two alike.
+    """Unique labels, one for each run.
 
-    That is the run's name; among several of one name the settings in which they differ; among equal ones the folder.
+    A label is the run's name; runs that share a name add the settings that differ between them, and if there are none,
+    their folder.
 
     Args:
         runs: the runs.
-        given: labels that a person chose.
+        given: labels chosen by the user, returned as they are.
 
     Raises:
-        InputError: if those are too many, too few or not all different.
+        InputError: if the given labels are too many, too few or not unique.
+
+    Example:
+        >>> from pathlib import Path
+        >>> labels([Run(Path(), "adain", {"model.lr": lr}, {}) for lr in (0.1, 0.2)])
+        ['lr 0.1', 'lr 0.2']
     """
     if given is not None:
         if len(given) != len(runs) or len(set(given)) != len(given):
@@ -120,13 +141,30 @@ def labels(runs: Sequence[Run], given: Sequence[str] | None = None) -> list[str]
     return [f"{name} [{i}]" if name in names[: i - 1] else name for i, name in enumerate(names, 1)]
 
 
-def differing_measures(runs: Sequence[Run]) -> list[str]:
-    """The settings in which runs differ and with which their losses cannot be compared as they are."""
-    return [key for key in differences(runs) if key in MEASURE]
+def incomparable_note(runs: Sequence[Run]) -> str:
+    """A sentence that warns if the losses of runs measure different things; empty if they compare.
+
+    Example:
+        >>> from pathlib import Path
+        >>> incomparable_note([Run(Path(), "a", {"data.crop": crop}, {}) for crop in (128, 256)])[:61]
+        'The losses of these runs do not compare: they differ in data.'
+    """
+    differing = ", ".join(key for key in differences(runs) if key in LOSS_DEFINING_SETTINGS)
+    if not differing:
+        return ""
+    return (
+        f"The losses of these runs do not compare: they differ in {differing}; "
+        "python -m adain_lit.evaluate measures all runs alike."
+    )
 
 
 def shown(value: Any) -> str:
-    """A setting as people read it."""
+    """Format the value of a setting.
+
+    Example:
+        >>> shown(None), shown(True), shown(1e-05), shown(["relu1_1", "relu2_1"])
+        ('null', 'true', '1e-05', 'relu1_1, relu2_1')
+    """
     if value is UNSET:
         return "not set"
     if value is None:
@@ -150,11 +188,11 @@ def _is_bookkeeping(key: str) -> bool:
 
 
 def _seconds(run: Run) -> float | None:
-    """From the pairs of each step and the logged pairs per second."""
+    """Training time from the pairs of each step and the logged pairs per second."""
     pairs = run.settings.get("data.batch_size")
     rates = [(step, row["train/pairs_per_second"]) for step, row in run.rows.items() if "train/pairs_per_second" in row]
     if pairs is None or not rates:
         return None
     pairs *= run.settings.get("trainer.accumulate_grad_batches", 1)
-    before = [0, *(step for step, _ in rates)]
+    before = [0, *(step for step, _ in rates)]  # each rate is the mean since the one before
     return float(sum(pairs * (step - last) / rate for last, (step, rate) in zip(before, rates, strict=False)))

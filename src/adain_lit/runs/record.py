@@ -1,4 +1,4 @@
-"""What a run leaves in its folder for people: the environment it ran in and its curves."""
+"""The environment that a run is recorded with."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ PACKAGES = ("adain_lit", "torch", "torchvision", "lightning", "hydra-core", "ome
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware, the command and the commit of a checkout."""
+    """Versions, hardware, command line and, in a checkout, the commit."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": " ".join(sys.argv),
@@ -30,7 +30,7 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Name of the processor, as far as the system tells."""
+    """Name of the processor, or its architecture if the system does not expose one."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -38,7 +38,7 @@ def cpu_name() -> str:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that the package is imported from, with a + if it was changed; None elsewhere."""
+    """Commit of the checkout that the package is imported from, with a + if it is dirty; None outside a checkout."""
     package = Path(__file__).parents[1]
     if package.parent.name != "src":
         return None

@@ -1,4 +1,4 @@
-"""The rows of a run's log: one for each optimiser step that was logged, with a value by name."""
+"""The log of a run as rows: one for each logged optimiser step, with values by name."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ Row = dict[str, str]
 
 
 def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """Columns and rows of a ``metrics.csv``; a row that a killed run left half-written is dropped."""
+    """Columns and rows of a ``metrics.csv``; an incomplete last line, left by a killed run, is dropped."""
     if not path.is_file():
         return ["step"], []
     text = path.read_text("utf-8")
@@ -21,15 +21,24 @@ def read_rows(path: Path) -> tuple[list[str], list[Row]]:
 
 
 def values_by_step(rows: Iterable[Row]) -> dict[int, dict[str, float]]:
-    """The rows as numbers, by optimiser step.
+    """Convert rows to numbers by optimiser step.
 
     Raises:
-        ValueError: if one holds something else.
+        ValueError: if a value is not a number.
+
+    Example:
+        >>> values_by_step([{"step": "5", "train/loss": "1.5"}])
+        {5: {'train/loss': 1.5}}
     """
     return {int(row["step"]): {k: float(v) for k, v in row.items() if k != "step"} for row in rows}
 
 
 def curve(rows: Mapping[int, Mapping[str, float]], name: str) -> tuple[list[int], list[float]]:
-    """Steps at which a value was logged, and the values."""
+    """Steps at which a value was logged, and the values.
+
+    Example:
+        >>> curve({1: {"train/loss": 3.0}, 2: {"train/loss": 2.0, "val/loss": 4.0}}, "val/loss")
+        ([2], [4.0])
+    """
     steps = [step for step, row in rows.items() if name in row]
     return steps, [rows[step][name] for step in steps]

@@ -1,8 +1,8 @@
-"""Finding runs of training and reading what they left: run folders, sweeps, and W&B's offline runs."""
+"""Find training runs on disk and read what they left: log, configuration and image grids."""
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,22 @@ from omegaconf import OmegaConf
 from adain_lit.errors import InputError
 from adain_lit.runs.rows import read_rows, values_by_step
 
-LEFT_BY_RUNS = ("metrics.csv", "train.log")
-"""Files that make a folder a run: its log, and before the first row of that Hydra's."""
-WANTED = "give the folder of a run, of a sweep, or of an offline run of W&B"
-
-Source = tuple[Path, ...]
-"""Where a run lies: its folder, or W&B's folders of one run, which are several where it was resumed."""
+RUN_FILES = ("metrics.csv", "train.log")
+"""A folder with one of these is a run: its log of values, or Hydra's log, which exists before the first value."""
+WANTED = "give the folder of a run or of a sweep"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of training left.
+    """What a training run left.
 
     Attributes:
-        folder: where it lies.
-        name: of the run, which others may bear too.
-        settings: its configuration by dotted key; empty where it left none.
-        rows: the values that were logged, by optimiser step and name.
-        grid: its last image grid, None where it made none.
-        grid_step: the optimiser step of that.
+        folder: its run folder.
+        name: of the run; several runs may share one.
+        settings: its configuration by dotted key; empty if it left none.
+        rows: logged values by optimiser step and name.
+        grid: its last image grid; None if it made none.
+        grid_step: the optimiser step of that grid.
     """
 
     folder: Path
@@ -41,41 +38,54 @@ class Run:
     grid_step: int = 0
 
 
-def find_runs(path: Path) -> list[Source]:
-    """The runs that a person names: the folder of one, or one above several, in the order of their numbers.
+def find_runs(path: Path) -> list[Path]:
+    """Run folders at or below a path, in natural order (``2_a`` before ``10_b``).
+
+    Args:
+        path: a run folder, a file of one (``metrics.csv``, ``train.log``), or a folder above several.
 
     Raises:
         InputError: if there is none.
     """
-    if path.is_file() and (path.suffix == ".wandb" or path.name in LEFT_BY_RUNS):
+    if path.is_file() and path.name in RUN_FILES:
         path = path.parent
-    if not path.is_dir():
+    if path.suffix != ".wandb" and not path.is_dir():
         raise InputError(f"{path} is {'no folder' if path.exists() else 'not there'}; {WANTED}")
-    sources: dict[tuple[Path, str], list[Path]] = {}
-    for folder in _below(path):
-        # W&B names the file by the id; the folder of a second run in the same second has a number behind it
-        record = next(folder.glob("*.wandb"), folder)
-        sources.setdefault((folder.parent, record.name), []).append(folder)
-    if not sources:
-        raise InputError(f"{path} is no run and holds none (no {LEFT_BY_RUNS[0]}, no .wandb file); {WANTED}")
-    return [tuple(folders) for folders in sources.values()]
+    folders = list(_below(path)) if path.is_dir() else []
+    if not folders:
+        if path.suffix == ".wandb" or any(path.rglob("*.wandb")):
+            raise InputError(_wandb_advice(path))
+        raise InputError(f"{path} is no run and holds none (no {RUN_FILES[0]}); {WANTED}")
+    return folders
 
 
-def read_run(source: Source) -> Run:
-    """Read a run.
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
 
     Raises:
         InputError: if it logged nothing, or if a file of it is damaged.
     """
-    run = _read_offline(source) if _is_offline(source[0]) else _read_folder(source[0])
-    if not run.rows:
-        raise InputError(f"{run.folder} has no logged values: the run ended before its first; leave it out")
-    return run
+    path = folder / "metrics.csv"
+    try:
+        rows = values_by_step(read_rows(path)[1])
+    except (ValueError, KeyError, TypeError, csv.Error) as error:  # whatever bytes that are no log raise
+        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}); leave that run out") from error
+    if not rows:
+        raise InputError(f"{folder} has no logged values: the run ended before its first; leave it out")
+    path = folder / "config.yaml"
+    try:
+        settings = _flat(OmegaConf.to_container(OmegaConf.load(path))) if path.is_file() else {}
+    except Exception as error:  # whatever the YAML parser raises on a damaged file
+        raise InputError(f"{path} is damaged ({' '.join(str(error).split())[:100]}); leave that run out") from error
+    grids = sorted((folder / "grids").glob("step_*.png"))
+    last = grids[-1] if grids else None
+    step = int(last.stem.removeprefix("step_")) if last else 0
+    return Run(folder, str(settings.get("name", folder.name)), settings, rows, last, step)
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The folder, if it is a run, or else the runs below it."""
-    if _is_offline(folder) or any((folder / name).is_file() for name in LEFT_BY_RUNS):
+    """The folder itself if it is a run, otherwise the runs below it."""
+    if any((folder / name).is_file() for name in RUN_FILES):
         yield folder
         return
     for child in sorted(folder.iterdir(), key=_natural):
@@ -84,56 +94,19 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Order in which 10 comes after 9."""
+    """Sort key that puts 10 after 9."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _is_offline(folder: Path) -> bool:
-    return any(folder.glob("*.wandb"))
-
-
-def _read_folder(folder: Path) -> Run:
-    path = folder / "metrics.csv"
-    try:
-        rows = values_by_step(read_rows(path)[1])
-    except (ValueError, KeyError, TypeError, csv.Error) as error:  # what bytes that are no log raise
-        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}); leave that run out") from error
-    path = folder / "config.yaml"
-    try:
-        settings = _flat(OmegaConf.to_container(OmegaConf.load(path))) if path.is_file() else {}
-    except Exception as error:  # whatever the reader of YAML raises on a damaged file
-        raise InputError(f"{path} is damaged ({' '.join(str(error).split())[:100]}); leave that run out") from error
-    grids = sorted((folder / "grids").glob("step_*.png"))
-    last = grids[-1] if grids else None
-    step = int(last.stem.removeprefix("step_")) if last else 0
-    return Run(folder, str(settings.get("name", folder.name)), settings, rows, last, step)
-
-
-def _read_offline(folders: Sequence[Path]) -> Run:
-    """A run of W&B. Each folder after the first goes on from a checkpoint: the steps from there on count anew."""
-    from adain_lit.runs.offline import read_offline_run  # with W&B, which takes seconds
-
-    rows: dict[int, dict[str, float]] = {}
-    grid, grid_step = None, 0
-    for folder in folders:
-        record = read_offline_run(folder)
-        logged = [(int(row["trainer/global_step"]), row) for row in record.history if "trainer/global_step" in row]
-        rows = {step: row for step, row in rows.items() if not logged or step < logged[0][0]}
-        for step, row in logged:
-            values = {name: float(value) for name, value in row.items() if _is_ours(name)}
-            rows.setdefault(step, {}).update(values)
-            if images := row.get("val/pictures.filenames"):
-                grid, grid_step = folder / "files" / images[-1], step
-    return Run(folders[0], record.name or record.run_id, _flat(record.config), rows, grid, grid_step)
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a value is one of the module's; W&B's of an image have names with a dot."""
-    return name.startswith(("train/", "val/")) and "." not in name
+def _wandb_advice(path: Path) -> str:
+    """What to do with a file or folder of W&B, which are not read here: every run has its values in metrics.csv too."""
+    run = next((folder for folder in path.resolve().parents if (folder / RUN_FILES[0]).is_file()), None)
+    instead = f"give its run folder {run}" if run else f"give the run folder that holds {RUN_FILES[0]}"
+    return f"{path} is W&B's own record; {instead}, or look at it with `wandb leet {path}` or `wandb sync {path}`"
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
+    """Flatten nested settings to dotted keys."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}

@@ -1,7 +1,6 @@
-"""What a sweep leaves for people: a table, content against style loss, and a sheet of the last images."""
+"""The report of a sweep: a table, a plot of content against style loss, and a contact sheet of the last images."""
 
 import csv
-import io
 import itertools
 import logging
 import math
@@ -16,48 +15,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
-from omegaconf import OmegaConf
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from adain_lit.errors import InputError
-from adain_lit.inference.grids import captioned_grid
 from adain_lit.io.files import write_atomically
-from adain_lit.io.images import write_image
-from adain_lit.loggers.csv import last_validation
+from adain_lit.io.images import read_image, write_image
+from adain_lit.reports.contact_sheet import contact_sheet
+from adain_lit.reports.style import COLOURS, MARKERS
+from adain_lit.reports.tables import text_table
+from adain_lit.runs.comparison import LOSSES, incomparable_note, summarise
+from adain_lit.runs.run import Run, read_run
 from adain_lit.sweeps.jobs import DONE, Job
 
 log = logging.getLogger(__name__)
 
-LOSSES = ("val/loss", "val/content_loss", "val/style_loss")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito's, which the colour-blind tell apart; the markers differ as well."""
-MARKERS = "os^DvPX"
-MEASURES = ("fusion", "style_statistic", "reduction", "style_layers", "encoder", "loss_encoder")
-"""Settings of ``model`` that say what the losses measure."""
+CONTENT_LOSS, STYLE_LOSS = "val/content_loss", "val/style_loss"
 
 Result = dict[str, Any]
 
 
 @contextmanager
 def reporting(jobs: Sequence[Job], attempted: Sequence[Job], folder: Path) -> Iterator[None]:
-    """Run the jobs of a sweep, and in the end, however it comes about, write the report and say what became of them.
+    """Context in which the jobs of a sweep run; on leaving it, also by an interruption, the report is written.
 
     Args:
-        jobs: all of the sweep, in its order.
+        jobs: all jobs of the sweep, in order.
         attempted: those that this attempt runs.
         folder: of the sweep.
 
     Raises:
-        InputError: if jobs failed; it says why in one line.
+        InputError: if attempted jobs failed, with the reason in one line.
     """
     log.info("%d jobs in %s, %d of them done already", len(jobs), folder, sum(job.status in DONE for job in jobs))
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         _report(jobs, folder)
-        log.warning("interrupted; the same command goes on with what is missing")
+        log.warning("interrupted; the same command resumes with what is missing")
         raise
     _report(jobs, folder)
     failed = [job for job in attempted if job.status not in DONE]
@@ -70,7 +63,7 @@ def reporting(jobs: Sequence[Job], attempted: Sequence[Job], folder: Path) -> It
 
 def _report(jobs: Sequence[Job], folder: Path) -> None:
     written = write_report(jobs, folder)
-    log.info("%s\n%s", folder.name, table(jobs))
+    log.info("%s\n%s", folder.name, table([result(job, _run_of(job)) for job in jobs]))
     for job in jobs:
         if job.status in ("failed", "died"):
             log.error("%s failed: %s", job.folder.name, reason(job))
@@ -86,70 +79,75 @@ def reason(job: Job) -> str:
 
 
 def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
-    """Write ``sweep.csv``, and where the jobs have losses and images ``pareto.png`` and ``contact_sheet.png``.
+    """Write ``sweep.csv``, and if jobs have losses and images, ``pareto.png`` and ``contact_sheet.png``.
 
     Args:
-        jobs: of the sweep, in its order.
+        jobs: of the sweep, in order.
         folder: of the sweep.
 
     Returns:
         Names of the files.
     """
-    results = [result(job) for job in jobs]
+    runs = [_run_of(job) for job in jobs]
+    results = [result(job, run) for job, run in zip(jobs, runs, strict=True)]
     write_atomically(folder / "sweep.csv", lambda path: _write_csv(results, path))
     written = ["sweep.csv"]
-    both = ("val/content_loss", "val/style_loss")
     measured = [
-        (job, row)
-        for job, row in zip(jobs, results, strict=True)
-        if all(math.isfinite(row.get(name, math.nan)) for name in both)
+        (job, run, row)
+        for job, run, row in zip(jobs, runs, results, strict=True)
+        if run is not None and all(math.isfinite(row.get(name, math.nan)) for name in (CONTENT_LOSS, STYLE_LOSS))
     ]
     if measured:
         figure = plot_pareto(measured, title=folder.name)
         write_atomically(folder / "pareto.png", lambda path: figure.savefig(path, dpi=120))
         written.append("pareto.png")
-    with_grid = [(job, row, grid) for (job, row) in measured if (grid := last_grid(job.folder)) is not None]
-    if with_grid:
-        captions = [_caption(job, row) for job, row, _ in with_grid]
-        write_image(captioned_grid([grid for *_, grid in with_grid], captions), folder / "contact_sheet.png")
+    grids = [(run.grid, _caption(job, row)) for job, run, row in measured if run.grid is not None]
+    if grids:
+        images, captions = zip(*((read_image(path), caption) for path, caption in grids), strict=True)
+        write_image(contact_sheet(images, captions), folder / "contact_sheet.png")
         written.append("contact_sheet.png")
     return written
 
 
-def result(job: Job) -> Result:
-    """A row of the table: the swept settings, the status, the losses of the last validation, time and folder."""
+def _run_of(job: Job) -> Run | None:
+    try:
+        return read_run(job.folder)
+    except InputError:  # not begun, or ended before its first value
+        return None
+
+
+def result(job: Job, run: Run | None) -> Result:
+    """A row of ``sweep.csv``: the swept settings, status, losses of the last validation, time and folder."""
     record = job.record
     row: Result = {"job": job.folder.name, "status": job.status, **job.swept}
-    last = last_validation(job.folder / "metrics.csv")
-    if last:
-        row |= {"step": int(last["step"])} | {name: last[name] for name in LOSSES if name in last}
+    if run is not None and (last := summarise(run).last):
+        row |= {"step": last.step} | {f"val/{name}": last.losses[name] for name in LOSSES if name in last.losses}
     if record is not None:
         row |= {"objective": record.objective, "seconds": round(record.seconds, 1), "error": record.error or ""}
     return row | {"folder": str(job.folder)}
 
 
-def table(jobs: Sequence[Job], width: int = 160) -> str:
+def table(results: Sequence[Result]) -> str:
     """The results as a table for a terminal."""
-    sheet = Table()
-    for name in ("job", "status", "step", "content loss", "style loss", "seconds"):
-        sheet.add_column(name, justify="left" if name in ("job", "status") else "right", overflow="fold")
-    for job in jobs:
-        row = result(job)
-        losses = [f"{row[name]:.4f}" if name in row else "" for name in LOSSES[1:]]
-        sheet.add_row(row["job"], row["status"], str(row.get("step", "")), *losses, str(row.get("seconds", "")))
-    text = io.StringIO()
-    Console(file=text, width=width).print(sheet)
-    return text.getvalue().rstrip()
+    rows = []
+    for row in results:
+        losses = [f"{row[name]:.4f}" if name in row else "" for name in (CONTENT_LOSS, STYLE_LOSS)]
+        rows.append([row["job"], row["status"], str(row.get("step", "")), *losses, str(row.get("seconds", ""))])
+    return text_table(["job", "status", "step", "content loss", "style loss", "seconds"], rows, left=2)
 
 
-def plot_pareto(measured: Sequence[tuple[Job, Result]], *, title: str = "") -> Figure:
-    """Content against style loss: a point for each job, and the line beyond which no job is better in both.
+def plot_pareto(measured: Sequence[tuple[Job, Run, Result]], *, title: str = "") -> Figure:
+    """Plot content against style loss: a point for each job, and the Pareto front.
 
-    Runs of one name share colour and marker. What else was swept stands beside the points, once for jobs that differ in
-    their seed alone.
+    Runs of one name share colour and marker. The other swept settings are written beside the points, once for jobs that
+    differ only in their seed.
+
+    Args:
+        measured: jobs with finite losses, their runs and their rows of the results.
+        title: of the figure.
     """
-    jobs = [job for job, _ in measured]
-    points = [(float(row["val/content_loss"]), float(row["val/style_loss"])) for _, row in measured]
+    jobs = [job for job, _, _ in measured]
+    points = [(float(row[CONTENT_LOSS]), float(row[STYLE_LOSS])) for _, _, row in measured]
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes: Axes = figure.subplots()
     axes.set(xscale="log", yscale="log", title=title)
@@ -169,15 +167,14 @@ def plot_pareto(measured: Sequence[tuple[Job, Result]], *, title: str = "") -> F
     axes.grid(alpha=0.3, which="both")
     beside = list(dict.fromkeys(key.rpartition(".")[2] for job in jobs for key in _settings(job)))
     figure.legend(loc="outside right upper", title=f"beside the points:\n{', '.join(beside)}" if beside else None)
-    if differ := _other_measures(jobs):
-        note = f"The runs differ in {', '.join(differ)}, which decides what the losses measure; "
-        figure.supxlabel(textwrap.fill(note + "python -m adain_lit.evaluate measures all alike.", 100), fontsize=9)
+    if note := incomparable_note([run for _, run, _ in measured]):
+        figure.supxlabel(textwrap.fill(note, 100), fontsize=9)
     _write_beside(axes, points, _labels(jobs, points))
     return figure
 
 
 def _labels(jobs: Sequence[Job], points: Sequence[tuple[float, float]]) -> dict[int, str]:
-    """The settings of jobs as texts, by the number of the job that lies in the middle of those of other seeds."""
+    """Labels of the points: settings as text, by the index of the job most central among those that differ in seed."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, job in enumerate(jobs):
         text = ", ".join(_short(value) for value in _settings(job).values())
@@ -191,10 +188,10 @@ def _labels(jobs: Sequence[Job], points: Sequence[tuple[float, float]]) -> dict[
 
 
 def _write_beside(axes: Axes, points: Sequence[tuple[float, float]], labels: Mapping[int, str]) -> None:
-    """Write each label beside its point, where there is a place in which it covers no point and no other label."""
+    """Write each label beside its point, at the first of 18 places where it covers no point and no other label."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # only then is it known what lies where
+    figure.draw_without_rendering()  # positions in pixels are only known after layout
     places = axes.transData.transform(points)
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
     for i, text in labels.items():
@@ -210,21 +207,20 @@ def _write_beside(axes: Axes, points: Sequence[tuple[float, float]], labels: Map
             label.remove()
 
 
-def _other_measures(jobs: Sequence[Job]) -> list[str]:
-    """Settings that differ between the jobs and make their losses another measure."""
-    models: list[Any] = [OmegaConf.load(job.folder / "config.yaml").model for job in jobs]
-    return [f"model.{key}" for key in MEASURES if len({str(model.get(key)) for model in models}) > 1]
-
-
 class PlainLogFormatter(LogFormatter):
-    """Writes 0.3 where matplotlib writes 3e-01."""
+    """Writes 0.3 instead of matplotlib's 3e-01."""
 
     def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
         return f"{x:g}"
 
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other beats in one coordinate without losing in the other, from left to right."""
+    """The Pareto front: points that no other point dominates, from left to right.
+
+    Example:
+        >>> front([(1.0, 3.0), (2.0, 2.0), (3.0, 2.5)])
+        [(1.0, 3.0), (2.0, 2.0)]
+    """
     best: list[tuple[float, float]] = []
     for point in sorted(points):
         if not best or point[1] < best[-1][1]:
@@ -232,29 +228,20 @@ def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
-def last_grid(run: Path) -> Image.Image | None:
-    """The newest image grid of a run."""
-    grids = sorted((run / "grids").glob("step_*.png"))
-    if not grids:
-        return None
-    with Image.open(grids[-1]) as image:
-        return image.convert("RGB")
-
-
 def _caption(job: Job, row: Result) -> str:
-    losses = f"content {row['val/content_loss']:.3f}, style {row['val/style_loss']:.3f}"
+    losses = f"content {row[CONTENT_LOSS]:.3f}, style {row[STYLE_LOSS]:.3f}"
     seed = {key: value for key, value in job.swept.items() if key == "seed"}
     settings = (f"{key.rpartition('.')[2]}={_short(value)}" for key, value in (_settings(job) | seed).items())
     return "\n".join([job.name, " ".join(settings), losses])
 
 
 def _settings(job: Job) -> dict[str, str]:
-    """What was swept beside experiment and seed."""
+    """The swept settings other than experiment and seed."""
     return {key: value for key, value in job.swept.items() if key not in ("experiment", "seed")}
 
 
 def _short(value: str) -> str:
-    """A number with four digits; any other value as it is."""
+    """A number with four digits; any other value unchanged."""
     try:
         return f"{float(value):.4g}"
     except ValueError:
