@@ -30,7 +30,7 @@ RESULTS = Path(__file__).with_name("results.json")
 TAIL = 1500
 """Characters of a failed step's output that are kept."""
 
-TESTS = ("tests/test_data_parallel.py", "tests/test_devices.py")
+TESTS = ("tests/distributed/test_data_parallel.py", "tests/test_devices.py")
 """Where the tests marked ``gpu`` are; the other files need packages that are not wanted here."""
 FULL_WIDTH = (
     "data=demo",

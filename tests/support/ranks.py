@@ -135,7 +135,7 @@ def train_in(count: int, runs: list[list[str]], folder: Path, *, hosts: bool = F
     (folder / "runs.json").write_text(json.dumps(runs))
     port = free_port()
     environments = [torchrun_environment(rank, count, port, hosts=hosts) for rank in range(count)]
-    for status, output in run_all([["-m", "ranks", "runs.json"]] * count, environments, folder):
+    for status, output in run_all([["-m", "support.ranks", "runs.json"]] * count, environments, folder):
         assert status == 0, output
 
 

@@ -1,21 +1,7 @@
-"""Sweeps that a test made, and one that is hindered."""
+"""Sweeps that a test made."""
 
 import csv
-import os
 from pathlib import Path
-
-import pytest
-
-
-@pytest.fixture
-def hinder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the files that hinder runs; the current one is `tmp_path`, and jobs can import the tests."""
-    monkeypatch.chdir(tmp_path)
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    folder = tmp_path / "hinder"
-    folder.mkdir()
-    return folder
 
 
 def only_sweep(folder: Path) -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from support import slurm
 from support.commands import hindrance, run, start, tiny, wait_until
-from support.sweeps import hinder, only_sweep, statuses, under_way  # noqa: F401
+from support.sweeps import only_sweep, statuses, under_way
 
 pytestmark = pytest.mark.slow
 
