@@ -1,7 +1,7 @@
-"""Make the paper's training data ready: MS-COCO photographs as content, WikiArt paintings as style.
+"""Prepare the paper's training data: photographs of MS-COCO as content images, paintings of WikiArt as style images.
 
-``python -m adain_lit.prepare coco`` downloads, unpacks, checks and lists the photographs;
-``python -m adain_lit.prepare verify data/wikiart`` checks and lists any folder of images;
+``python -m adain_lit.prepare coco`` downloads, unpacks, verifies and lists the photographs;
+``python -m adain_lit.prepare verify data/wikiart`` verifies and lists any folder of images;
 ``python -m adain_lit.prepare split data/wikiart.txt --val 0.05`` divides a list. See docs/data.md.
 """
 
@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from adain_lit.cli import run
-from adain_lit.data.download import download, unpack_flat
+from adain_lit.data.download import download, require_space, unpack_flat
 from adain_lit.data.lists import ImageList, check_images, read_list, split_list, write_broken, write_list
 from adain_lit.errors import InputError
 
 COCO_URL = "http://images.cocodataset.org/zips"
 """The official server. It has no certificate of its own name, so plain http."""
 COCO_IMAGES = {"train2014": 82_783, "val2014": 40_504, "train2017": 118_287, "val2017": 5_000}
-"""How many images the official archives hold."""
+"""Number of images in the official archives."""
+COCO_GIGABYTES = {"train2014": 13.6, "val2014": 6.7, "train2017": 19.4, "val2017": 0.9}
+"""Their sizes, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
 class _CocoSplit:
-    """One part of COCO, and where its files lie below the data root."""
+    """One part of COCO, and the paths of its files below the data root."""
 
     name: str
     root: Path
@@ -41,7 +43,7 @@ class _CocoSplit:
 
     @property
     def record(self) -> Path:
-        """Where `download` records the archive's SHA-256."""
+        """The file in which `download` records the SHA-256 of the archive."""
         return self.folder.with_name(f"{self.name}.zip.sha256")
 
     @property
@@ -49,14 +51,14 @@ class _CocoSplit:
         return _default_list(self.folder)
 
     def is_listed(self) -> bool:
-        """Whether the list is there, unaltered, and no image of it is missing."""
+        """Whether the list exists, is unaltered, and none of its images is missing."""
         try:
             return all(path.exists() for path in read_list(self.list).paths)
         except InputError:
             return False
 
     def is_unpacked(self) -> bool:
-        """Whether the folder is complete without a look at the archive, as after unpacking by hand."""
+        """Whether the folder is complete and has no archive to compare with, as after unpacking by hand."""
         return not self.archive.exists() and _count_jpegs(self.folder) == COCO_IMAGES[self.name]
 
 
@@ -66,20 +68,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare_coco(arguments: argparse.Namespace) -> None:
-    """Bring each wanted part of COCO to the state: unpacked, every image read, listed."""
+    """Download, unpack, verify and list each requested part of COCO, skipping what is done already."""
     if arguments.sha256 and len(arguments.split) != 1:
-        raise InputError("--sha256 is the checksum of one archive; name that one with --split train or --split val")
+        raise InputError("--sha256 is the checksum of one archive; select it with --split train or --split val")
     for part in dict.fromkeys(arguments.split):
         _prepare_split(_CocoSplit(f"{part}{arguments.year}", arguments.root), arguments)
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Read every image of a folder tree and write the list of the good and that of the broken ones."""
+    """Read every image of a folder tree and write the lists of readable and of broken images."""
     _list_folder(arguments.folder, arguments.list or _default_list(arguments.folder), arguments.jobs)
 
 
 def split(arguments: argparse.Namespace) -> None:
-    """Divide a list, or a folder that is listed first, into lists for training, validation and test."""
+    """Split a list, or a folder that is listed first, into training, validation and test lists."""
     source = arguments.source
     if source.is_dir():
         source = _default_list(source)
@@ -88,53 +90,57 @@ def split(arguments: argparse.Namespace) -> None:
     for name, images in zip(("train", "val", "test"), parts, strict=True):
         path = source.with_name(f"{source.stem}.{name}.txt")
         write_list(path, images)
-        _say(f"{len(images)} images listed in {path}")
+        _print(f"{len(images)} images listed in {path}")
 
 
 def _prepare_split(coco: _CocoSplit, arguments: argparse.Namespace) -> None:
     if coco.is_listed():
-        _say(f"{coco.folder} is ready: {len(read_list(coco.list))} images listed in {coco.list}")
+        _print(f"{coco.folder} is ready: {len(read_list(coco.list))} images listed in {coco.list}")
     else:
         if not coco.is_unpacked():
             url = f"{arguments.base_url.rstrip('/')}/{coco.archive.name}"
-            digest = download(url, coco.archive, sha256=arguments.sha256, room=2)
-            _say(f"{coco.archive} is complete, SHA-256 {digest}")
+            if not coco.archive.exists():
+                coco.archive.parent.mkdir(parents=True, exist_ok=True)
+                needed = 2 * COCO_GIGABYTES[coco.name]  # the zip, and its images beside it
+                require_space(coco.archive.parent, int(needed * 1e9), f"downloading and unpacking {coco.name}")
+            digest = download(url, coco.archive, sha256=arguments.sha256)
+            _print(f"{coco.archive} has the SHA-256 {digest}")
             unpack_flat(coco.archive, coco.folder)
         images = _list_folder(coco.folder, coco.list, arguments.jobs)
         if len(images) != COCO_IMAGES[coco.name]:
-            _say(f"note: the official {coco.name} has {COCO_IMAGES[coco.name]} images, these are {len(images)}")
+            _print(f"note: the official {coco.name} has {COCO_IMAGES[coco.name]} images, these are {len(images)}")
     _check_record(coco.record, arguments.sha256)
     if not arguments.keep_archive:
         coco.archive.unlink(missing_ok=True)
 
 
 def _check_record(record: Path, sha256: str | None) -> None:
-    """Hold the wanted checksum against that of the archive which the images came from, perhaps long ago."""
+    """Compare the requested checksum with that of the archive that the images came from, perhaps long ago."""
     if sha256 is None:
         return
-    recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else "of which no record was kept"
+    recorded = record.read_text(encoding="utf-8").split()[0] if record.exists() else "that was not recorded"
     if recorded != sha256.lower():
         raise InputError(
             f"the images came from an archive with the SHA-256 {recorded}, needed is {sha256};"
-            " delete folder and list, and run the same command to download it again"
+            " delete the folder and its list, and run the same command to download it again"
         )
 
 
 def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
-    """Check a folder, write its two lists and say what was found."""
+    """Verify a folder, write its two lists and print their lengths."""
     images, broken = check_images(folder, jobs=jobs)
     broken_path = path.with_name(f"{path.stem}.broken.txt")
     write_broken(broken_path, broken)
     write_list(path, images)
-    _say(f"{len(images)} images listed in {path}, {len(broken)} broken ones in {broken_path}")
+    _print(f"{len(images)} images listed in {path}, {len(broken)} broken ones in {broken_path}")
     return images
 
 
 def _default_list(folder: Path) -> Path:
-    """The list lies beside its folder and is called like it."""
+    """``FOLDER.txt`` beside the folder."""
     folder = Path(os.path.abspath(folder)) if folder.name in ("", "..") else folder
     if not folder.name:
-        raise InputError(f"{folder} has no name to call its list by; give a sub-folder, or --list FILE")
+        raise InputError(f"{folder} has no name to name its list after; give a sub-folder, or --list FILE")
     return folder.with_name(f"{folder.name}.txt")
 
 
@@ -142,7 +148,7 @@ def _count_jpegs(folder: Path) -> int:
     return sum(name.endswith(".jpg") for name in os.listdir(folder)) if folder.is_dir() else 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

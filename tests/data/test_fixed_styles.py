@@ -33,7 +33,7 @@ def test_relative_files_are_told_absolutely(paintings: Path, monkeypatch: pytest
 
 def test_too_few_styles_and_unreadable_ones_are_refused(paintings: Path, tmp_path: Path) -> None:
     for count in (0, 6):
-        with pytest.raises(InputError, match=rf"^{count} styles are asked for and .* holds 5; give at least 1"):
+        with pytest.raises(InputError, match=rf"^{count} styles are requested and .* holds 5; give at least 1"):
             style_files(str(paintings), count)
     with pytest.raises(InputError, match="no folder /nowhere"):
         style_files("/nowhere")

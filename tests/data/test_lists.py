@@ -28,7 +28,7 @@ NAMES = [
 ]
 
 
-def save_picture(path: Path, size: tuple[int, int] = (40, 30), colour: str = "orange") -> None:
+def save_image(path: Path, size: tuple[int, int] = (40, 30), colour: str = "orange") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
 
@@ -68,6 +68,13 @@ def test_format_is_the_documented_one(tmp_path: Path) -> None:
     body = "0" * 64 + "  640 480  x/a b.jpg\n"
     digest = hashlib.sha256(body.encode()).hexdigest()
     assert (tmp_path / "w.txt").read_text() == f"# adain_lit image list 1  count=1  sha256={digest}  root=w\n{body}"
+
+
+def test_a_list_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
+    write_list(tmp_path / "w.txt", ImageList(tmp_path / "w", entries("a.jpg")))
+    text = (tmp_path / "w.txt").read_text()
+    (tmp_path / "w.txt").write_text(text.replace("adain_lit image list", "adain_lit picture list"))
+    assert read_list(tmp_path / "w.txt").paths == [tmp_path / "w" / "a.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +117,9 @@ def test_names_that_do_not_fit_in_a_line_are_not_written(tmp_path: Path, name: s
 
 
 def test_check_finds_pictures_in_genre_folders_and_exactly_the_broken_ones(tmp_path: Path) -> None:
-    save_picture(tmp_path / "Cubism" / "wide image.jpg", (64, 32))
-    save_picture(tmp_path / "Baroque" / "Günther.PNG", (10, 20))
-    save_picture(tmp_path / "Baroque" / "cut.jpg", (200, 200))
+    save_image(tmp_path / "Cubism" / "wide image.jpg", (64, 32))
+    save_image(tmp_path / "Baroque" / "Günther.PNG", (10, 20))
+    save_image(tmp_path / "Baroque" / "cut.jpg", (200, 200))
     cut = tmp_path / "Baroque" / "cut.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
     (tmp_path / "Cubism" / "empty.jpg").touch()
@@ -148,8 +155,8 @@ def test_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
 
 
 def test_loops_of_links_end_and_linked_genres_are_followed(tmp_path: Path) -> None:
-    save_picture(tmp_path / "wikiart" / "Cubism" / "a.jpg")
-    save_picture(tmp_path / "other disk" / "b.jpg")
+    save_image(tmp_path / "wikiart" / "Cubism" / "a.jpg")
+    save_image(tmp_path / "other disk" / "b.jpg")
     (tmp_path / "wikiart" / "Rococo").symlink_to(tmp_path / "other disk")
     (tmp_path / "wikiart" / "Cubism" / "loop").symlink_to(tmp_path / "wikiart")
     (tmp_path / "wikiart" / "self").symlink_to("self")
@@ -159,8 +166,8 @@ def test_loops_of_links_end_and_linked_genres_are_followed(tmp_path: Path) -> No
 
 
 def test_name_with_a_line_break_is_broken_and_fits_in_one_line(tmp_path: Path) -> None:
-    save_picture(tmp_path / "w" / "a\nb.jpg")
-    save_picture(tmp_path / "w" / "good.jpg")
+    save_image(tmp_path / "w" / "a\nb.jpg")
+    save_image(tmp_path / "w" / "good.jpg")
     images, broken = check_images(tmp_path / "w", progress=False)
     assert [entry.path for entry in images.entries] == ["good.jpg"]
     write_broken(tmp_path / "w.broken.txt", broken)

@@ -1,4 +1,4 @@
-"""Finding images on disk: a folder tree of any layout, or a list that `prepare` wrote."""
+"""Images of a folder tree of any layout, and their split into training and held-out files."""
 
 import hashlib
 import os
@@ -11,10 +11,15 @@ from adain_lit.io.images import IMAGE_SUFFIXES
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Every file below `folder` with an image's suffix, sorted by its path; symbolic links are followed once.
+    """All files below `folder` with the suffix of an image, sorted by path; symbolic links are followed once.
 
     Raises:
         InputError: if the folder is missing or holds no such file.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> [path.name for path in find_images(STYLE_FOLDER)][:2]
+        ['art_nouveau-0.webp', 'art_nouveau-1.webp']
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -23,7 +28,7 @@ def find_images(folder: str | Path) -> list[Path]:
     visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(root, followlinks=True):
         status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in visited:
+        if (status.st_dev, status.st_ino) in visited:  # reached before, by another link or by a cycle
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
@@ -36,25 +41,39 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[Path], list[Path]]:
-    """Split files into training and held-out by a hash of their path below `root`.
+    """Split files into training and held-out files by a hash of their path below `root`.
 
-    The split stays as it is when files are added. No file is on both sides and neither side is empty, except that a
-    single file is on both; so of a few files one may be moved against its hash.
+    The split does not change when files are added. No file is on both sides and neither side is empty; so with few
+    files one may be moved against its hash, and a single file is on both sides.
 
     Args:
         paths: files below `root`.
-        root: the folder; its own name plays no part.
-        fraction: share to hold out, in (0, 1).
+        root: the folder; its own name does not matter.
+        fraction: fraction of the files to hold out, in (0, 1).
+
+    Returns:
+        The files to train on and the held-out files.
+
+    Example:
+        >>> files = [Path(f"cats/{i}.jpg") for i in range(1000)]
+        >>> train, held_out = hold_out(files, Path("cats"), fraction=0.05)
+        >>> len(train), len(held_out)
+        (950, 50)
     """
-    shares = {path: place_in_split(path.relative_to(root).as_posix()) for path in paths}
-    ordered = sorted(shares.values())
+    places = {path: place_in_split(path.relative_to(root).as_posix()) for path in paths}
+    ordered = sorted(places.values())
     threshold = min(max(fraction, ordered[0]), ordered[-2:][0])  # at least one held out, at least one to train on
-    held_out = [path for path in paths if shares[path] <= threshold]
-    train = [path for path in paths if shares[path] > threshold]
+    held_out = [path for path in paths if places[path] <= threshold]
+    train = [path for path in paths if places[path] > threshold]
     return train or held_out, held_out
 
 
 def place_in_split(name: str) -> float:
-    """A number in [0, 1) that depends on a relative path alone, however the file system composes its letters."""
+    """A number in [0, 1) that depends only on a relative path, in whichever Unicode form the file system stores it.
+
+    Example:
+        >>> round(place_in_split("cats/1.jpg"), 4)
+        0.8705
+    """
     digest = hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6]) / 2**48

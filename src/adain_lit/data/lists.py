@@ -1,4 +1,4 @@
-"""Image lists: text files that say which images a folder holds, with checksum and size, and which are broken."""
+"""Image lists: text files with the path, checksum and size of every readable image of a folder."""
 
 import hashlib
 import os
@@ -18,7 +18,8 @@ from adain_lit.io.files import write_atomically
 from adain_lit.io.images import ImageReadError, read_image
 
 FORMAT_VERSION = 1
-_HEADER = re.compile(r"# adain_lit image list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
+# Lists of earlier versions begin with "picture list".
+_HEADER = re.compile(r"# adain_lit (?:image|picture) list ([0-9]+)  count=([0-9]+)  sha256=([0-9a-f]{64})  root=(.+)")
 _LINE = re.compile(r"([0-9a-f]{64})  ([1-9][0-9]*) ([1-9][0-9]*)  (.+)")
 
 
@@ -41,7 +42,7 @@ class ImageEntry:
 
 @dataclass(frozen=True, slots=True)
 class BrokenImage:
-    """One file that cannot be used, and why, in one line."""
+    """A file that cannot be used, and the reason in one line."""
 
     path: str
     reason: str
@@ -64,15 +65,15 @@ class ImageList:
 
     @property
     def paths(self) -> list[Path]:
-        """Where the images are, in the order of the list."""
+        """Paths of the images, in the order of the list."""
         return [self.root / entry.path for entry in self.entries]
 
 
 def read_list(path: str | Path) -> ImageList:
-    """Read an image list; the images themselves are not touched.
+    """Read an image list without opening the images.
 
     Raises:
-        InputError: if the file is missing, is not an image list or was altered.
+        InputError: if the file is missing, not an image list, or altered.
     """
     path = Path(path)
     try:
@@ -97,7 +98,7 @@ def read_list(path: str | Path) -> ImageList:
 
 
 def find_source_images(source: str | Path) -> tuple[list[Path], Path]:
-    """Files of a folder (searched recursively) or of an image list, and the folder that their names are relative to.
+    """Images of a folder (searched recursively) or of an image list, and the folder that their paths are relative to.
 
     Raises:
         InputError: if there are none.
@@ -115,7 +116,14 @@ def write_list(path: str | Path, images: ImageList) -> None:
     """Write an image list, with the root relative to the list file where that is possible.
 
     Raises:
-        InputError: if the root or an image has a name that cannot stand in a text file.
+        InputError: if the root or an image has a line break or bytes that are not UTF-8 in its name.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_list(folder / "cats.txt", ImageList(folder / "cats", (ImageEntry("a.jpg", "0" * 64, 640, 480),)))
+        >>> read_list(folder / "cats.txt").entries[0].width
+        640
     """
     path = Path(path)
     lines = [f"{entry.sha256}  {entry.width} {entry.height}  {_writable(entry.path)}\n" for entry in images.entries]
@@ -126,7 +134,7 @@ def write_list(path: str | Path, images: ImageList) -> None:
 
 
 def write_broken(path: str | Path, broken: Iterable[BrokenImage]) -> None:
-    """Write the files that cannot be used, one line each: path, tab, reason."""
+    """Write one line for each broken image: path, tab, reason."""
     lines = [f"{_printable(image.path)}\t{_printable(image.reason)}\n" for image in broken]
     _write_text(Path(path), "".join(lines))
 
@@ -138,21 +146,27 @@ def check_images(
 
     Args:
         root: the folder.
-        jobs: how many images are read at a time.
+        jobs: number of images read at a time.
         progress: show a progress bar if stderr is a terminal.
 
     Returns:
-        The readable images and the others, both in the order of `find_images`.
+        The readable and the broken images, both in the order of `find_images`.
 
     Raises:
-        InputError: if `root` is not a folder, or has no image in it.
+        InputError: if `root` is not a folder, or holds no image.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> images, broken = check_images(STYLE_FOLDER, jobs=2, progress=False)
+        >>> len(images), len(broken), images.entries[0].path
+        (68, 0, 'art_nouveau-0.webp')
     """
     root = Path(os.path.abspath(root))
     names = [path.relative_to(root).as_posix() for path in find_images(root)]
     with warnings.catch_warnings():
-        # read_image silences warnings for a moment, which is not thread-safe: silence them around all threads.
+        # read_image silences warnings temporarily, which is not thread-safe: silence them around all threads.
         warnings.simplefilter("ignore")
-        pool = ThreadPoolExecutor(jobs)  # Pillow decodes and hashlib hashes without the interpreter lock
+        pool = ThreadPoolExecutor(jobs)  # enough: Pillow and hashlib release the interpreter lock
         try:
             results = pool.map(partial(_check, root), names)
             checked = list(tqdm(results, desc=root.name, total=len(names), disable=None if progress else True))
@@ -164,20 +178,25 @@ def check_images(
 
 
 def split_list(images: ImageList, *, val: float, test: float = 0.0) -> tuple[ImageList, ImageList, ImageList]:
-    """Divide a list into training, validation and test images by a hash of each relative path.
+    """Split a list into training, validation and test images by a hash of each relative path.
 
-    An image's place depends on nothing but its path, so it stays when others are added.
+    The side of an image depends only on its path, so it stays the same when images are added.
 
     Args:
-        images: what to divide.
+        images: the list to split.
         val: fraction for validation.
-        test: fraction for the test.
+        test: fraction for testing.
 
     Raises:
-        InputError: if the fractions are negative or leave nothing to train on.
+        InputError: if a fraction is negative, or they leave nothing to train on.
+
+    Example:
+        >>> entries = tuple(ImageEntry(f"{i}.jpg", "0" * 64, 640, 480) for i in range(1000))
+        >>> [len(part) for part in split_list(ImageList(Path("cats"), entries), val=0.1, test=0.1)]
+        [809, 91, 100]
     """
     if not (val >= 0 and test >= 0 and val + test < 1):  # NaN is refused too
-        raise InputError(f"val={val} and test={test}: needed are fractions from 0 whose sum is below 1")
+        raise InputError(f"val={val} and test={test}: needed are fractions of at least 0 whose sum is below 1")
     parts: tuple[list[ImageEntry], list[ImageEntry], list[ImageEntry]] = ([], [], [])
     for entry in images.entries:
         place = place_in_split(entry.path)
