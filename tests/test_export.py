@@ -125,7 +125,7 @@ def test_card_cannot_make_a_file_unreadable(tmp_path: Path, monkeypatch: pytest.
     assert adain_lit.load(path, device="cpu").net.config.fusion == "adain"
 
 
-def test_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_counts_of_batch_normalisation_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: 160 000 steps of training; float16 ends at 65 504."""
     net = small_network(norm="batch", last="relu2_1")
     for module in net.modules():
@@ -203,13 +203,13 @@ def test_deep_networks_of_both_fusions(
         assert_same_images(read(tmp_path / name), net)
 
 
-def test_mistakes_are_told_in_one_line_and_leave_nothing(
+def test_mistakes_are_one_line_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("no folder")
     Path("text.ckpt").write_text("no checkpoint")
-    suffixes = "give a name that ends in .safetensors, .onnx, .pt2"
+    suffixes = "its suffix must be one of .safetensors, .onnx, .pt2"
     swap = saved(small_network(fusion="style_swap", last="relu2_1"), tmp_path / "swap.safetensors")
     for arguments, start in (
         (["compact", "made/net.pth"], f"cannot write made/net.pth; {suffixes}"),
@@ -221,7 +221,7 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(
         (["compact", "text.txt", "--parts"], "cannot write to the folder text.txt: "),
         (
             [swap, "made/net.onnx"],
-            "fusion style_swap cannot be exported as a graph; give a name that ends",
+            "fusion style_swap cannot be exported as a graph; give an output in .safetensors",
         ),
         (["compact", "net.safetensors", "--card", "anonymous"], "--card got 'anonymous'; give KEY=VALUE"),
     ):
@@ -254,7 +254,10 @@ def test_file_that_differs_from_the_network_is_refused_and_not_kept(
     Path("made.safetensors").write_bytes(b"made before")
     for options, tolerance in (([], "0.03"), (["--full-precision"], "0.002")):
         line = refused([network, "made.safetensors", *options], monkeypatch, capfd)
-        assert line == f"made.safetensors would differ from the network by {shown}, more than {tolerance}; not kept"
+        assert (
+            line
+            == f"made.safetensors would differ from the network by {shown}, more than {tolerance}; it was not written"
+        )
     assert Path("made.safetensors").read_bytes() == b"made before"
 
 
@@ -265,9 +268,9 @@ def test_parts_are_written_all_or_none(
     monkeypatch.chdir(tmp_path)
     network = saved(small_network(last="relu1_2"), tmp_path / "network.safetensors")
     differences = iter((0.0, 0.5))
-    monkeypatch.setattr(Graph, "onnx", lambda graph: OnnxStandIn())
+    monkeypatch.setattr(Graph, "onnx", lambda graph: FakeOnnx())
     monkeypatch.setattr(Graph, "difference_of_onnx", lambda graph, path: next(differences))
-    line = "adain.onnx would differ from the network by 5.0e-01, more than 0.002; not kept"
+    line = "adain.onnx would differ from the network by 5.0e-01, more than 0.002; it was not written"
     assert refused([network, "parts", "--parts"], monkeypatch, capfd) == line
     differences = iter((0.0, 0.5))
     Path("parts").mkdir()
@@ -276,7 +279,7 @@ def test_parts_are_written_all_or_none(
     assert (Path("parts") / "encoder.onnx").read_bytes() == b"made before"
 
 
-class OnnxStandIn:
+class FakeOnnx:
     """In place of a graph that takes seconds to make."""
 
     def save(self, path: Path) -> None:
@@ -303,7 +306,7 @@ def test_encoder_alone_is_the_encoder_of_the_network(
     assert torch.equal(ours, theirs)
     capfd.readouterr()
     assert refused(["compact", "encoder.onnx", "--encoder-only"], monkeypatch, capfd) == (
-        "cannot write encoder.onnx; give a name that ends in .safetensors"
+        "cannot write encoder.onnx; its suffix must be one of .safetensors"
     )
 
 

@@ -1,4 +1,4 @@
-"""``python -m adain_lit.export``: a trained network as safetensors, ONNX or an exported torch program."""
+"""``python -m adain_lit.export``: write a trained network as safetensors, ONNX or an exported torch program."""
 
 import argparse
 import sys
@@ -19,8 +19,8 @@ from adain_lit.weights.networks import load_network, save_encoder, save_network
 
 SUFFIXES = (".safetensors", ".onnx", ".pt2")
 TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
-"""Largest difference to torch of a pixel in [0, 1], half a step of 8 bits; and for weights in float16, on noise. Of an
-encoder alone, the difference of a feature to its largest."""
+"""Largest difference to torch that counts as rounding, for pixels in [0, 1] (half a step of 8 bits); and for weights in
+float16, on noise. For an encoder alone, relative to the largest feature."""
 
 
 def main() -> int:
@@ -32,26 +32,30 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(
         prog="adain_lit.export",
-        description="Write a trained network as one .safetensors file, as ONNX, or as an exported torch program.",
+        description="Write a trained network as a .safetensors file, as ONNX, or as an exported torch program.",
     )
     add = command.add_argument
-    add("network", help="compact, .ckpt, .safetensors or decoder.pth")
-    add("output", type=Path, help="FILE.safetensors, FILE.onnx, FILE.pt2, or with --parts a folder")
-    add("--encoder", metavar="FILE", help="encoder weights, where the network's file has none")
+    add("network", help="compact, the folder of a run, .ckpt, .safetensors or decoder.pth")
+    add("output", type=Path, help="FILE.safetensors, FILE.onnx or FILE.pt2; with --parts, a folder")
+    add("--encoder", metavar="FILE", help="encoder weights, if the network's file has none")
     what = command.add_mutually_exclusive_group().add_argument
-    what("--parts", action="store_true", help="ONNX in three files, encoder, adain and decoder, for styles kept ready")
-    what("--encoder-only", action="store_true", help="the encoder alone, as a .safetensors file for model.encoder")
+    what(
+        "--parts",
+        action="store_true",
+        help="ONNX in three files, encoder, adain and decoder, to store the statistics of styles",
+    )
+    what("--encoder-only", action="store_true", help="only the encoder, as a .safetensors file for model.encoder")
     add("--full-precision", action="store_true", help="safetensors in float32 instead of float16")
-    add("--card", nargs="+", default=[], metavar="KEY=VALUE", help="what readers of the .safetensors file should know")
+    add("--card", nargs="+", default=[], metavar="KEY=VALUE", help="metadata to store in the .safetensors file")
     return command
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Do what the command line says."""
+    """Do what the command line asks for."""
     output: Path = arguments.output
     suffixes = SUFFIXES[:1] if arguments.encoder_only else SUFFIXES
     if not arguments.parts and output.suffix not in suffixes:
-        raise InputError(f"cannot write {output}; give a name that ends in {', '.join(suffixes)}")
+        raise InputError(f"cannot write {output}; its suffix must be one of {', '.join(suffixes)}")
     card = _card(arguments.card)
     half = not arguments.full_precision
     if arguments.encoder_only:
@@ -71,10 +75,10 @@ class _File:
     """A file to write.
 
     Attributes:
-        path: where.
+        path: the file.
         save: writes it to a path.
-        difference: of what was written there to the network.
-        tolerance: the difference that is rounding.
+        difference: largest difference between the file at a path and the network.
+        tolerance: largest difference that is accepted.
     """
 
     path: Path
@@ -95,36 +99,34 @@ def _card(texts: Sequence[str]) -> dict[str, str]:
 
 def _encoder(encoder: VGGEncoder, path: Path, card: dict[str, str], half: bool) -> _File:
     @torch.inference_mode()
-    def difference(made: Path) -> float:
-        other = load_encoder(made, last=encoder.last)
+    def difference(written: Path) -> float:
+        other = load_encoder(written, last=encoder.last)
         worst = 0.0
         for size in SIZES:
             image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(size[0]))
-            ours, theirs = encoder(image)[encoder.last], other(image)[encoder.last]
-            worst = max(worst, float(((ours - theirs).abs().max() / ours.max()).nan_to_num(nan=float("inf"))))
+            expected, features = (net(image)[encoder.last] for net in (encoder, other))
+            relative = (features - expected).abs().max() / expected.max()
+            worst = max(worst, float(relative.nan_to_num(nan=float("inf"))))  # max() would ignore NaN
         return worst
 
     tolerance = HALF_TOLERANCE if half else TOLERANCE
-    return _File(path, lambda made: save_encoder(encoder, made, card=card, half=half), difference, tolerance)
+    return _File(path, lambda file: save_encoder(encoder, file, card=card, half=half), difference, tolerance)
 
 
 def _network(net: StyleTransferNet, path: Path, card: dict[str, str], half: bool) -> _File:
     return _File(
         path,
-        lambda made: save_network(net, made, card=card, half=half),
-        lambda made: whole_graph(net).difference(WholeGraph(load_network(made))),
+        lambda file: save_network(net, file, card=card, half=half),
+        lambda file: whole_graph(net).difference(WholeGraph(load_network(file))),
         HALF_TOLERANCE if half else TOLERANCE,
     )
 
 
 def _graphs(net: StyleTransferNet, output: Path, *, parts: bool) -> list[_File]:
-    """Files of ONNX, or one of torch."""
     if parts and net.config.fusion != "adain":
         raise InputError(f"parts are for fusion=adain; this network has {net.config.fusion}; leave out --parts")
     if not net.fusion.exportable:
-        raise InputError(
-            f"fusion {net.config.fusion} cannot be exported as a graph; give a name that ends in .safetensors"
-        )
+        raise InputError(f"fusion {net.config.fusion} cannot be exported as a graph; give an output in .safetensors")
     if parts:
         return [_onnx(graph, output / f"{name}.onnx") for name, graph in part_graphs(net).items()]
     if output.suffix == ".onnx":
@@ -133,43 +135,43 @@ def _graphs(net: StyleTransferNet, output: Path, *, parts: bool) -> list[_File]:
     return [
         _File(
             output,
-            lambda made: torch.export.save(graph.program(), made),
-            lambda made: graph.difference(torch.export.load(made).module()),
+            lambda file: torch.export.save(graph.program(), file),
+            lambda file: graph.difference(torch.export.load(file).module()),
         )
     ]
 
 
 def _onnx(graph: Graph, path: Path) -> _File:
     try:
-        import onnxscript  # noqa: F401  # what torch's exporter is written with
+        import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise InputError("ONNX needs onnxscript and onnxruntime; install adain_lit[export]") from error
-    return _File(path, lambda made: graph.onnx().save(made), graph.difference_of_onnx)
+    return _File(path, lambda file: graph.onnx().save(file), graph.difference_of_onnx)
 
 
 def _write(files: Sequence[_File]) -> None:
-    """Write files of one folder, all or none, and say how far each is from the network.
+    """Write all files of a folder or none, and print how much each differs from the network.
 
     Raises:
-        InputError: if that is more than rounding; what was there before is still there.
+        InputError: if that is more than rounding; existing files are then unchanged.
     """
     folder = files[0].path.parent
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     lines = []
     with tempfile.TemporaryDirectory(dir=existing, prefix=".adain_export.") as name:
-        made = {file: Path(name) / file.path.name for file in files}
-        for file, temporary in made.items():
+        written = {file: Path(name) / file.path.name for file in files}
+        for file, temporary in written.items():
             file.save(temporary)
             difference = file.difference(temporary)
             if not difference <= file.tolerance:
                 raise InputError(
                     f"{file.path.name} would differ from the network by {difference:.1e}, more than {file.tolerance}; "
-                    "not kept"
+                    "it was not written"
                 )
             sizes = ", ".join(f"{width}x{height}" for height, width in SIZES)
             megabytes = temporary.stat().st_size / 1e6
             lines.append(f"{file.path}: {megabytes:.2f} MB, largest difference to torch {difference:.1e} (at {sizes})")
-        for file, temporary in made.items():
+        for file, temporary in written.items():
             write_atomically(file.path, temporary.replace)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
