@@ -60,6 +60,7 @@ class LossModule(L.LightningModule):
         """Prepare the averages of the validation."""
         self.val_losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.train_losses: dict[str, Tensor] = {}
+        self.step_losses: list[dict[str, Tensor]] = []
 
     def seen(self, batch: PairBatch) -> PairBatch:
         """The images that are stylised in place of a batch's: the same, unless a child has others."""
@@ -86,20 +87,25 @@ class LossModule(L.LightningModule):
                 module.scales = self.trainer.strategy.broadcast(module.scales)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        """One batch of pairs; the losses are kept for the log."""
+        """The loss of one batch of pairs, or of one of several whose gradients are accumulated."""
         losses = {name: value.mean() for name, value in self.batch_losses(batch).items()}
         self.train_losses = {name: value.detach() for name, value in losses.items()}
+        self.step_losses.append(self.train_losses)
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the step that is about to be made, every ``trainer.log_every_n_steps`` steps."""
+        """Log the step that is about to be made, every ``trainer.log_every_n_steps`` steps.
+
+        Losses are means over all batches of the step: those of ``trainer.accumulate_grad_batches`` and of all ranks.
+        """
+        losses, self.step_losses = self.step_losses, []
         step = self.global_step + 1
         if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         trained = [p for group in optimizer.param_groups for p in group["params"]]
-        shares = torch.stack(list(self.train_losses.values()))
-        whole = self.trainer.strategy.reduce(shares, reduce_op="mean")  # every process has as many pairs
-        self.train_losses = dict(zip(self.train_losses, whole, strict=True))
+        own = torch.stack([torch.stack(list(batch.values())) for batch in losses]).mean(0)  # all batches have one size
+        whole = self.trainer.strategy.reduce(own, reduce_op="mean")  # and all ranks as many
+        self.train_losses = dict(zip(losses[0], whole, strict=True))
         values = self.train_losses | {
             "grad_norm": nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]),
             "lr": torch.tensor(optimizer.param_groups[0]["lr"]),
