@@ -118,3 +118,5 @@ def test_new_decoder_option_is_two_files_and_reaches_everything(
     run(*command, *tiny(photographs, paintings))
     checkpoint = only_run(tmp_path) / "checkpoints" / "last.ckpt"
     assert run("-c", USE, str(checkpoint)).split() == ["bilinear", "bilinear", "nearest"]
+    described = "model.upsampling=nearest of the decoder: nearest (Sec. 6.1) or bilinear"
+    assert described in " ".join(run("-m", "adain_lit.train", "--help").split())

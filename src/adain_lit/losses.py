@@ -68,7 +68,7 @@ class LossConfig:
     """
 
     content_layer: str = "relu4_1"
-    """layer that the content loss compares (Sec. 6.1)"""
+    """layer that the content loss compares and, where there is a fusion, that is fused (Sec. 6.1)"""
     style_layers: list[str] = field(default_factory=lambda: list(PAPER_STYLE_LAYERS))
     """layers of the style loss, equally weighted (Sec. 6.2)"""
     style_weight: float = 10.0

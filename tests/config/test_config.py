@@ -13,7 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import OmegaConf
 
-from adain_lit import evaluate, train
+from adain_lit import benchmark, evaluate, train
 from adain_lit.callbacks import Checkpoints, ImageGrid
 from adain_lit.config.help import explanations
 from adain_lit.config.instantiate import instantiate
@@ -254,14 +254,24 @@ def test_evaluation_without_a_checkpoint_says_how_to_give_it(
     assert capfd.readouterr().err == "adain_lit.evaluate: error: ckpt_path is not set; give ckpt_path=VALUE\n"
 
 
-@pytest.mark.parametrize("main", [train.main, evaluate.main])
+EXPLAINED = {
+    train.main: "model.skip_layers=[] further layers to fuse and pass to the decoder, at most one of each",  # a field
+    evaluate.main: "batch_size=8 lpips=false perceptual distance to the content; torchvision fetches",  # YAML comments
+    benchmark.main: "method.plain.widths=vgg19 vgg19, compact method.plain.seed=0",
+}
+
+
+@pytest.mark.parametrize("main", EXPLAINED)
 def test_help_is_written_for_a_person(
     main: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_here(main, ["--help"], monkeypatch) == 0
     text = capfd.readouterr().out
     assert f"python -m {main.__module__}" in text
-    assert "fusion: adain" in text or "ckpt_path: ???" in text
+    words = " ".join(text.split())
+    assert EXPLAINED[main] in words
+    assert "seed=0" in words
+    assert ("model: adain, distillation, fixed_style, inversion " in words) is (main is train.main)
 
 
 def test_experiment_of_a_users_own_folder_trains(

@@ -27,5 +27,5 @@ def test_accumulated_batches_are_logged_as_the_one_step_that_they_are(
         ]
         logs.append(rows)
     for first, second in logs[1:]:
-        assert first == pytest.approx(logs[0][0], rel=1e-4)
+        assert first == pytest.approx(logs[0][0], rel=1e-3)
         assert second == pytest.approx(logs[0][1], rel=0.05)  # Adam's first step amplifies rounding

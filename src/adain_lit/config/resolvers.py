@@ -5,8 +5,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from adain_lit.config.help import help_groups, help_keys
 from adain_lit.config.overrides import sweep_folder, unresolved
-from adain_lit.config.paths import last_checkpoint
+from adain_lit.config.paths import conf_dir, last_checkpoint
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 
@@ -23,6 +24,10 @@ def register_resolvers() -> None:
         ("processes_per_node", processes.processes_per_node),
     ):
         OmegaConf.register_new_resolver(name, function, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("help_groups", lambda: help_groups(conf_dir()), replace=True)
+    OmegaConf.register_new_resolver(
+        "help_keys", lambda command, *, _root_: help_keys(_root_, conf_dir(), command), replace=True
+    )
 
 
 def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
