@@ -25,7 +25,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_array_waits_for_all_and_a_job_at_its_time_limit_goes_on(
     cluster: Path,
-    hinder: Path,  # noqa: F811
+    hinder: Path,
     tmp_path: Path,
     photographs: Path,
     paintings: Path,
@@ -60,7 +60,7 @@ def test_array_waits_for_all_and_a_job_at_its_time_limit_goes_on(
 
 def test_interruption_reaches_the_jobs_on_the_cluster(
     cluster: Path,
-    hinder: Path,  # noqa: F811
+    hinder: Path,
     tmp_path: Path,
     photographs: Path,
     paintings: Path,
