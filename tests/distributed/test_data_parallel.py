@@ -129,7 +129,7 @@ def test_a_killed_process_ends_the_run_which_another_number_of_them_goes_on_with
     (error,) = (line for line in printed.splitlines() if "error" in line.lower())
     assert error.endswith(
         "process 2 of 2 (rank 1) was killed by SIGKILL, and the others were ended; "
-        "resume=last goes on from the last checkpoint"
+        "resume=last continues from the last checkpoint"
     )
     broken = only_run(tmp_path)
     assert last(broken)["global_step"] == 2

@@ -1,99 +1,91 @@
-"""Processes of one command end together, whatever one of them does, and a person reads one line about it."""
+"""Processes of one command end together, whatever one of them does, and the user reads one line about it."""
 
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from adain_lit.distributed import launch, processes
-from adain_lit.distributed.launch import supervise
 from adain_lit.distributed.processes import LAUNCHER, LOST, MISTAKE
 
-Child = subprocess.Popen[bytes]
-Start = Callable[[str], Child]
-
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-DIES = "import os; os.kill(os.getpid(), 9)"
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts a Python program; none of them outlives the test."""
-    children: list[Child] = []
-
-    def popen(code: str) -> Child:
-        children.append(subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE))
-        return children[-1]
-
-    yield popen
-    for child in children:
-        child.kill()
-        child.communicate()
+DIES = "os.kill(os.getpid(), 9)"
+WAITS = "time.sleep(60)"
 
 
 @pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "GRACE", 0.5)
+def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """torch's launcher leaves its signal handlers and variables behind, for it is all that its process does."""
+    handlers = [(number, signal.getsignal(number)) for number in (*processes.SIGNALS, signal.SIGHUP, signal.SIGQUIT)]
+    for name in ("OMP_NUM_THREADS", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "TORCHELASTIC_SIGNALS_TO_HANDLE"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(launch.SAVE_SECONDS))
+    yield
+    for number, handler in handlers:
+        signal.signal(number, handler)
 
 
-def test_a_killed_process_ends_the_others_with_one_message(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    """The others: one hangs, as in a collective on a GPU, one loses the connection."""
-    children = [start(STUBBORN), start(f"import time; time.sleep(0.3); raise SystemExit({LOST})"), start(DIES)]
+def status_of(*programs: str) -> int:
+    """Exit status of a command whose process of rank i runs the i-th program."""
+    choose = f"import os, signal, time; exec({list(programs)!r}[int(os.environ['RANK'])])"
+    try:
+        launch._run(len(programs), ["-S", "-c", choose], {})
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_a_killed_process_ends_the_others_with_one_message(caplog: pytest.LogCaptureFixture) -> None:
+    """One of the others waits for it, one loses the connection and gives it time to be found."""
     begin = time.monotonic()
-    assert supervise(children) == 128 + signal.SIGKILL
-    assert time.monotonic() - begin < 10
-    assert all(child.wait(5) for child in children)
+    assert status_of(WAITS, f"time.sleep({processes.PATIENCE}); raise SystemExit({LOST})", DIES) == 128 + 9
+    assert time.monotonic() - begin < 60
     (message,) = caplog.messages
     assert "process 3 of 3 (rank 2) was killed by SIGKILL" in message
     assert "resume=last" in message
 
 
-def test_a_process_that_lost_the_connection_is_not_blamed_though_it_ends_first(
-    start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_lost_the_connection_is_not_blamed_where_another_failed(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(launch, "GRACE", 30.0)
-    children = [start(f"raise SystemExit({LOST})"), start("import time; time.sleep(2); raise SystemExit(7)")]
-    assert supervise(children) == 7
+    assert status_of(f"time.sleep(2); raise SystemExit({LOST})", "time.sleep(1); raise SystemExit(7)") == 7
     (message,) = caplog.messages
     assert "process 2 of 2 (rank 1) ended with exit status 7" in message
 
 
-def test_a_mistake_that_a_process_has_told_ends_all_without_a_further_message(
-    start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_that_a_process_has_printed_ends_all_without_a_further_message(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(launch, "GRACE", 60.0)
-    children = [start(STUBBORN), start(f"raise SystemExit({MISTAKE})")]
-    assert supervise(children) == MISTAKE
-    assert children[0].wait(5) == -signal.SIGKILL
+    assert status_of(WAITS, f"raise SystemExit({MISTAKE})") == MISTAKE
     assert not caplog.messages
 
 
-def test_processes_that_finish_are_a_success(start: Start) -> None:
-    handlers = [signal.getsignal(number) for number in processes.SIGNALS]
-    assert supervise([start("pass"), start("import time; time.sleep(0.5)")]) == 0
-    assert [signal.getsignal(number) for number in processes.SIGNALS] == handlers
+def test_processes_that_finish_are_a_success() -> None:
+    assert status_of("pass", "time.sleep(0.5)") == 0
+    assert not logging.root.manager.disable
 
 
 @pytest.mark.parametrize("number", processes.SIGNALS)
 def test_a_signal_reaches_every_process_which_then_leave_in_their_own_time(
-    number: signal.Signals, start: Start, caplog: pytest.LogCaptureFixture
+    number: signal.Signals, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They take longer than processes have that another's death leaves behind."""
-    leave = "lambda n, f: (time.sleep({seconds}), os._exit(128 + n))"
-    code = f"import os, signal, time; signal.signal({int(number)}, {leave}); print(flush=True); time.sleep(60)"
-    children = [start(code.format(seconds=seconds)) for seconds in (0, 1.0)]
-    for child in children:
-        assert child.stdout is not None
-        child.stdout.readline()  # its handler is in place
-    threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
-    assert supervise(children) == 128 + number
-    assert [child.returncode for child in children] == [128 + number] * 2
+    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    save = f"time.sleep(2), open({str(saved)!r} + os.environ['RANK'], 'w').close(), os._exit({128 + number})"
+    is_ready = f"open({str(ready)!r} + os.environ['RANK'], 'w').close()"
+    program = f"signal.signal({int(number)}, lambda *_: ({save})); {is_ready}; {WAITS}"
+
+    def send() -> None:
+        while len(list(tmp_path.glob("ready*"))) < 2:
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send).start()
+    assert status_of(program, program) == 128 + number
+    assert len(list(tmp_path.glob("saved*"))) == 2
     assert not caplog.messages
 
 

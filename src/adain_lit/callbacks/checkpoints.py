@@ -63,6 +63,7 @@ class Checkpoints(Checkpoint):
         self.best_step = 0
         self._signal: int | None = None
         self._signalled = 0.0
+        self._leaving_together = False
         self._handlers: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -147,6 +148,8 @@ class Checkpoints(Checkpoint):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
+        if self._leaving_together and number == signal.SIGTERM:
+            return  # from torch's launcher, since another process was faster; process 0 still closes the loggers
         if self._signal is None:
             self._signal, self._signalled = number, now
             if processes.rank() == 0:
@@ -172,4 +175,5 @@ class Checkpoints(Checkpoint):
             log.warning("stopped by %s after step %d; resume=last goes on from there", name, trainer.global_step)
             if number == signal.SIGUSR1:
                 processes.queue_again()
+        self._leaving_together = trainer.world_size > 1
         raise SystemExit(128 + number)

@@ -1,7 +1,6 @@
 """One command in several processes: which one this is, what they agree on, and how one of them leaves.
 
-They come from torchrun, from SLURM's srun, or from
-`adain_lit.distributed.launch`, which tells its processes what torchrun tells its own.
+They come from torchrun, from SLURM's srun, or from `adain_lit.distributed.launch`, which uses torchrun's machinery.
 """
 
 import logging
@@ -29,13 +28,13 @@ T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """A terminal's, a scheduler's, and the one that SLURM is asked to send before a job's time is up."""
 MISTAKE, LOST = 2, 113
-"""Exit status of a process that has told a person's mistake, and of one that lost the connection to another."""
+"""Exit status after a mistake of the user that has been printed, and after a lost connection to another process."""
 PATIENCE = 5.0
-"""Seconds that the other processes of a machine leave to its first to tell of a mistake which all of them make."""
+"""Seconds before a process leaves for a reason that another one reports: whoever ends first is taken for the cause."""
 LAUNCHER = "ADAIN_LIT_LAUNCHER"
 """Variable with the process id of what started this process and must not be outlived: `launch`, or a sweep."""
-FOLDER = "adain_lit/run_folder"
-"""Key of the store under which the processes find their run folder."""
+RUN_FOLDER = "ADAIN_LIT_RUN_FOLDER"
+"""Variable with the run folder, set by `launch`; under torchrun, the key of the store that holds it."""
 
 
 def environment() -> ClusterEnvironment | None:
@@ -56,13 +55,13 @@ def environment() -> ClusterEnvironment | None:
 
 
 def rank() -> int:
-    """Number of this process among all; process 0 writes the files."""
+    """Rank of this process among all; process 0 writes the files."""
     here = environment()
     return 0 if here is None else here.global_rank()
 
 
 def local_rank() -> int:
-    """Number of this process on its machine, and of its GPU."""
+    """Rank of this process on its machine, and the index of its GPU."""
     here = environment()
     return 0 if here is None else here.local_rank()
 
@@ -82,8 +81,8 @@ def nodes() -> int:
     here = environment()
     if here is None:
         raise InputError(
-            "trainer=multinode takes its numbers from torchrun or srun; start the command with one of them "
-            "(docs/scaling.md), or give trainer=ddp for the devices of this machine"
+            "trainer=multinode needs torchrun or srun, which say how many processes there are (docs/scaling.md); "
+            "start the command with one of them, or give trainer=ddp for the devices of this machine"
         )
     return int(os.environ["GROUP_WORLD_SIZE" if isinstance(here, TorchElasticEnvironment) else "SLURM_NNODES"])
 
@@ -126,14 +125,16 @@ def agree_on_folder(choose: Callable[[], str]) -> str:
     """The run folder that process 0 chooses, in every process.
 
     Args:
-        choose: looks at the clock, and so may come to another folder in every process. Under SLURM it must not: there
-            runs are named after the job.
+        choose: may give another folder in every process, as it looks at the clock. Under SLURM it must not: runs are
+            named after the job there.
     """
+    if RUN_FOLDER in os.environ:
+        return os.environ[RUN_FOLDER]
     if not isinstance(environment(), TorchElasticEnvironment):
         return choose()
     if rank():
-        return str(_store().get(FOLDER), "utf-8")
-    return str(_store().compare_set(FOLDER, "", choose()), "utf-8")  # where `launch` has set it, it stays
+        return str(_store().get(RUN_FOLDER), "utf-8")
+    return str(_store().compare_set(RUN_FOLDER, "", choose()), "utf-8")  # a folder that is set already stays
 
 
 @cache
@@ -158,7 +159,12 @@ def connected() -> Iterator[None]:
 
 
 def gather(value: T) -> list[T]:
-    """The values of all connected processes, in the order of their numbers, in every one of them."""
+    """The values of all connected processes in the order of their ranks, in every process.
+
+    Example:
+        >>> gather(3)  # in a command that runs alone
+        [3]
+    """
     if not distributed.is_initialized():
         return [value]
     values: list[Any] = [None] * distributed.get_world_size()
@@ -167,7 +173,7 @@ def gather(value: T) -> list[T]:
 
 
 def number_the_log() -> None:
-    """Put the number of the process before every message, and leave the log file to process 0."""
+    """Prefix every message with the rank of the process, and leave the log file to process 0."""
     if world_size() == 1:
         return
     prefix = f"[rank {rank()}] "
@@ -185,7 +191,7 @@ def number_the_log() -> None:
 
 
 def launched() -> bool:
-    """Whether `adain_lit.distributed.launch` or a sweep started this process, and will speak of it if it dies."""
+    """Whether `adain_lit.distributed.launch` or a sweep started this process, and reports it if it dies."""
     return LAUNCHER in os.environ
 
 
@@ -195,20 +201,20 @@ def abandoned() -> bool:
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Whether the error says that a process which this one talks to is gone."""
+    """Whether the error means that a process which this one communicates with is gone."""
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in ("/gloo/", "ncclRemoteError"))
 
 
 def leave(line: str, *, lost: bool = False) -> NoReturn:
-    """End this process with a line for a person, said once where all processes have the same to say.
+    """End this process with a line for the user, printed once where all processes would print the same.
 
     Args:
         line: the message.
-        lost: whether it is that another process is gone.
+        lost: whether the reason is that another process is gone.
     """
-    if lost and (launched() or local_rank()):
-        sys.exit(LOST)
-    if local_rank():
-        time.sleep(PATIENCE)  # whoever started the processes ends this one when the first has left
-    sys.stderr.write(f"{line}\n")
+    silent = lost and (launched() or local_rank() > 0)
+    if silent or local_rank():
+        time.sleep(PATIENCE)  # the launcher ends this process as soon as the one to blame has left
+    if not silent:
+        sys.stderr.write(f"{line}\n")
     sys.exit(LOST if lost else MISTAKE)
