@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit.callbacks import Pruning, SkippedFiles, objective_value
-from adain_lit.config.hydra import is_multirun, run_command
+from adain_lit.config.hydra import in_sweep, run_command
 from adain_lit.config.instantiate import instantiate
 from adain_lit.data.pairs import per_process
 from adain_lit.devices import keep_freed_memory
@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> float | None:
         In a sweep what it minimises, of the last validation.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
-    if not is_multirun():
+    if not in_sweep():
         _train(cfg, run)
         return None
     with recording(run) as job:

@@ -18,6 +18,10 @@ from adain_lit.distributed import processes
 
 log = logging.getLogger(__name__)
 
+SWEEP_JOB = "ADAIN_LIT_SWEEP_JOB"
+"""Variable that is set for the processes of a sweep: each is a job of it."""
+_in_full = False
+
 
 def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Run `task` with the configuration that the command line composes.
@@ -35,7 +39,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             return task(cfg)
         except Exception as error:
             line = one_line(error, config_name)
-            if is_multirun():
+            if in_sweep():
                 log.error("this job failed: %s", line or "", exc_info=full or line is None)
                 raise
             if full or line is None:
@@ -44,8 +48,9 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
         finally:
             os.environ["HYDRA_FULL_ERROR"] = "1"
 
+    global _in_full
     register_resolvers()
-    full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    _in_full = full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors through instead of printing them
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
@@ -63,6 +68,11 @@ def _leave(command: str, line: str, error: BaseException) -> NoReturn:
     processes.leave(f"adain_lit.{command}: error: {line}", lost=lost)
 
 
-def is_multirun() -> bool:
-    """Whether this run is a job of a sweep."""
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+def in_sweep() -> bool:
+    """Whether this run is a job of a sweep, in the process of the sweep or in one that a launcher has started."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN) or SWEEP_JOB in os.environ
+
+
+def errors_in_full() -> bool:
+    """Whether the user wants tracebacks (HYDRA_FULL_ERROR=1); `run_command` sets the variable itself meanwhile."""
+    return _in_full

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from adain_lit.config.hydra import is_multirun
+from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
 from adain_lit.loggers.csv import attempt
 
@@ -23,7 +23,7 @@ def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
     if cfg.wandb_id is None and saved is not None and saved.is_file():
         cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
     cfg.wandb_id = cfg.wandb_id or secrets.token_hex(4)
-    if cfg.group is None and is_multirun():
+    if cfg.group is None and in_sweep():
         cfg.group = Path(HydraConfig.get().sweep.dir).name
 
 
@@ -54,7 +54,7 @@ def closing(cfg: DictConfig) -> Iterator[list[Logger]]:
         yield loggers
         status = 0
     except Exception:
-        if is_multirun() and not any(map(_begun, loggers)):
+        if in_sweep() and not any(map(_begun, loggers)):
             write_failed(cfg)
         raise
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 import lightning as L
 from omegaconf import DictConfig
 
-from adain_lit.config.hydra import is_multirun
+from adain_lit.config.hydra import in_sweep
 from adain_lit.config.overrides import MAY_CHANGE
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.distributed import processes
@@ -22,10 +22,10 @@ def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
     if cfg.resume is not None and cfg.ckpt_path is not None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:
-        if is_multirun():
+        if in_sweep():
             raise InputError("resume goes on with one run; leave it out, the same command goes on with a sweep")
         return last_checkpoint(run)
-    if is_multirun() and last_checkpoint(run).is_file():
+    if in_sweep() and last_checkpoint(run).is_file():
         return last_checkpoint(run)
     if cfg.ckpt_path is None:
         return None

@@ -9,7 +9,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig
 
 from adain_lit.callbacks import AtomicCheckpointIO
-from adain_lit.config.hydra import is_multirun
+from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
@@ -27,7 +27,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) 
     trainer: L.Trainer = instantiate(
         cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
-    if is_multirun() and starts_processes(trainer):
+    if in_sweep() and starts_processes(trainer):
         raise InputError(
             f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
             "give each run one device (trainer.devices=1) and run them side by side (launcher=local_gpus), or train "

@@ -1,41 +1,49 @@
 """Every combination of some settings, or what of it is missing."""
 
+import io
+import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra._internal.core_plugins import basic_sweeper as upstream
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import JobStatus
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from adain_lit.errors import InputError
 
 if TYPE_CHECKING:
     from adain_lit.sweeps.jobs import Job
 
 
-class GridSweeper(upstream.BasicSweeper):
+class GridSweeper(Sweeper):
     """Every combination of the values, as Hydra's own sweeper, but only those that are missing.
 
-    Each job has a folder that its settings name. What is finished is left alone, what was broken off goes on from its
-    last checkpoint, and at the end of every attempt the table, the plot and the sheet of all jobs are written anew.
+    Each job has a folder that its settings name. What is finished is left alone, what was broken off is resumed from
+    its last checkpoint, and at the end of every attempt the table, the plot and the grid of all jobs are written anew.
 
     Args:
         params: settings to sweep over, beside those of the command line.
     """
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
-        super().__init__(max_batch_size=None, params=params)
+    def __init__(self, params: Mapping[str, str] | None = None) -> None:
+        self.params = dict(params or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Fix the folder of the sweep: its name comes from the settings of the command, not from those of a job."""
+        self.hydra_context, self.config = hydra_context, config
         self.folder = Path(config.hydra.sweep.dir)
-        config.hydra.sweep.dir = str(self.folder)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs that are not finished, and report on all.
@@ -47,9 +55,8 @@ class GridSweeper(upstream.BasicSweeper):
 
         overrides = self.overrides_of(arguments)
         swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
-        (combinations,) = self.split_arguments(overrides, None)
         jobs = []
-        for combination in combinations:
+        for combination in combinations(overrides):
             values = dict(override.split("=", 1) for override in combination)
             jobs.append(self.job(combination, {key: values[key] for key in swept}))
         jobs = list({job.folder: job for job in jobs}.values())  # a value given twice is one job
@@ -58,12 +65,13 @@ class GridSweeper(upstream.BasicSweeper):
             self.launch(missing)
 
     def overrides_of(self, arguments: Sequence[str]) -> list[Override]:
-        """The settings of the configuration and of the command line, which goes before."""
+        """The settings of `params` and of the command line; for a key in both, the latter counts."""
         assert self.hydra_context is not None
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        return list(parser.parse_overrides([*self._parse_config(), *arguments]))
+        params = [f"{key}={value}" for key, value in self.params.items()]
+        return list(parser.parse_overrides([*params, *arguments]))
 
     def job(self, overrides: Sequence[str], swept: Mapping[str, str], prefix: str = "") -> "Job":
         """The job of some settings.
@@ -98,8 +106,41 @@ class GridSweeper(upstream.BasicSweeper):
         more = own or [()] * len(jobs)
         arguments = [[*job.arguments, *extra] for job, extra in zip(jobs, more, strict=True)]
         for job, record, returned in zip(jobs, before, self.launcher.launch(arguments, first), strict=True):
-            if returned.status is JobStatus.FAILED:
-                job.conclude(record, returned._return_value)
+            if (error := error_of(returned)) is not None:
+                job.conclude(record, error)
+
+
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """Every combination of the values of `overrides`, as overrides of one value each; the last one varies fastest.
+
+    Raises:
+        InputError: for an interval, which has no list of values.
+
+    Example:
+        >>> swept = OverridesParser.create().parse_overrides(["seed=0,1", "data.crop=64"])
+        >>> combinations(swept)
+        [['seed=0', 'data.crop=64'], ['seed=1', 'data.crop=64']]
+    """
+    choices = {}  # by key: the last override of a key counts
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            choices[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise InputError(f"{override.input_line}: an interval needs a search; give sweeper=optuna, or values")
+    return [list(combination) for combination in itertools.product(*choices.values())]
+
+
+def error_of(returned: JobReturn) -> Exception | None:
+    """Why a job failed; None if it did not."""
+    try:
+        with redirect_stderr(io.StringIO()):  # Hydra repeats all overrides there
+            _ = returned.return_value
+    except Exception as error:
+        return error
+    return None
 
 
 @dataclass

@@ -1,9 +1,7 @@
-"""What the launchers have in common: they wait for every job and hand signals on to all that run.
-
-They stand on hydra-submitit-launcher, which hands a job to a process of its own.
-"""
+"""What the launchers share: they start each job as a process, wait for all of them, and pass signals on."""
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -14,21 +12,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
-from hydra_plugins.hydra_submitit_launcher import submitit_launcher as upstream
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 from adain_lit.errors import InputError
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2
 SECOND_SIGNAL_AFTER = 2.0
 """Seconds within which signals count as one, as in a single run."""
-
-
-Call = tuple[list[str], list[str], str, int, str, dict[Any, Any]]
-"""Command line, overrides, key of the sweep's folder, number, identity and Hydra's state."""
 
 
 class Interruption:
@@ -67,16 +61,16 @@ class StartedJob(ABC):
     """A job that has been started.
 
     Args:
-        call: the arguments of `WaitingLauncher.__call__`.
-        output: where what it prints goes.
+        call: its number in the sweep, and its overrides.
+        output: the file or folder that holds what it prints.
     """
 
-    def __init__(self, call: Call, output: Path) -> None:
-        _, self.overrides, _, self.number, *_ = call
+    def __init__(self, call: "Call", output: Path) -> None:
+        self.number, self.overrides = call
         self.output = output
 
     def __str__(self) -> str:
-        """Its folder, or all that is set for it where no folder was given."""
+        """The name of its folder; all its overrides if they name none."""
         key = "hydra.sweep.subdir="
         folders = [text.removeprefix(key).strip("'") for text in self.overrides if text.startswith(key)]
         return folders[0] if folders else " ".join(self.overrides)
@@ -90,58 +84,71 @@ class StartedJob(ABC):
         """Send it SIGINT, on which it saves and leaves."""
 
     @abstractmethod
-    def outcome(self) -> tuple[str, Any]:
-        """``success`` and what it handed back; ``error`` and a traceback, or how its process ended without a word."""
+    def failure(self) -> str | None:
+        """How its process ended, to follow "its process"; None if it succeeded."""
 
     def returned(self) -> JobReturn:
-        """What it handed back, or why that is nothing."""
-        outcome, value = self.outcome()
-        if outcome == "success":
-            assert isinstance(value, JobReturn)
-            return value
-        reason = str(value).strip().splitlines()[-1]  # of a traceback the error itself
-        lost = InputError(f"{reason}; what it printed last is in {self.output}")
-        return JobReturn(overrides=self.overrides, status=JobStatus.FAILED, _return_value=lost)
+        """Hydra's word for whether it succeeded."""
+        failure = self.failure()
+        if failure is None:
+            return JobReturn(overrides=self.overrides, status=JobStatus.COMPLETED)
+        returned = JobReturn(overrides=self.overrides, status=JobStatus.FAILED)
+        returned.return_value = InputError(f"its process {failure}; what it printed last is in {self.output}")
+        return returned
 
 
-class WaitingLauncher(upstream.BaseSubmititLauncher):  # type: ignore[misc]
-    """Starts jobs as there is room for them and waits for all."""
+Call = tuple[int, list[str]]
 
-    poll_seconds = POLL_SECONDS
+
+class ProcessLauncher(Launcher):
+    """Runs each job as a process of the public command, ``python -m adain_lit.train KEY=VALUE ...``."""
+
+    poll_seconds = 0.2
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep the configuration of the command."""
+        self.config = config
 
     @abstractmethod
     def start(self, calls: deque[Call]) -> list[StartedJob]:
-        """Take from the left of `calls` those that there is room for, and start them."""
+        """Take the jobs that there is room for from the left of `calls`, and start them."""
 
-    def __call__(self, argv: list[str], *arguments: Any) -> JobReturn:
-        """Run one job, in a process of its own; its record names the command that a person gave."""
-        from adain_lit.config.resolvers import register_resolvers
+    def command(self, overrides: Sequence[str]) -> list[str]:
+        """The command of one job: its overrides, and all that the command of the sweep said to Hydra."""
+        sources = self.config.hydra.runtime.config_sources
+        folders = [source.path for source in sources if source.provider == "command-line"]
+        options = [text for text in self.config.hydra.overrides.hydra if not text.startswith("hydra.mode=")]
+        return [
+            *(sys.executable, "-u", "-m", "adain_lit.train"),
+            *(f"--config-dir={folder}" for folder in folders),
+            *(*options, *overrides),
+            "hydra.run.dir=${hydra.sweep.dir}/${hydra.sweep.subdir}",
+        ]
 
-        register_resolvers()
-        sys.argv = argv
-        returned: JobReturn = super().__call__(*arguments)
-        return returned
+    def environment(self, **more: str) -> dict[str, str]:
+        """Variables for a job: it is part of a sweep, and does not outlive the process that starts it."""
+        from adain_lit.config.hydra import SWEEP_JOB, errors_in_full
+        from adain_lit.distributed.processes import LAUNCHER
+
+        own = {SWEEP_JOB: "1", LAUNCHER: str(os.getpid()), "HYDRA_FULL_ERROR": "1" if errors_in_full() else "0"}
+        return own | more
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs; what each returned, in their order.
+        """Run the jobs; what became of each, in their order.
 
         Raises:
             SystemExit: 128 + a signal that came, once all jobs have ended.
         """
-        state = Singleton.get_state()
-        waiting: deque[Call] = deque(
-            (sys.argv, list(overrides), "hydra.sweep.dir", number, str(number), state)
-            for number, overrides in enumerate(job_overrides, initial_job_idx)
-        )
+        waiting = deque((number, list(texts)) for number, texts in enumerate(job_overrides, initial_job_idx))
         running: list[StartedJob] = []
         returned: dict[int, JobReturn] = {}
-        told = 0
+        passed_on = 0
         with Interruption() as interruption:
             while running or (waiting and not interruption.times):
                 if not interruption.times:
                     running += self.start(waiting)
-                if interruption.times > told:
-                    told = interruption.times
+                if interruption.times > passed_on:
+                    passed_on = interruption.times
                     log.warning("ending %d jobs, each with a checkpoint; once more ends them at once", len(running))
                     for job in running:
                         job.interrupt()

@@ -66,7 +66,7 @@ class OptunaSweeper(grid.GridSweeper):
         space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
         if not space:
             raise InputError("nothing to search over; give for example 'model.lr=tag(log,interval(1e-4,1e-2))'")
-        ((fixed,),) = self.split_arguments([o for o in overrides if not o.is_sweep_override()], None)
+        (fixed,) = grid.combinations([o for o in overrides if not o.is_sweep_override()])
         study = self.study()
         jobs = [self.trial_job(trial, fixed) for trial in study.trials]
         for job in jobs:

@@ -1,16 +1,17 @@
-"""Jobs on a SLURM cluster."""
+"""Jobs on a SLURM cluster, through submitit."""
 
+import dataclasses
 import logging
+import os
 import signal
 import subprocess
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn
-from hydra_plugins.hydra_submitit_launcher import config as upstream
+from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from omegaconf import OmegaConf
 
 from hydra_plugins.adain_lit_sweeps import launcher as base
@@ -18,87 +19,119 @@ from hydra_plugins.adain_lit_sweeps import launcher as base
 log = logging.getLogger(__name__)
 
 
-class SlurmLauncher(base.WaitingLauncher):
+class SlurmLauncher(base.ProcessLauncher):
     """Jobs as one array on a SLURM cluster; a job that reaches its time limit saves, and is queued again.
 
+    hydra-submitit-launcher gives the settings. Its own launcher ends the sweep when one job dies, leaves the jobs
+    running on Ctrl-C, and lets none save before its time limit.
+
     Args:
-        params: those of submitit's SLURM launcher.
+        params: those of ``hydra/launcher: submitit_slurm``.
     """
 
-    _EXECUTOR = "slurm"
     poll_seconds = 5.0
 
-    def __call__(self, argv: list[str], *arguments: Any) -> JobReturn:
-        """Run one job. submitit's signal for the time limit first ends the training, with a checkpoint."""
-        import submitit
-
-        number = submitit.JobEnvironment()._usr_sig()
-        queue_again = signal.getsignal(number)
-        came: list[int] = []
-
-        def leave(number: int, frame: FrameType | None) -> None:
-            came.append(number)
-            signal.raise_signal(signal.SIGINT)
-
-        signal.signal(number, leave)
-        try:
-            return super().__call__(argv, *arguments)
-        except (SystemExit, KeyboardInterrupt):
-            if came and callable(queue_again):
-                queue_again(came[0], None)
-            raise
+    def __init__(self, **params: Any) -> None:
+        plain: dict[str, Any] = {}
+        for key, value in params.items():
+            plain[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        self.folder, self.max_num_timeout = plain.pop("submitit_folder"), plain.pop("max_num_timeout")
+        self.params = plain
 
     def start(self, calls: deque[base.Call]) -> list[base.StartedJob]:
-        """Hand all jobs to the cluster."""
+        """Submit all jobs to the cluster."""
         import submitit
 
         if not calls:
             return []
-        shared = set(OmegaConf.structured(upstream.BaseQueueConf))
-        folder = self.params["submitit_folder"]
         executor = submitit.AutoExecutor(
-            cluster="slurm", folder=folder, slurm_max_num_timeout=self.params["max_num_timeout"]
+            folder=self.folder, cluster="slurm", slurm_max_num_timeout=self.max_num_timeout
         )
-        given = {key: value for key, value in self.params.items() if key not in ("submitit_folder", "max_num_timeout")}
-        executor.update_parameters(**{key if key in shared else f"slurm_{key}": v for key, v in given.items()})
-        jobs = executor.map_array(self, *zip(*calls, strict=True))
-        started: list[base.StartedJob] = [_SlurmJob(job, call) for job, call in zip(jobs, calls, strict=True)]
-        for job in started:
+        shared = {field.name for field in dataclasses.fields(BaseQueueConf)}
+        executor.update_parameters(
+            **{key if key in shared else f"slurm_{key}": value for key, value in self.params.items()}
+        )
+        environment = self.environment()
+        trainings = [Training(self.command(overrides), environment) for _, overrides in calls]
+        jobs = [_SlurmJob(job, call) for job, call in zip(executor.submit_array(trainings), calls, strict=True)]
+        for job in jobs:
             log.info("\tjob %s: %s", job.output.name, job)
         calls.clear()
-        return started
+        return list(jobs)
+
+
+class Training:
+    """The training command on a node of the cluster.
+
+    Args:
+        command: with its arguments.
+        environment: variables that it gets beside those of the node.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.command, self.environment = list(command), dict(environment)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """Run it to its end, passing SIGINT and SIGTERM on; its exit status, negative for a signal that killed it."""
+        from adain_lit.distributed.processes import LAUNCHER
+
+        own = self.environment | {LAUNCHER: str(os.getpid())}
+        # SLURM sends the signal before the time limit to every process of the job. submitit handles it here and asks
+        # for a checkpoint; the training, for which it is not meant, inherits that it is ignored.
+        before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        self.process = subprocess.Popen(self.command, env=os.environ | own, start_new_session=True)
+        signal.signal(signal.SIGUSR2, before)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._pass_on)
+        self._await_end()
+        return self.process.wait()
+
+    def checkpoint(self) -> Any:
+        """Let the training save and leave; what submitit is to run when the job has been queued again.
+
+        submitit calls this in its signal handler when the time limit is near or the job is preempted.
+        """
+        import submitit
+
+        self._pass_on(signal.SIGINT)
+        self._await_end()
+        return submitit.helpers.DelayedSubmission(Training(self.command, self.environment))
+
+    def _pass_on(self, number: int, frame: FrameType | None = None) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def _await_end(self) -> None:
+        """Wait in a way that a signal handler may use while the code that it interrupts waits, too."""
+        assert self.process is not None
+        os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
 
 
 class _SlurmJob(base.StartedJob):
     """A job of an array."""
 
     def __init__(self, job: Any, call: base.Call) -> None:
-        super().__init__(call, job.paths.folder)
+        super().__init__(call, Path(job.paths.folder))
         self.job = job
+        self.withdrawn = False
 
     def is_over(self) -> bool:
-        return bool(self.job.done())
+        return self.withdrawn or bool(self.job.done())
 
     def interrupt(self) -> None:
-        self.job.watcher.register_job(self.job.job_id)  # anew, so that it asks the cluster more often again
-        pending = self.job.watcher.get_state(self.job.job_id) == "PENDING"
-        subprocess.run(["scancel", *([] if pending else ["--signal=INT"]), self.job.job_id], check=False)
+        self.withdrawn = self.job.state == "PENDING"
+        subprocess.run(["scancel", *([] if self.withdrawn else ["--signal=INT"]), self.job.job_id], check=False)
 
-    def outcome(self) -> tuple[str, Any]:
+    def failure(self) -> str | None:
         from submitit.core.utils import UncompletedJobError
 
+        from adain_lit.distributed.launch import how_it_ended
+
+        if self.withdrawn:
+            return "was not started"
         try:
-            outcome: tuple[str, Any] = self.job._get_outcome_and_result()
-        except UncompletedJobError:  # whose message is the whole log
-            return "error", f"its process ended without a result, in SLURM's state {self.job.state}"
-        return outcome
-
-
-@dataclass
-class SlurmConf(upstream.SlurmQueueConf):  # type: ignore[misc]
-    """Settings of `SlurmLauncher`, submitit's own."""
-
-    _target_: str = "hydra_plugins.adain_lit_sweeps.slurm.SlurmLauncher"
-
-
-ConfigStore.instance().store(group="hydra/launcher", name="adain_slurm", node=SlurmConf, provider="adain_lit")
+            status = self.job.result()
+        except UncompletedJobError:  # its message is the whole log
+            return f"ended without a result, in SLURM's state {self.job.state}"
+        return how_it_ended(status) if status else None
