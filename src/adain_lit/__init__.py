@@ -1,19 +1,24 @@
-"""Arbitrary style transfer with adaptive instance normalisation (Huang & Belongie, ICCV 2017)."""
+"""Arbitrary style transfer with adaptive instance normalisation (Huang & Belongie, ICCV 2017).
 
-import os
-from typing import Any
+`load` and `Stylizer` stylise images and videos with a trained network. They are imported when first used: torch, which
+comes with them, takes seconds.
+"""
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = ["Stylizer", "__version__", "load"]
 
-# torch's threads spin while they wait for each other; on busy cores (loader workers, a browser) that makes a step
-# several times slower. It has to be said before torch is loaded, and whoever sets it otherwise is heeded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if TYPE_CHECKING:
+    from adain_lit.inference.stylizer import Stylizer, load
+else:
 
+    def __getattr__(name):
+        if name in ("load", "Stylizer"):
+            from adain_lit.inference import stylizer
 
-def __getattr__(name: str) -> Any:
-    """`load` and `Stylizer` when they are first asked for: with them comes torch, which takes seconds."""
-    if name in ("load", "Stylizer"):
-        from adain_lit.inference import stylizer
+            return getattr(stylizer, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return getattr(stylizer, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__():
+        return sorted([*globals(), *__all__])
