@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import adain_lit  # noqa: F401  # before torch, for the way its threads wait
-
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded, as the commands do
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_ERROR_REPORTING="false")
 
 

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -124,7 +123,7 @@ def run_job(job: Job) -> Path:
     output = job.folder / OUTPUT
     try:
         with output.open("a", encoding="utf-8") as file:
-            status = subprocess.run(command, stdout=file, stderr=file, env=_environment()).returncode
+            status = subprocess.run(command, stdout=file, stderr=file).returncode
     finally:
         seconds = before + time.monotonic() - start
         spent.write_text(f"{seconds}\n")
@@ -134,8 +133,3 @@ def run_job(job: Job) -> Path:
     write_json({"module": job.module, "settings": list(job.settings), "seconds": seconds}, job.folder / DONE)
     log.info("%s %s: %.0f s", job.module, job.name, seconds)
     return job.folder
-
-
-def _environment() -> dict[str, str]:
-    """On Linux CPUs activations stay allocated between steps, see docs/decisions, unless the user says otherwise."""
-    return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"} | os.environ

@@ -1,5 +1,8 @@
 """``python -m adain_lit.benchmark``: the time and the memory that methods take, beside each other (Table 1)."""
 
+import adain_lit.cli  # noqa: F401  # before torch
+
+# isort: split
 import logging
 import multiprocessing
 import os

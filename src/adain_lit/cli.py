@@ -1,4 +1,8 @@
-"""What the argparse commands share: one line for every error, and the exit statuses."""
+"""What the commands share: threads that wait passively, one line for every error, and the exit statuses.
+
+Commands import this before torch, whose OpenMP threads otherwise spin while they wait for each other. On cores that are
+busy with loader workers or a browser, that makes a training step several times slower.
+"""
 
 import os
 import sys
@@ -6,6 +10,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 
 from adain_lit.errors import InputError
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit statuses that shells use for a process ended by SIGINT and SIGPIPE (128 plus the signal's number)."""

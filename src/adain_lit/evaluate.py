@@ -1,5 +1,8 @@
 """``python -m adain_lit.evaluate``: losses of a trained network on held-out images, beside reference rows."""
 
+import adain_lit.cli  # noqa: F401  # before torch
+
+# isort: split
 import logging
 from pathlib import Path
 from typing import Any

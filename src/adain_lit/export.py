@@ -1,5 +1,8 @@
 """``python -m adain_lit.export``: write a trained network as safetensors, ONNX or an exported torch program."""
 
+import adain_lit.cli  # noqa: F401  # before torch
+
+# isort: split
 import argparse
 import sys
 import tempfile

@@ -1,5 +1,8 @@
 """``python -m adain_lit.train``: train one network, or many with ``-m``."""
 
+import adain_lit.cli  # noqa: F401  # before torch
+
+# isort: split
 import logging
 import warnings
 from pathlib import Path
