@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from adain_lit import train
 from adain_lit.io.images import read_image, to_tensor
@@ -28,9 +29,11 @@ LOSSES = ("loss", "content_loss", "style_loss", *(f"style_loss/relu{i}_1" for i 
 
 
 class FailIf(Callback):
-    """Raises at the end of the first step, under one value of lambda."""
+    """Raises at the end of the first step under one value of lambda, and before the training under 7."""
 
     def __init__(self, style_weight: float, fatal: float) -> None:
+        if style_weight == 7:
+            raise RuntimeError("made to fail early")
         self.fails = style_weight == fatal
 
     def on_train_batch_end(self, *args: Any) -> None:
@@ -145,6 +148,10 @@ def test_tensorboard_holds_the_same_curves(finished: Path) -> None:
         values = {event.step: event.value for event in events.Scalars(name)}
         assert values == pytest.approx(logged(finished, name), rel=1e-5), name
     assert [image.step for image in events.Images("val/pictures")] == [3, 6, 8]
+    assert "hp_metric" not in events.Tags()["scalars"]
+    (hparams,) = {tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag}
+    page = HParamsPluginData.FromString(events.PluginTagToContent("hparams")[hparams])
+    assert page.session_start_info.hparams["model/style_weight"].number_value == 10
 
 
 def test_best_checkpoint_is_that_of_the_least_validation_loss(finished: Path) -> None:
@@ -170,14 +177,14 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Two experiments by glob; the runs with lambda 3 fail after their first step, those with no number before it."""
+    """Two experiments by glob; the runs with lambda 3 fail after their first step, those with 7 before it."""
     monkeypatch.chdir(tmp_path)
     arguments = [
         "-m",
         *tiny(photographs, paintings),
         "logger=wandb",
         "experiment=glob(ablation_?ndec)",
-        "model.style_weight=1,3,many",
+        "model.style_weight=1,3,7",
         "+callbacks.fail._target_=test_train.FailIf",
         "+callbacks.fail.style_weight=${model.style_weight}",
         "+callbacks.fail.fatal=3",
@@ -186,13 +193,13 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     assert "4 of 6 jobs failed" in capfd.readouterr().err
     (sweep,) = (tmp_path / "outputs" / "multirun").iterdir()
     systems = ("ablation_bndec", "ablation_indec")
-    names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3, "many")]
+    names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3, 7)]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
     assert "Traceback" in (sweep / names[1] / "train.log").read_text()
     records = closed_runs(sweep)
-    assert [record.name for record in records] == [system for system in systems for _ in (1, 3, "many")]
+    assert [record.name for record in records] == [system for system in systems for _ in (1, 3, 7)]
     assert [record.exit_code for record in records] == [0, 1, 1] * 2
-    assert [record.config["model"]["style_weight"] for record in records] == [1, 3, "many"] * 2
+    assert [record.config["model"]["style_weight"] for record in records] == [1, 3, 7] * 2
     assert {record.group for record in records} == {sweep.name}
     assert len({record.run_id for record in records}) == 6
 

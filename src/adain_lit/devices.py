@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""Devices that networks run on."""
 
 import ctypes
 import sys
@@ -9,10 +9,14 @@ from adain_lit.errors import InputError
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name; None takes a CUDA device, then Apple's, then the CPU.
+    """Find a device by name; None takes a CUDA device if there is one, then Apple's, then the CPU.
 
     Raises:
         InputError: if there is no such device.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     try:
         device = torch.device(name or _best_device())
@@ -23,16 +27,16 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all that it was given."""
+    """Wait until a device has finished its work."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees, where its C library is glibc.
+    """Let this process keep the memory that it frees, if its C library is glibc.
 
-    glibc hands large blocks back to the kernel and asks for them again, page by page, for every activation of every
-    step of a training. Only for programs whose steps are alike; others would hold on to their peak.
+    glibc returns large blocks to the kernel and asks for them again, page by page, for every activation of every
+    training step. Only for programs whose steps are alike: others would keep their peak.
     """
     if sys.platform != "linux":
         return

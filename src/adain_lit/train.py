@@ -10,26 +10,21 @@ from typing import Any
 
 import lightning as L
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from adain_lit.callbacks import Pruning, SkippedFiles, objective_value
+from adain_lit.callbacks import Pruning, objective_value
 from adain_lit.config.hydra import in_sweep, run_command
 from adain_lit.config.instantiate import instantiate
-from adain_lit.data.pairs import per_process
 from adain_lit.devices import keep_freed_memory
-from adain_lit.distributed import processes
 from adain_lit.distributed.launch import launch
-from adain_lit.io.files import write_json
-from adain_lit.loggers import wandb as wandb_runs
+from adain_lit.loggers import tensorboard, wandb
 from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
-from adain_lit.runs.record import environment
 from adain_lit.sweeps.jobs import recording
-from adain_lit.tasks import StyleTransferModule
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
-from adain_lit.training.trainer import build_loggers, build_trainer, starts_processes
-
-log = logging.getLogger(__name__)
+from adain_lit.training.run_folder import report, write_settings
+from adain_lit.training.trainer import build_callbacks, build_data, build_loggers, build_trainer, needs_processes
 
 
 def main() -> None:
@@ -45,70 +40,52 @@ def train(cfg: DictConfig) -> float | None:
     """Run the training that `cfg` describes in Hydra's output folder.
 
     Returns:
-        In a sweep what it minimises, of the last validation.
+        The objective of a job of a sweep, from its last validation; None for a run of its own.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     if not in_sweep():
-        _train(cfg, run)
+        run_training(cfg, run)
         return None
     with recording(run) as job:
-        callbacks = _train(cfg, run)
+        callbacks = run_training(cfg, run)
         job.objective = objective_value(cfg.objective, last_validation(run / "metrics.csv"))
         if any(isinstance(callback, Pruning) and callback.pruned for callback in callbacks):
             job.status = "pruned"
     return job.objective
 
 
-def _train(cfg: DictConfig, run: Path) -> list[Any]:
-    """Train, and leave in the folder `run` what a person looks for; the callbacks."""
+def run_training(cfg: DictConfig, run: Path) -> list[Callback]:
+    """Train into the folder `run`; the callbacks of the training."""
     checkpoint = find_checkpoint(cfg, run)
-    wandb_runs.name_run(cfg, checkpoint)
+    wandb.name_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    with wandb_runs.closing(cfg) as loggers:
-        data = instantiate(cfg.data, "data")
-        data.prepare_data()
-        data.setup("fit")  # now, so that a missing folder ends the run before anything is written
-        module = instantiate(cfg.model, "model")
+    with wandb.closing(cfg) as loggers:
+        data = build_data(cfg)
+        module: L.LightningModule = instantiate(cfg.model, "model")
         if checkpoint:
             require_same_settings(checkpoint, module, data)
             carry_over_log(checkpoint, run)
-        callbacks = {name: instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()}
+        callbacks = build_callbacks(cfg)
         loggers += build_loggers(cfg, run)
-        trainer = build_trainer(cfg, list(callbacks.values()), loggers)
-        per_process(data.hparams.get("batch_size", 0), trainer.world_size)  # or an error, before any process starts
-        if trainer.world_size > processes.world_size() and starts_processes(trainer):
+        trainer = build_trainer(cfg, callbacks, loggers, data)
+        if needs_processes(trainer):
             launch(trainer.world_size, run)
             return []
-        if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random" and trainer.is_global_zero:
-            log.warning("the encoder has random weights: good to try things out, not to judge images by")
-        if trainer.is_global_zero:
-            OmegaConf.save(cfg, run / "config.yaml", resolve=True)
-            write_json(environment(), run / "environment.json")
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         for logger in loggers:
             logger.log_hyperparams(settings)
+        if trainer.is_global_zero:
+            write_settings(cfg, run, module)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         finally:
             if trainer.is_global_zero and (run / "metrics.csv").is_file():
                 plot_curves(run / "metrics.csv", run / "curves.png", title=cfg.name)
+        if trainer.is_global_zero:
+            tensorboard.log_results(loggers, settings, last_validation(run / "metrics.csv"), trainer.global_step)
     if trainer.is_global_zero:
-        _report(run, [c for c in callbacks.values() if isinstance(c, SkippedFiles)])
-    return list(callbacks.values())
-
-
-def _report(run: Path, skipped: list[SkippedFiles]) -> None:
-    """Say what lies where."""
-    grids = sorted((run / "grids").glob("step_*.png"))
-    log.info("the run is in %s", run)
-    log.info("  curves.png, metrics.csv   losses of every logged step")
-    if grids:
-        log.info("  grids/%s    content, style and stylised images after the last step", grids[-1].name)
-    log.info("  checkpoints/              best.ckpt, last.ckpt")
-    log.info("  config.yaml, environment.json")
-    for callback in skipped:
-        if callback.count:
-            log.info("  %s         %d unreadable images and why", callback.path.name, callback.count)
+        report(run, callbacks)
+    return callbacks
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What happens around training: checkpoints, images, lists, a progress bar, and the end of trials that lag behind."""
+"""Checkpoints, image grids, lists of skipped files, throughput, a progress bar, and pruning of a search's trials."""
 
 from adain_lit.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from adain_lit.callbacks.pruning import Pruning, objective_value

@@ -1,4 +1,4 @@
-"""Checkpoints that survive anything, and leaving on a signal without losing a step."""
+"""Checkpoints that are never left half-written, and leaving on a signal without losing a step."""
 
 import logging
 import signal
@@ -35,16 +35,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """Keeps ``last.ckpt``, ``best.ckpt`` and ``step_*.ckpt``, and saves on SIGINT, SIGTERM and SIGUSR1.
 
-    A step's checkpoint is written after its log, and after its validation where one is due, so that a run which
-    resumes from it writes the same log as one that was never broken off. A signal to one process of the run ends all
-    of them with exit status 128 + its number once the step in progress is complete; the second one ends it at once.
-    After SIGUSR1 a job of SLURM is queued again.
+    The checkpoint of a step is written after its log, and after its validation if one is due, so that a run resumed
+    from it writes the same log as an uninterrupted one. A signal to one process of the run ends all of them with exit
+    status 128 + its number once the step in progress is complete; a second signal ends them at once. After SIGUSR1 a
+    SLURM job is queued again.
 
     Args:
         folder: where the files go.
         every_n_steps: how often ``last.ckpt`` is written; it is also written at each validation and at the end.
         keep_every_n_steps: how often a ``step_*.ckpt`` is kept; 0 keeps none.
-        monitor: the validation value whose least one makes ``best.ckpt``.
+        monitor: the validation value to minimise; its least value so far is that of ``best.ckpt``.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Checkpoints(Checkpoint):
         return {"best": self.best, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best value of the run that is resumed."""
+        """Take the best value from the run that is resumed."""
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -80,7 +80,7 @@ class Checkpoints(Checkpoint):
         self._handlers = {number: signal.signal(number, self._note) for number in processes.SIGNALS}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take SIGTERM over again: Lightning's handler has come before, which calls other processes amid a step."""
+        """Take SIGTERM over again: Lightning has installed a handler that calls other processes amid a step."""
         for number in processes.SIGNALS:
             signal.signal(number, self._note)
 
@@ -93,7 +93,7 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where a checkpoint is due and no validation follows; after the last step one always does."""
+        """Save if a checkpoint is due and no validation follows; after the last step one always does."""
         step = trainer.global_step
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
@@ -135,7 +135,7 @@ class Checkpoints(Checkpoint):
         )
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
-        """Save, but never lay weights that training has ruined over good ones."""
+        """Save, but never overwrite good weights with non-finite ones."""
         module = trainer.lightning_module
         if not all(bool(p.isfinite().all()) for p in module.parameters() if p.requires_grad):
             raise InputError(

@@ -1,4 +1,4 @@
-"""Ending a trial of a search early where it lags behind the others."""
+"""Pruning: a trial of a search that is worse than the others is ended early."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from adain_lit.errors import InputError
 
 
 class Pruning(Callback):
-    """After each validation, tells an Optuna study how a trial does, and ends the trial where the study says so.
+    """Reports each validation of a trial to its Optuna study, and ends the trial if the study's pruner says so.
 
-    The study lies in a storage, through which the processes of a search speak; `pruned` says that it was ended.
+    The processes of a search communicate through the storage of the study. `pruned` says whether the trial was ended.
 
     Args:
         study: name of the study.
         storage: URL of its storage.
-        trial: number of the trial.
+        trial: number of the trial in the study.
         objective: what the study minimises, as `objective_value` takes it.
         pruner: an Optuna pruner; None is Optuna's own choice.
     """
@@ -28,16 +28,17 @@ class Pruning(Callback):
     ) -> None:
         import optuna
 
-        # a sampler that does not look at the other trials: this one has its settings already
+        # Any sampler will do, as the trial has its settings already; this one does not read the other trials.
         found = optuna.load_study(
             study_name=study, storage=storage, pruner=pruner, sampler=optuna.samplers.RandomSampler()
         )
+        # Optuna has no public way to open a trial of another process.
         self._trial = optuna.trial.Trial(found, found.trials[trial]._trial_id)
         self.objective = objective
         self.pruned = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report, and stop if that was not good enough."""
+        """Report the objective, and stop the training if the pruner says so."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -58,6 +59,11 @@ def objective_value(objective: str | Mapping[str, float], values: Mapping[str, f
 
     Raises:
         InputError: for a name that is not among the values.
+
+    Example:
+        >>> values = {"val/content_loss": 0.5, "val/style_loss": 0.2}
+        >>> objective_value({"val/content_loss": 1.0, "val/style_loss": 10.0}, values)
+        2.5
     """
     weights = {objective: 1.0} if isinstance(objective, str) else objective
     if not values:

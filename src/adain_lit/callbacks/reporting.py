@@ -1,4 +1,4 @@
-"""What a run tells while it goes: images, skipped files, throughput and a progress bar."""
+"""What a run shows while it trains: images, skipped files, throughput and a progress bar."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class ImageGrid(Callback):
-    """After each validation, the first held-out pairs as rows of content, style and stylised image.
+    """Writes the first held-out pairs after each validation, as rows of content, style and stylised image.
 
     Args:
         folder: where ``step_*.png`` go.
@@ -39,7 +39,7 @@ class ImageGrid(Callback):
 
     @torch.no_grad()
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the grid and hand it to the loggers."""
+        """Write the grid and pass it to the loggers."""
         data = getattr(trainer, "datamodule", None)
         if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(data, PairedDataModule):
             return
@@ -67,9 +67,9 @@ class ImageGrid(Callback):
 
 
 class SkippedFiles(Callback):
-    """Lists every unreadable file once, with the reason, in a file of the run folder; `count` says how many.
+    """Lists every unreadable file once, with the reason, in a file of the run folder; `count` is their number.
 
-    What other processes find, the first one hears with every checkpoint.
+    The other processes send theirs to process 0 with every checkpoint.
 
     Args:
         path: the list, a line for each file: path, tab, reason.
@@ -78,7 +78,7 @@ class SkippedFiles(Callback):
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self._known: set[str] = set()
-        self._unheard: list[SkippedFile] = []
+        self._unsent: list[SkippedFile] = []
 
     @property
     def count(self) -> int:
@@ -86,7 +86,7 @@ class SkippedFiles(Callback):
         return len(self._known)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Go on with the list of the run that is resumed, and take what was found before the first batch."""
+        """Read the list of the run that is resumed, and add the files found before the first batch."""
         if not trainer.is_global_zero:
             return
         if self.path.is_file():
@@ -99,18 +99,18 @@ class SkippedFiles(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: PairBatch, batch_idx: int
     ) -> None:
-        """Take what the loader found on the way to this batch."""
+        """Add the files that the loader skipped on the way to this batch."""
         if trainer.is_global_zero:
             self._add(batch.skipped)
         else:
-            self._unheard += batch.skipped
+            self._unsent += batch.skipped
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Tell the first process what the others found."""
-        heard = processes.gather(self._unheard)
-        self._unheard = []
+        """Send the files found since the last checkpoint to process 0."""
+        sent = processes.gather(self._unsent)
+        self._unsent = []
         if trainer.is_global_zero:
-            self._add([skipped for found in heard for skipped in found])
+            self._add([skipped for found in sent for skipped in found])
 
     def _add(self, skipped: list[SkippedFile]) -> None:
         new = {path: reason for path, reason in skipped if path not in self._known}
@@ -124,7 +124,7 @@ class SkippedFiles(Callback):
 
 
 class Throughput(Callback):
-    """Logs ``train/pairs_per_second``, the mean since the last time it was logged; validation is left out."""
+    """Logs ``train/pairs_per_second``, the mean since it was last logged; validation does not count."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -158,7 +158,7 @@ class TrainingProgress(ProgressBar):
     """One bar over all optimiser steps, with both losses and the time left.
 
     Args:
-        refresh_every_n_steps: how often the losses are fetched from the device.
+        refresh_every_n_steps: how often the losses are read from the device, which waits for it.
     """
 
     def __init__(self, *, refresh_every_n_steps: int = 10) -> None:
@@ -168,7 +168,7 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
 
     def disable(self) -> None:
-        """Show nothing; the trainer calls this in all processes but the first."""
+        """Hide the bar; the trainer calls this in all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -176,7 +176,7 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Open the bar at the step where the run stands."""
+        """Open the bar at the current step."""
         total = trainer.max_steps if trainer.max_steps > 0 else None
         self._bar = tqdm(
             total=total,
@@ -191,7 +191,7 @@ class TrainingProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: PairBatch, batch_idx: int
     ) -> None:
-        """Move on, and now and then show the losses."""
+        """Advance the bar, and show the losses from time to time."""
         bar, losses = self._bar, getattr(pl_module, "train_losses", {})
         if bar is None:
             return

@@ -1,4 +1,4 @@
-"""The log of a run as one CSV file that stays right when a run is broken off and resumed."""
+"""The log of a run as one CSV file that stays correct when a run is interrupted and resumed."""
 
 import csv
 import logging
@@ -28,7 +28,7 @@ class MetricsFile(Logger):
     the run was resumed from before it, so the rows from there on never happened and are dropped.
 
     Args:
-        path: the file; one that exists is gone on with.
+        path: the CSV file; an existing one is appended to.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -75,7 +75,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Bring the file up to date: append the new rows, or write it anew where older ones changed."""
+        """Append the new rows to the file, or rewrite it if older rows changed."""
         if self._written < 0 or not self.path.is_file():
             write_atomically(self.path, self._write)
         else:
@@ -85,7 +85,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         self.save()
 
     def _write(self, path: Path) -> None:
@@ -96,7 +96,7 @@ class MetricsFile(Logger):
 
 
 def log_everywhere(loggers: Iterable[AnyLogger], values: Mapping[str, float], step: int) -> None:
-    """Hand values to every logger under the number of an optimiser step.
+    """Pass values to every logger under the index of an optimiser step.
 
     A logger other than `MetricsFile` that fails (a service that died, a full quota) is reported once and does not end
     the training; the file holds the values in any case.
@@ -109,7 +109,7 @@ def log_everywhere(loggers: Iterable[AnyLogger], values: Mapping[str, float], st
 
 
 def attempt(logger: AnyLogger, action: Callable[[], object]) -> None:
-    """Do something with a logger that training can go on without; the first failure is reported."""
+    """Call a logger that training can do without; only its first failure is reported."""
     try:
         action()
     except Exception as error:  # whatever a service's client raises

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ from adain_lit.loggers.csv import attempt
 
 
 def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
-    """Choose id and group: a run that is gone on with keeps its id, the jobs of a sweep are one group."""
+    """Choose id and group: a resumed run keeps its id, the jobs of a sweep are one group."""
     saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
     if cfg.wandb_id is None and saved is not None and saved.is_file():
         cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
@@ -28,20 +29,21 @@ def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
 
 
 def chosen_loggers(cfg: DictConfig) -> list[Logger]:
-    """The loggers that a configuration names. W&B begins its run when something is logged, not now."""
+    """Build the loggers that a configuration names. W&B begins its run when something is logged, not now."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
     os.environ.setdefault("WANDB_SILENT", "true")
     chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
     loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger._wandb_init.pop("anonymous", None)  # Lightning passes it unset, and wandb warns of it all the same
+            # Lightning passes this setting as None, and wandb warns that it has no effect.
+            logger._wandb_init.pop("anonymous", None)
     return loggers
 
 
 @contextmanager
 def closing(cfg: DictConfig) -> Iterator[list[Logger]]:
-    """End the W&B run with the training, as failed where it failed, so that the next job of a sweep has its own.
+    """Close the W&B run with the training, as failed if it failed, so that the next job of a sweep has its own.
 
     A job of a sweep that fails before it has begun its run gets one that says so.
 
@@ -54,7 +56,7 @@ def closing(cfg: DictConfig) -> Iterator[list[Logger]]:
         yield loggers
         status = 0
     except Exception:
-        if in_sweep() and not any(map(_begun, loggers)):
+        if in_sweep() and not _begun():
             write_failed(cfg)
         raise
     finally:
@@ -62,7 +64,7 @@ def closing(cfg: DictConfig) -> Iterator[list[Logger]]:
 
 
 def write_failed(cfg: DictConfig) -> None:
-    """Write the W&B run of a training that could not do it itself, or not to the end, and close it as failed.
+    """Close the W&B run of a training as failed if its own process could not, or never began it.
 
     Args:
         cfg: the configuration of the training; with the id of a run that was never closed it is that run.
@@ -80,9 +82,11 @@ def _log_settings(logger: WandbLogger, cfg: DictConfig) -> None:
 
 def _close(loggers: list[Logger] | list[WandbLogger], exit_code: int) -> None:
     for logger in loggers:
-        if isinstance(logger, WandbLogger) and _begun(logger):
+        if isinstance(logger, WandbLogger) and _begun():
             attempt(logger, partial(logger.experiment.finish, exit_code=exit_code))
 
 
-def _begun(logger: Logger) -> bool:
-    return isinstance(logger, WandbLogger) and logger._experiment is not None
+def _begun() -> bool:
+    """Whether this process has a W&B run; wandb itself takes a second to import."""
+    wandb = sys.modules.get("wandb")
+    return wandb is not None and wandb.run is not None

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: the folder of each, what became of it, and whether it is still to be done."""
+"""The jobs of a sweep: their folders, how they ended, and which are still to be done."""
 
 import json
 import math
@@ -24,7 +24,7 @@ DONE = ("finished", "pruned")
 
 @dataclass
 class Record:
-    """What became of a job; ``job.json`` in its folder.
+    """How a job ended; ``job.json`` in its folder.
 
     `status` is ``running``, ``finished``, ``pruned``, ``failed`` or ``interrupted``; `seconds` counts all attempts;
     `objective` is what a sweeper minimises; `error` is one line.
@@ -56,12 +56,12 @@ class Job:
 
     @property
     def record(self) -> Record | None:
-        """What its folder says, None if it was never begun."""
+        """The record in its folder; None if it was never begun."""
         return read_record(self.folder)
 
     @property
     def status(self) -> str:
-        """What became of it, once no process works on it any more."""
+        """How it ended, provided that no process works on it any more."""
         record = self.record
         if record is None:
             return "not begun"
@@ -104,20 +104,20 @@ class Job:
         )
 
     def conclude(self, before: Record | None, error: BaseException) -> None:
-        """Say in its folder that it failed, where its process could not: it died, or never came to the training.
+        """Mark the job as failed if its own process could not (killed, or crashed before training).
 
         Args:
             before: the record when the process was started.
-            error: what the launcher knows.
+            error: the reason that the launcher knows.
         """
         record = self.record
         if record is not None and record != before and record.status != "running":
-            return  # its process has said it
+            return  # by its own process
         self.folder.mkdir(parents=True, exist_ok=True)
         with suppress(InputError), only_process(self.folder):  # unless another process is at work there
             _write(Record("failed", record.seconds if record else 0.0, error=described(error)), self.folder)
             if record is not None and record.status == "running" and (self.folder / "config.yaml").is_file():
-                write_failed(self._config())  # into its W&B run, which it has left open
+                write_failed(self._config())  # its W&B run is still open
 
     def _config(self) -> DictConfig:
         config = OmegaConf.load(self.folder / "config.yaml")
@@ -133,7 +133,7 @@ def read_record(folder: Path) -> Record | None:
 
 @contextmanager
 def recording(folder: Path) -> Iterator[Record]:
-    """Keep the record of a job while it runs and say in it how it ended.
+    """Keep the record of a job while it runs, and write how it ended.
 
     Args:
         folder: of the run.

@@ -1,4 +1,4 @@
-"""Resume a run: which checkpoint, and under which settings."""
+"""Resume a run: from which checkpoint, and under which settings."""
 
 from pathlib import Path
 
@@ -16,14 +16,18 @@ from adain_lit.weights.files import read_checkpoint
 
 
 def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
-    """The checkpoint to go on from."""
+    """The checkpoint to resume from; None for a new training.
+
+    Raises:
+        InputError: if `resume` and `ckpt_path` exclude each other or do not fit a sweep, or if there is no such file.
+    """
     if processes.queued_again() and last_checkpoint(run).is_file():
         return last_checkpoint(run)
     if cfg.resume is not None and cfg.ckpt_path is not None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:
         if in_sweep():
-            raise InputError("resume goes on with one run; leave it out, the same command goes on with a sweep")
+            raise InputError("resume continues one run; leave it out, the same command continues a sweep")
         return last_checkpoint(run)
     if in_sweep() and last_checkpoint(run).is_file():
         return last_checkpoint(run)
@@ -36,7 +40,7 @@ def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
 
 
 def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
-    """Refuse to go on under settings with which the checkpoint was not trained."""
+    """Refuse to resume under settings other than those of the checkpoint."""
     saved = read_checkpoint(checkpoint)
     for what, asked in (("hyper_parameters", module.hparams), ("datamodule_hyper_parameters", data.hparams)):
         group = "model" if what == "hyper_parameters" else "data"
@@ -44,12 +48,12 @@ def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.L
             if name not in MAY_CHANGE and asked.get(name) != value:
                 raise InputError(
                     f"{checkpoint} was trained with {group}.{name}={value}, this run asks for {asked.get(name)}; "
-                    f"set {group}.{name}={value} to go on with it"
+                    f"set {group}.{name}={value} to resume from it"
                 )
 
 
 def carry_over_log(checkpoint: Path, run: Path) -> None:
-    """Begin the log of a new folder with the steps before the checkpoint, so that its curves are whole."""
+    """Copy the log up to the checkpoint into a new run folder, so that its curves begin at step 1."""
     source = checkpoint.parents[1] / "metrics.csv"
     if (run / "metrics.csv").exists() or not source.is_file():
         return

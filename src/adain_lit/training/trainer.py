@@ -1,9 +1,9 @@
-"""Build the Lightning trainer and its loggers."""
+"""Build the data module, the callbacks, the loggers and the Lightning trainer from the configuration."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig
@@ -11,23 +11,39 @@ from omegaconf import DictConfig
 from adain_lit.callbacks import AtomicCheckpointIO
 from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
+from adain_lit.data.pairs import per_process
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 from adain_lit.loggers import wandb as wandb_runs
 from adain_lit.loggers.csv import MetricsFile
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> L.Trainer:
+def build_data(cfg: DictConfig) -> L.LightningDataModule:
+    """Build the data module and read its folders, so that a missing one ends the run before anything is written."""
+    data: L.LightningDataModule = instantiate(cfg.data, "data")
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Build the callbacks in the order of the configuration."""
+    return [instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()]
+
+
+def build_trainer(
+    cfg: DictConfig, callbacks: list[Callback], loggers: list[Logger], data: L.LightningDataModule
+) -> L.Trainer:
     """Build the trainer.
 
     Raises:
-        InputError: for a multirun whose strategy starts processes of its own, each of which would run the sweep again;
-            and where torchrun or srun has started another number of processes than the trainer is to use.
+        InputError: for a job of a sweep whose strategy starts processes of its own; if torchrun or srun has started
+            another number of processes than the trainer is to use; and if these cannot share the batches of `data`.
     """
     trainer: L.Trainer = instantiate(
         cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
-    if in_sweep() and starts_processes(trainer):
+    if in_sweep() and _runs_the_command_again(trainer):
         raise InputError(
             f"-m with {trainer.num_devices} devices for each run would start the sweep again in every process; "
             "give each run one device (trainer.devices=1) and run them side by side (launcher=local_gpus), or train "
@@ -39,16 +55,25 @@ def build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) 
             f"the trainer is to use {trainer.num_devices} devices on each of {trainer.num_nodes} machines, but "
             f"torchrun or srun has started {started} processes; trainer=multinode takes the numbers from them"
         )
+    per_process(data.hparams.get("batch_size", 0), trainer.world_size)
     return trainer
 
 
-def starts_processes(trainer: L.Trainer) -> bool:
-    """Whether the strategy is one that runs the command again for every further device."""
+def needs_processes(trainer: L.Trainer) -> bool:
+    """Whether the command has to be started once more for every device, since neither torchrun nor srun has done so."""
+    return trainer.world_size > processes.world_size() and _runs_the_command_again(trainer)
+
+
+def _runs_the_command_again(trainer: L.Trainer) -> bool:
+    """Whether the strategy is one that runs the command again for every further device.
+
+    Lightning has no public word for it; the tests name the class that this needs.
+    """
     return isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
 
 
 def build_loggers(cfg: DictConfig, run: Path) -> list[Logger]:
-    """The loggers that were chosen, and the CSV file in any case."""
+    """Build the loggers that the configuration names, and the CSV file in any case."""
     loggers = wandb_runs.chosen_loggers(cfg)
     if not any(isinstance(logger, MetricsFile) for logger in loggers):
         loggers.insert(0, MetricsFile(run / "metrics.csv"))

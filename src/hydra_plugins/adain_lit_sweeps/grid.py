@@ -1,4 +1,4 @@
-"""Every combination of some settings, or what of it is missing."""
+"""A sweep over every combination of some settings, which runs only the jobs that are missing."""
 
 import io
 import itertools

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class OptunaSweeper(grid.GridSweeper):
-    """A search that stops trials which lag behind, and goes on where it was broken off.
+    """A search that prunes trials which lag behind, and continues where it was interrupted.
 
     The published Optuna sweepers for Hydra 1.3 need Optuna 2; none of them tells a job which trial it is, so that it
-    could be stopped early, and begun again they start from the first trial.
+    could be pruned, and all start again from the first trial.
 
     Args:
         n_trials: trials that are to be finished or pruned in the end, those of earlier attempts counted.
@@ -70,7 +70,7 @@ class OptunaSweeper(grid.GridSweeper):
         study = self.study()
         jobs = [self.trial_job(trial, fixed) for trial in study.trials]
         for job in jobs:
-            job.is_done()  # says so where its folder holds something else
+            job.is_done()  # raises if its folder holds another training
         attempted: list[Job] = []
         at_a_time: int = self.n_jobs or getattr(self.launcher, "slots", None) or 1
         with reporting(jobs, attempted, self.folder):
@@ -112,7 +112,7 @@ class OptunaSweeper(grid.GridSweeper):
         return self.job(overrides, swept, prefix=f"{trial.number:03d}_")
 
     def run(self, study: "Study", trials: Sequence["FrozenTrial"], jobs: Sequence["Job"]) -> None:
-        """Run trials, but for those whose jobs are over already, and tell the study how they ended."""
+        """Run those trials whose jobs are not done already, and report all of them to the study."""
         from optuna.trial import TrialState
 
         missing = [trial for trial in trials if not jobs[trial.number].is_done()]
@@ -129,7 +129,7 @@ class OptunaSweeper(grid.GridSweeper):
                 study.tell(trial.number, state=TrialState.FAIL)
 
     def pruning(self, trial: int, study: str) -> list[str]:
-        """The settings that tell a job which trial it is."""
+        """The overrides that make a job report to its trial."""
         from adain_lit.config.overrides import quoted
 
         values = {
