@@ -10,7 +10,7 @@ from PIL import Image
 
 from adain_lit.errors import InputError
 from adain_lit.io.images import ImageReadError, to_tensor
-from adain_lit.io.inputs import as_image, as_mask, mask_cells
+from adain_lit.io.inputs import as_image, as_mask, resized_mask
 from support import images
 from support.images import small
 
@@ -138,7 +138,7 @@ def test_a_cell_has_the_mean_of_the_mask_over_its_pixels(size: tuple[int, int]) 
     width, height = size
     mask = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     strides = (8, 4)
-    for cells, stride in zip(mask_cells(mask, (height, width), (height, width), strides), strides, strict=True):
+    for cells, stride in zip(resized_mask(mask, (height, width), (height, width), strides), strides, strict=True):
         assert cells.shape == (1, 1, -(-height // stride), -(-width // stride))
         for i in range(cells.shape[2]):
             for j in range(cells.shape[3]):
@@ -149,7 +149,7 @@ def test_a_cell_has_the_mean_of_the_mask_over_its_pixels(size: tuple[int, int]) 
 def test_a_mask_follows_the_content_where_that_is_continued_for_the_network() -> None:
     """Oracle: by hand; 3 x 2 pixels of which the right column is set, continued to 9 x 9."""
     mask = np.array([[0, 0, 255], [0, 0, 255]], np.uint8)
-    pixels, cells = mask_cells(mask, (2, 3), (9, 9), (1, 8))
+    pixels, cells = resized_mask(mask, (2, 3), (9, 9), (1, 8))
     assert pixels[0, 0].tolist() == [[0, 0, 1, 1, 1, 1, 1, 1, 1]] * 9
     assert cells.shape == (1, 1, 2, 2)
     assert cells[0, 0].flatten().tolist() == pytest.approx([6 / 8, 1, 6 / 8, 1])
@@ -157,9 +157,9 @@ def test_a_mask_follows_the_content_where_that_is_continued_for_the_network() ->
 
 def test_a_mask_at_another_scale_is_the_same_mask() -> None:
     mask = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 2, (6, 8)) * 255, 8, 0), 8, 1).astype(np.uint8)
-    (expected,) = mask_cells(mask, (48, 64), (48, 64), (8,))
+    (expected,) = resized_mask(mask, (48, 64), (48, 64), (8,))
     for scaled in (mask[::4, ::4], np.repeat(np.repeat(mask, 3, 0), 3, 1)):
-        (cells,) = mask_cells(scaled, (48, 64), (48, 64), (8,))
+        (cells,) = resized_mask(scaled, (48, 64), (48, 64), (8,))
         assert torch.allclose(cells, expected, atol=1e-6)
 
 
@@ -171,11 +171,11 @@ OTHER_SHAPE += [((96, 66), (96, 72)), ((2, 2), (400, 20))]
 
 @pytest.mark.parametrize(("mask", "content"), FITTING)
 def test_a_mask_of_the_content_s_shape_fits_but_for_rounding(mask: tuple[int, int], content: tuple[int, int]) -> None:
-    mask_cells(np.ones(mask[::-1], bool), content[::-1], content[::-1], (8,))
+    resized_mask(np.ones(mask[::-1], bool), content[::-1], content[::-1], (8,))
 
 
 @pytest.mark.parametrize(("mask", "content"), OTHER_SHAPE)
 def test_a_mask_of_another_shape_is_refused(mask: tuple[int, int], content: tuple[int, int]) -> None:
     message = f"a mask is {mask[0]}x{mask[1]} and the content {content[0]}x{content[1]}; .* at any scale"
     with pytest.raises(InputError, match=message):
-        mask_cells(np.ones(mask[::-1], bool), content[::-1], content[::-1], (8,))
+        resized_mask(np.ones(mask[::-1], bool), content[::-1], content[::-1], (8,))

@@ -18,7 +18,7 @@ from adain_lit.functional.adain import channel_stats, features_from_stats
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
 from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
 from adain_lit.io.images import to_image
-from adain_lit.io.inputs import ImageInput, as_bytes, at_least, mask_cells
+from adain_lit.io.inputs import ImageInput, as_bytes, at_least, resized_mask
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, Stats, shares_of
 from adain_lit.weights.networks import load_network
@@ -318,7 +318,7 @@ class Stylizer:
         if masks is None:
             return None
         padded = self._padded(image).shape[2:]
-        resized = [mask_cells(mask, image.shape[2:], padded, self.net.strides) for mask in masks]
+        resized = [resized_mask(mask, image.shape[2:], padded, self.net.strides) for mask in masks]
         return [tuple(x.to(self.device, self.dtype) for x in layers) for layers in resized]
 
     def _tile(self, tile: int | None, image: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Writing files so that readers never see half of one."""
+"""Writing files atomically: readers never see half of one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adain_lit.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path beside `path`, then move the finished file into place.
 
-    Readers see the old file or the new one, never half of it, whatever kills the process.
+    Readers see the old file or the new one, never half of it, even if the process is killed.
+
+    Args:
+        path: the file to write; its folder is created.
+        write: writes the file at the path that it is given, which has the suffix of `path`.
 
     Raises:
-        OSError: if it cannot be written, with the path, which Pillow leaves out.
+        OSError: if the file cannot be written; it names the path, which Pillow leaves out.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "new" / "notes.txt"
+        >>> write_atomically(path, lambda temporary: temporary.write_text("done"))
+        >>> path.read_text()
+        'done'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +38,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+            os.fsync(file.fileno())  # before the rename: after a power cut the name would show an empty file
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None and error.errno:
@@ -43,15 +50,25 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write JSON that people can read, never half a file."""
+    """Write indented JSON atomically.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "loss.json"
+        >>> write_json({"loss": 0.5}, path)
+        >>> json.loads(path.read_text())
+        {'loss': 0.5}
+    """
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n", "utf-8"))
 
 
 def require_writable(folder: Path) -> None:
-    """Make sure that files can be written to a folder, or that it can be created. Leaves nothing behind.
+    """Check that a folder is writable or can be created, leaving nothing behind.
 
     Raises:
         InputError: if not.
+
+    Example:
+        >>> require_writable(Path(tempfile.gettempdir()) / "new" / "folder")
     """
     try:
         existing = next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,4 +1,4 @@
-"""Reading and writing pictures: every kind of file that COCO and WikiArt really contain."""
+"""Reading and writing images: every kind of file that COCO and WikiArt really contain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adain_lit.errors import InputError
+from adain_lit.io.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
-from adain_lit.io.files import write_atomically
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 178_956_970
-"""Default limit for one image: twice Pillow's warning level, where Pillow itself speaks of a decompression bomb."""
+"""Default limit for one image: twice Pillow's warning level, where Pillow raises an error itself."""
 
 
 class ImageReadError(InputError):
@@ -42,11 +42,11 @@ class ImageReadError(InputError):
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What a file says of its pixels beside them.
+    """Metadata of an image file that is written with its results.
 
     Attributes:
-        icc_profile: colour profile of the RGB pixels, as Pillow writes it; None where there is none.
-        exif: camera data without the orientation, which is applied; None where there is none.
+        icc_profile: colour profile of the RGB pixels, as Pillow writes it; None if the file has none.
+        exif: camera data without the orientation, which is applied on reading; None if the file has none.
     """
 
     icc_profile: bytes | None = None
@@ -56,8 +56,8 @@ class ImageMetadata:
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read an image as upright 8-bit RGB.
 
-    The EXIF orientation is applied; grey, palette, CMYK and 16-bit images are converted, and transparency is laid
-    over white. Of a file with several images the first is taken.
+    The EXIF orientation is applied, grey, palette, CMYK and 16-bit images are converted, and transparency is composited
+    over white. Of a file with several images the first is read.
 
     Args:
         path: a file in any format that Pillow knows.
@@ -68,12 +68,18 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
 
     Raises:
         ImageReadError: if the file is missing, empty, truncated, too large or not an image.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> image = read_image(STYLE_FOLDER / "mosaic-0.webp")
+        >>> image.mode, image.size
+        ('RGB', (480, 384))
     """
     return read_image_and_metadata(path, max_pixels=max_pixels)[0]
 
 
 def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageMetadata]:
-    """`read_image`, and what the file says beside the pixels, to be written with what is made of them."""
+    """Read an image as `read_image` does, and its metadata, for `write_image`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings about size and metadata; the limit below decides
@@ -99,10 +105,14 @@ def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to 8-bit RGB, transparency over white.
+    """Convert a loaded image of any mode to 8-bit RGB, transparency composited over white.
 
     Raises:
-        InputError: for floating-point pixels, whose range nobody knows.
+        InputError: for floating-point pixels, whose range is unknown.
+
+    Example:
+        >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
     """
     if image.mode == "F":
         raise InputError("floating-point pixels have no known range; convert the file to 8 or 16 bits")
@@ -117,25 +127,35 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resized_size(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """Size (width, height) after the shorter side is scaled to `shorter` pixels with the aspect kept."""
+    """Size (width, height) after resizing the shorter side to `shorter` pixels, aspect kept.
+
+    Example:
+        >>> resized_size(640, 480, shorter=256)
+        (341, 256)
+    """
     scale = shorter / min(width, height)
     return max(shorter, round(width * scale)), max(shorter, round(height * scale))
 
 
 def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[float, float]) -> Image.Image:
-    """Cut a square out of the image resized to a shorter side of `resize`, without resizing the rest.
+    """Crop a square from the image resized to a shorter side of `resize`, without resizing the rest.
 
-    Equal to resizing the whole image and cropping it, up to rounding (at most 2 of 255): the filter reads the same
+    Equal to resizing the whole image and then cropping, up to rounding (at most 2 of 255): the filter reads the same
     source pixels.
 
     Args:
         image: an RGB image.
         resize: shorter side after resizing, in pixels; None keeps the size, but never below `crop`.
         crop: side of the square, in pixels, at most `resize`.
-        at: where the square lies, (x, y) in [0, 1]: 0 is the left or upper end, 1 the right or lower end.
+        at: position of the square, (x, y) in [0, 1]: 0 is the left or upper end, 1 the right or lower end.
+
+    Example:
+        >>> resized_crop(Image.new("RGB", (640, 480)), resize=512, crop=256, at=(0.5, 0.5)).size
+        (256, 256)
     """
-    shorter = max(resize or min(image.size), crop)
+    shorter = max(resize or min(image.size), crop)  # small images are enlarged, so that the crop fits
     width, height = resized_size(*image.size, shorter)
+    # min: a position of exactly 1 would be one past the last of the free + 1 places
     left, top = (min(int(f * (free + 1)), free) for f, free in zip(at, (width - crop, height - crop), strict=True))
     x_scale, y_scale = image.width / width, image.height / height
     box = (left * x_scale, top * y_scale, (left + crop) * x_scale, (top + crop) * y_scale)
@@ -143,26 +163,45 @@ def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[fl
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image to a ``uint8`` tensor, shape (3, H, W)."""
-    import torch  # here, so that commands which only read images start without it
+    """Convert an RGB image to a ``uint8`` tensor, shape (3, H, W).
+
+    Example:
+        >>> to_tensor(Image.new("RGB", (4, 2))).shape
+        torch.Size([3, 2, 4])
+    """
+    import torch  # here: commands that only read images start without it
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """Tensor of shape (3, H, W), bytes or values in [0, 1], to an image; values outside are clipped."""
+    """Convert a tensor (3, H, W), bytes or floating-point values in [0, 1] (others are clipped), to an image.
+
+    Example:
+        >>> import torch
+        >>> to_image(torch.full((3, 1, 1), 0.5)).getpixel((0, 0))
+        (128, 128, 128)
+    """
     if tensor.is_floating_point():
         tensor = (tensor.detach().float().clamp(0, 1) * 255).round().byte()
     return Image.fromarray(tensor.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None) -> None:
-    """Write an image in the format of the path's suffix, never half a file.
+    """Write an image atomically in the format of the path's suffix.
 
-    JPEG and WebP are written at quality 95, JPEG without subsampling of the colours.
+    JPEG and WebP are written at quality 95, JPEG without chroma subsampling.
 
     Raises:
-        InputError: if the format cannot hold such an image.
+        InputError: if the image is too large for the format.
+        OSError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "red.png"
+        >>> write_image(Image.new("RGB", (4, 2), "red"), path)
+        >>> read_image(path).getpixel((0, 0))
+        (255, 0, 0)
     """
     options: dict[str, Any] = {}
     suffix = Path(path).suffix.lower()
@@ -179,14 +218,14 @@ def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | 
     limit = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}.get(suffix)
     if limit is not None and max(image.size) > limit:
         raise InputError(
-            f"cannot write {path}: {image.width}x{image.height} pixels, and {suffix[1:]} holds no side above {limit}; "
-            "give png or tiff"
+            f"cannot write {path}: {image.width}x{image.height} pixels, but {suffix[1:]} allows {limit} on a side; "
+            "write png or tiff"
         )
     write_atomically(path, partial(image.save, **options))
 
 
 def _metadata(upright: Image.Image) -> ImageMetadata:
-    """Metadata of an image that `exif_transpose` has turned."""
+    """Metadata of an image that `exif_transpose` has rotated."""
     profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA", "P") else None
     exif = upright.getexif()
     return ImageMetadata(profile or None, exif.tobytes() if len(exif) else None)

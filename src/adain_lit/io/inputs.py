@@ -1,4 +1,4 @@
-"""Whatever a caller has an image in, as 8-bit RGB."""
+"""Conversion of image files, PIL images, arrays and tensors to 8-bit RGB and to masks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,22 +14,30 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import read_image, resized_size, to_rgb, to_tensor
 
 ImageInput = str | Path | Image.Image | NDArray[np.generic] | Tensor
-"""A file, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Numbers are
-0..255 in integer types, 0..1 in floating-point types, and true and false are white and black."""
+"""A file, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Integers are
+in 0..255, floating-point values in 0..1, and true and false are white and black."""
 
 
 def as_image(image: ImageInput, what: str = "image") -> Image.Image:
-    """Any kind of image as 8-bit RGB.
+    """Convert any kind of image to 8-bit RGB.
+
+    Args:
+        image: the image.
+        what: what to call it in error messages.
 
     Raises:
-        InputError: if it cannot be read, or has a shape that no image has.
+        InputError: if it cannot be read, or does not have the shape of an image.
+
+    Example:
+        >>> as_image(np.zeros((2, 4), dtype=np.uint8)).size
+        (4, 2)
     """
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
         try:
             return to_rgb(image)
-        except (OSError, ValueError) as error:  # a file that Pillow reads only now, and floating-point pixels
+        except (OSError, ValueError) as error:  # Pillow reads lazily; floating-point pixels
             raise InputError(f"cannot read the {what}: {error}") from error
     array = _array(image, what)
     if array.ndim == 2:
@@ -43,10 +51,14 @@ def as_image(image: ImageInput, what: str = "image") -> Image.Image:
 
 
 def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None) -> Tensor:
-    """Any kind of image as bytes (1, 3, H, W), its shorter side scaled to `size` pixels; None keeps its own.
+    """Convert any kind of image to bytes (1, 3, H, W), its shorter side resized to `size` pixels; None keeps its size.
 
     Raises:
-        InputError: as `as_image`, or for a size of no pixels.
+        InputError: as `as_image`, or if `size` is below 1.
+
+    Example:
+        >>> as_bytes(torch.zeros(3, 480, 640), size=256).shape
+        torch.Size([1, 3, 256, 341])
     """
     if size is not None and size < 1:
         raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
@@ -57,7 +69,12 @@ def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None)
 
 
 def at_least(image: Tensor, side: int) -> Tensor:
-    """Images (N, 3, H, W), a side below `side` pixels continued at the right or lower edge; others as they are."""
+    """Pad images (N, 3, H, W) at the right and lower edge, by replication, to at least `side` pixels per side.
+
+    Example:
+        >>> at_least(torch.zeros(1, 3, 4, 40), side=16).shape
+        torch.Size([1, 3, 16, 40])
+    """
     height, width = image.shape[2:]
     if min(height, width) >= side:
         return image
@@ -66,31 +83,44 @@ def at_least(image: Tensor, side: int) -> Tensor:
 
 
 def as_mask(mask: ImageInput) -> Tensor:
-    """A mask as shares in [0, 1], (H, W)."""
+    """Convert a mask to weights in [0, 1], (H, W).
+
+    Example:
+        >>> as_mask(np.array([[True, False]]))
+        tensor([[1., 0.]])
+    """
     grey = as_image(mask, "mask").convert("L")
     return torch.from_numpy(np.array(grey, dtype=np.float32)) / 255
 
 
-def mask_cells(
+def resized_mask(
     mask: ImageInput, size: Sequence[int], padded: Sequence[int], strides: Sequence[int]
 ) -> tuple[Tensor, ...]:
-    """A mask as shares of the content's cells.
+    """Resize a mask to the spatial positions of the content's feature maps.
 
     Args:
-        mask: of the content's shape, at any scale.
+        mask: of the content's aspect, at any scale.
         size: height and width of the content.
-        padded: the same with what was added for the network.
-        strides: sides of a cell in pixels, one for each layer.
+        padded: height and width of the content with the padding for the network.
+        strides: pixels per spatial position, one for each layer.
 
     Returns:
-        For each stride (1, 1, ceil(padded height / stride), ceil(padded width / stride)), in [0, 1].
+        For each stride the mean of the mask at each spatial position, in [0, 1],
+        (1, 1, ceil(padded height / stride), ceil(padded width / stride)).
 
     Raises:
-        InputError: if the mask has another shape than the content.
+        InputError: if the mask has another aspect than the content.
+
+    Example:
+        >>> left = np.arange(4) < 1
+        >>> resized_mask(np.stack([left] * 4), (4, 4), (4, 4), strides=(2,))
+        (tensor([[[[0.5000, 0.0000],
+                  [0.5000, 0.0000]]]]),)
     """
     grey = as_mask(mask)
     height, width = size
     own_height, own_width = grey.shape
+    # Either side may be off by 2 % and one pixel: rounding of a thumbnail's shorter side changes its aspect.
     if (
         abs(own_width - own_height * width / height) > 0.02 * own_width + 1
         and abs(own_height - own_width * height / width) > 0.02 * own_height + 1
@@ -102,12 +132,12 @@ def mask_cells(
     mode = "area" if own_height > height else "nearest"
     x = F.interpolate(grey[None, None], size=tuple(size), mode=mode)
     x = F.pad(x, (0, padded[1] - width, 0, padded[0] - height), mode="replicate")
-    # the mean of what a cell holds, at the edges less than stride x stride
+    # ceil_mode: at the lower and right edge the mean of fewer than stride x stride pixels
     return tuple(F.avg_pool2d(x, stride, ceil_mode=True) for stride in strides)
 
 
 def _array(image: NDArray[np.generic] | Tensor, what: str) -> NDArray[np.uint8]:
-    """Bytes of an array (H, W, ...) or of a tensor (..., H, W)."""
+    """Convert an array (H, W, ...) or a tensor (..., H, W) to bytes (H, W, ...)."""
     if isinstance(image, Tensor):
         x = image.detach().cpu()
         x = x.squeeze(0) if x.ndim == 4 and x.shape[0] == 1 else x
