@@ -144,7 +144,7 @@ def file_of(path: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The command itself, with limits of 2 megabytes and 1 person waiting."""
+    """The command itself, with limits of 2 megabytes and 1 waiting request."""
     folder = tmp_path_factory.mktemp("server")
     port = free_port()
     options = ["--device", "cpu", "--port", str(port), "--max-megabytes", "2", "--queue", "1"]
@@ -174,7 +174,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         process.kill()
 
 
-def test_button_makes_a_image_that_can_be_downloaded(server: Server, files: dict[str, str]) -> None:
+def test_button_makes_an_image_that_can_be_downloaded(server: Server, files: dict[str, str]) -> None:
     *_, done = server.press(server.upload(files["astronaut"]), [server.upload(files["coffee"])], "good")
     assert done["success"], done
     result, download, earlier, _ = done["output"]["data"]
@@ -227,7 +227,7 @@ def test_button_takes_no_file_that_was_not_uploaded(server: Server, files: dict[
     style = server.upload(files["coffee"])
     heard = server.press(file_of(files["astronaut"]), [style], "own")
     assert not heard[-1]["success"]
-    assert heard[-1]["output"]["error"] is None, "nothing is said of the server's folders"
+    assert heard[-1]["output"]["error"] is None, "the server's folders are not revealed"
 
 
 def test_button_fetches_no_address(server: Server, files: dict[str, str]) -> None:
@@ -245,7 +245,7 @@ def test_large_uploads_are_refused(server: Server) -> None:
     assert server.client.post("/gradio_api/queue/join", content=endless).status_code == 411
 
 
-def test_no_more_people_wait_than_was_said(server: Server, files: dict[str, str]) -> None:
+def test_no_more_requests_wait_than_allowed(server: Server, files: dict[str, str]) -> None:
     content, style = server.upload(files["astronaut"]), server.upload(files["coffee"])
     replies = [server.join(content, [style], f"crowd{i}", size=512) for i in range(6)]
     codes = [reply.status_code for reply in replies]
@@ -269,7 +269,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_person_makes_a_image(server: Server, tmp_path: Path) -> None:
+def test_a_user_makes_an_image(server: Server, tmp_path: Path) -> None:
     """With a real browser; ADAIN_SCREENSHOT names a file for what it sees in the end."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     from adain_lit.data.demo import demo_style_images

@@ -78,7 +78,7 @@ def test_notebook_03_takes_the_run_that_is_set(tmp_path: Path, monkeypatch: pyte
     assert choose(monkeypatch, RUN=str(elsewhere)) == (elsewhere, False)
 
 
-def test_notebook_03_trains_only_if_told_to_or_if_there_is_no_run(
+def test_notebook_03_trains_only_if_set_to_or_if_there_is_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new = Path("outputs/enc_adain_dec/new")

@@ -39,7 +39,7 @@ def outputs(names: list[str], styles: list[str], output: str | None = None, **op
 
 
 def test_noise_stands_for_white_noise_as_a_content_alone(tree: Path) -> None:
-    """Oracle: values that are spread evenly and know nothing of their neighbours; a file of that name goes first."""
+    """Oracle: uniform values, uncorrelated with their neighbours; a file of that name takes precedence."""
     (path,) = paths(find_inputs(["noise"], "content"))
     with Image.open(path) as image:
         values = np.asarray(image).astype(float)

@@ -113,7 +113,8 @@ def test_the_order_of_styles_with_their_weights_and_masks_does_not_matter(styliz
 def test_masks_that_partition_the_image_are_its_regions_done_alone(either: Stylizer, size: tuple[int, int]) -> None:
     """Oracle: features cut at the border, each part normalised by its own statistics alone, put together and decoded.
 
-    Cells are 8 pixels wide and less at lower layers; at odd sizes the last one is narrower. Weights play no part.
+    Spatial positions are 8 pixels wide and less at lower layers; at odd sizes the last is narrower. Weights do not
+    matter.
     """
     image = CONTENT.resize(size)
     masks = [grey(lambda y, x: x < 40, size), grey(lambda y, x: x >= 40, size)]
@@ -205,7 +206,7 @@ def test_the_result_has_the_size_of_the_content(
 
 
 def test_style_swap_takes_every_control_and_refuses_what_is_smaller_than_a_patch() -> None:
-    """Oracle: the network's own parts; three cells of relu3_1 are 12 pixels."""
+    """Oracle: the network's own parts; three spatial positions of relu3_1 are 12 pixels."""
     net = small_network(fusion="style_swap", last="relu3_1")
     stylizer = Stylizer(net, device="cpu")
     content, style = (net.encode(to_tensor(image)[None] / 255)[0] for image in (CONTENT, STYLE))
@@ -244,7 +245,7 @@ def test_every_kind_of_image_gives_the_same(stylizer: Stylizer, tmp_path: Path) 
 
 
 def test_what_was_encoded_once_gives_the_same_image(stylizer: Stylizer) -> None:
-    """For AdaIN exactly: the style is two cells in either case."""
+    """For AdaIN exactly: the style is reduced to its statistics in either case."""
     controls: dict[str, Any] = {"alpha": 0.7, "weights": [1, 2], "preserve_color": "coral"}
     expected = tensor(stylizer, CONTENT, [STYLE, OTHER], style_size=64, **controls)
     styles = [stylizer.encode_style(image, size=64) for image in (STYLE, OTHER)]

@@ -42,7 +42,7 @@ def difference(stylizer: Stylizer, content: Image.Image, tile: int, **controls: 
 
 @pytest.mark.parametrize("tile", [64, 100, 256])
 def test_tiles_give_the_image_in_one_piece(stylizer: Stylizer, tile: int) -> None:
-    """Odd sides, tiles that are no multiple of a cell, and a last tile that is a sliver."""
+    """Odd sides, tiles that are no multiple of the stride, and a last tile that is a sliver."""
     content = small("coffee.png", (301, 221))
     assert difference(stylizer, content, tile) < 1e-4
     assert difference(stylizer, content, tile, weights=[1.0, 3.0]) < 1e-4
@@ -58,7 +58,7 @@ def test_tiles_give_any_size_in_one_piece(stylizer: Stylizer, size: tuple[int, i
     [("relu1_2", ()), ("relu3_1", ()), ("relu3_1", ("relu2_2",)), ("relu5_1", ()), ("relu5_1", ("relu1_2", "relu4_4"))],
 )
 def test_halos_fit_every_layer(last: str, skip_layers: tuple[str, ...]) -> None:
-    """A deeper layer has larger cells and looks further."""
+    """A deeper layer has a larger stride and receptive field."""
     stylizer = Stylizer(small_network(last=last, skip_layers=skip_layers), device="cpu")
     assert difference(stylizer, small("coffee.png", (203, 157)), 64) < 1e-4
 
@@ -128,7 +128,7 @@ def test_the_network_never_sees_more_than_a_tile_and_its_halo(
     skip_layers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory does not grow with the image. Oracle: by hand; 30 pixels of the decoder and 37 of the encoder are 4 and
-    5 cells of 8 on either side, and up to a quarter of a tile may come on top at the end."""
+    5 positions of 8 pixels on either side, and up to a quarter of a tile may come on top at the end."""
     seen: list[int] = []
     encode = StyleTransferNet.encode
     monkeypatch.setattr(StyleTransferNet, "encode", lambda net, x: seen.append(max(x.shape[2:])) or encode(net, x))

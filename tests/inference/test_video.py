@@ -221,7 +221,7 @@ def test_smoothing_blends_statistics_from_frame_to_frame(
 
 
 def refused(stylizer: Stylizer, style: Style, video: Path, output: Path, **controls: Any) -> str:
-    """The one line of the error; whatever stood beside the video before stands there after, and nothing else."""
+    """The one line of the error; the folder of the video is as it was before."""
     before = sorted(video.parent.rglob("*"))
     with pytest.raises(InputError) as caught:
         stylize_video(stylizer, video, [style], output, **controls)
@@ -313,7 +313,7 @@ def test_command_makes_a_video_and_names_one_that_it_cannot_read(
 
 
 def test_video_in_avi_goes_to_mkv(tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the frames in order, a twelfth of a second apart; AVI itself holds no times."""
+    """Oracle: the frames in order, a twelfth of a second apart; AVI itself stores no times."""
     monkeypatch.chdir(tmp_path)
     with av.open("video.avi", "w") as video:
         images = video.add_stream("mpeg4", rate=12)

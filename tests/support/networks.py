@@ -1,4 +1,4 @@
-"""Small networks with random weights whose images use the range [0, 1], so that a wrong one is seen to be wrong."""
+"""Small networks with random weights whose images use the range [0, 1], so that errors are visible."""
 
 from collections.abc import Sequence
 from pathlib import Path

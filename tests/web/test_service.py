@@ -84,7 +84,7 @@ def test_painted_part_takes_the_first_style_and_the_rest_the_others(
 
 def test_canvas_is_a_small_upright_copy(service: StylizeService, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     small("astronaut.png", (300, 200)).save(tmp_path / "turned.jpg", exif=exif)
     Image.new("RGB", (CANVAS + 10, 100)).save(tmp_path / "wide.png")
     for name, size in (("turned.jpg", (200, 300)), ("wide.png", (CANVAS, round(100 * CANVAS / (CANVAS + 10))))):

@@ -58,14 +58,21 @@ class Content:
     tile: int
 
 
-def load(source: str | Path = "compact", *, encoder: str | Path | None = None, **options: object) -> Stylizer:
+def load(
+    source: str | Path = "compact",
+    *,
+    encoder: str | Path | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Stylizer:
     """Load a trained network.
 
     Args:
         source: ``compact``, the network that comes with the package; the folder of a training run; or a .ckpt,
             .safetensors or decoder.pth file, see `adain_lit.weights.load_network`.
         encoder: encoder weights, if the file has none.
-        options: ``device`` and ``dtype`` of the `Stylizer`.
+        device: see `Stylizer`.
+        dtype: see `Stylizer`.
 
     Raises:
         InputError: if the network or the encoder cannot be read.
@@ -75,7 +82,7 @@ def load(source: str | Path = "compact", *, encoder: str | Path | None = None, *
         >>> adain_lit.load(device="cpu")
         Stylizer(fusion=adain, layers=relu4_1+relu3_1+relu2_1+relu1_1, device=cpu, dtype=float32)
     """
-    return Stylizer(load_network(source, encoder=encoder), **options)  # type: ignore[arg-type]
+    return Stylizer(load_network(source, encoder=encoder), device=device, dtype=dtype)
 
 
 class Stylizer:
