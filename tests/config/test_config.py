@@ -90,7 +90,7 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         fixed = write_fixed_styles(tmp_path / "fixed.ckpt", sorted(paintings.iterdir())[:1])
         source = {"style_swap": ["method.style_swap.source=compact"], "fixed_style": [f"method.{name}.source={fixed}"]}
         cfg = composed("ckpt_path=x", f"method={name}", *source.get(name, []), command="evaluate", output=str(tmp_path))
-        loss = {"phi": VGGEncoder("compact"), "criterion": PerceptualLoss()}
+        loss = {"loss_network": VGGEncoder("compact"), "criterion": PerceptualLoss()}
         assert callable(instantiate(cfg.method[name], f"method.{name}", **(loss if name == "gatys" else {})))
         return
     overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}"]
@@ -157,7 +157,7 @@ def test_every_option_of_a_module_is_a_documented_key_with_the_default_of_the_cl
 )
 def test_method_file_states_every_argument_but_the_loss(name: str, target: Any) -> None:
     stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "method" / f"{name}.yaml"))
-    arguments = set(inspect.signature(target).parameters) - {"phi", "criterion"}
+    arguments = set(inspect.signature(target).parameters) - {"loss_network", "criterion"}
     assert set(stated[name]) - {"_target_"} == arguments
 
 

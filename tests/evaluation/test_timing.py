@@ -1,6 +1,8 @@
 """Timing in turns by a clock that the test sets, and memory by known amounts."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from adain_lit.evaluation import timing
-from adain_lit.evaluation.timing import LEAST_IMAGES, peak_memory, spread, time_interleaved
+from adain_lit.evaluation.timing import LEAST_IMAGES, spread, time_interleaved
 
 CPU = torch.device("cpu")
 
@@ -22,14 +24,14 @@ class Clock:
         self.done: list[str] = []
         monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
 
-    def action(self, name: str, *seconds: float, share: float = 1.0) -> Callable[[], float]:
+    def action(self, name: str, *seconds: float, fraction: float = 1.0) -> Callable[[], float]:
         """Takes the given seconds in turn, the last ever after."""
         left = list(seconds)
 
         def act() -> float:
             self.done.append(name)
             self.now += left.pop(0) if len(left) > 1 else left[0]
-            return share
+            return fraction
 
         return act
 
@@ -60,8 +62,8 @@ def test_a_slow_action_leaves_the_rounds_but_not_before_three_images(clock: Cloc
     assert {name: len(times) for name, times in seconds.items()} == {"slow": LEAST_IMAGES, "mean": 8, "fast": 20}
 
 
-def test_a_share_of_the_work_is_extrapolated_to_the_whole(clock: Clock) -> None:
-    assert timed(clock, {"a": clock.action("a", 2, share=0.1)}, images=1) == {"a": [pytest.approx(20)]}
+def test_a_fraction_of_the_work_is_extrapolated_to_the_whole(clock: Clock) -> None:
+    assert timed(clock, {"a": clock.action("a", 2, fraction=0.1)}, images=1) == {"a": [pytest.approx(20)]}
 
 
 def test_spread_is_that_of_numpy() -> None:
@@ -74,12 +76,16 @@ def test_spread_is_that_of_numpy() -> None:
     assert spread([0.5])["quartiles"] == [0.5, 0.5]
 
 
+MEASURE = """
+import torch
+from adain_lit.evaluation.timing import peak_memory
+torch.ones(256, 2**18).sum()  # came and went before
+found = peak_memory(lambda: torch.ones(96, 2**18).sum(), torch.device("cpu"))
+print(found["peak"] - found["before"])
+"""
+
+
 def test_peak_memory_is_that_of_the_action_and_of_nothing_before() -> None:
-    """Oracle: 96 MiB of ones, given back before the action ends; 256 MiB came and went before it."""
-
-    def ones(mib: int) -> Callable[[], object]:
-        return lambda: float(torch.ones(mib, 2**18).sum())
-
-    ones(256)()
-    found = peak_memory(ones(96), CPU)
-    assert found["peak"] - found["before"] == pytest.approx(96, abs=8)
+    """Oracle: 96 MiB of ones, given back before the action ends, in a process that no other test has used."""
+    made = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert float(made.stdout) == pytest.approx(96, abs=8)

@@ -1,1 +1,1 @@
-"""What is measured of a method of style transfer: losses, similarity, time and memory."""
+"""Metrics of style transfer methods: losses, similarities, time and memory."""

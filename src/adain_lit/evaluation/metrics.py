@@ -1,12 +1,8 @@
-"""Measuring methods of style transfer on the same pairs of images."""
+"""Losses and similarities of style transfer methods on the same pairs of images."""
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -15,58 +11,59 @@ from adain_lit.errors import InputError
 from adain_lit.functional.adain import adaptive_instance_norm
 from adain_lit.losses import PerceptualLoss, content_loss
 from adain_lit.nets import LossNetwork, VGGEncoder
+from adain_lit.reports.tables import text_table
 
 Method = Callable[[Tensor, Tensor], Tensor]
-"""Stylises: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
+"""Stylises content (N, 3, H, W) with style (N, 3, H', W'), giving (N, 3, H, W); RGB in [0, 1]."""
 
 Values = dict[str, dict[str, Tensor]]
-"""For each method and each value, one number for each pair."""
+"""By method and metric, one value for each pair."""
 
 REFERENCES: dict[str, Method] = {
     "content image": lambda content, style: content,
     "style image": lambda content, style: style,
 }
-"""What no stylising at all measures: the photograph untouched, and the painting in its place."""
+"""Rows without any stylisation: the content image unchanged, and the style image in its place."""
 
 
 @torch.no_grad()
 def measure(
     methods: Mapping[str, Method],
     batches: Iterable[PairBatch],
-    phi: VGGEncoder | LossNetwork,
+    loss_network: VGGEncoder | LossNetwork,
     criterion: PerceptualLoss,
     *,
     device: torch.device | None = None,
     lpips: Method | None = None,
 ) -> Values:
-    """Losses and similarity of methods on the same pairs.
+    """Measure losses and similarities of methods on the same pairs.
 
-    The content target is AdaIN's (Eq. 12) for every method, whatever it was trained on, so that rows compare.
+    The content target is AdaIN's (Eq. 12) for every method, however it was trained, so that rows compare.
 
     Args:
         methods: by name.
         batches: pairs of images in ``uint8``.
-        phi: the network that measures.
-        criterion: which layers and which form of the losses.
-        device: where the images go; that of `phi` by default.
-        lpips: a distance (N, 3, H, W) x 2 to (N,), see `perceptual_distance`.
+        loss_network: the network phi that the losses are measured with.
+        criterion: the losses: their layers, statistic, reduction and weight.
+        device: of the images; that of `loss_network` by default.
+        lpips: a distance of two batches (N, 3, H, W), shape (N,), see `perceptual_distance`.
 
     Returns:
-        For each method and each value, one number for each pair: ``loss`` (Eq. 11), ``content_loss``, ``style_loss``,
-        ``style_loss/<layer>``, ``content_distance`` (the content loss against f(c) itself, as Gatys et al. have it),
-        ``ssim`` (structural similarity to the content, 1 is equal) and, where asked for, ``lpips`` (perceptual distance
-        to the content, 0 is equal).
+        By method and metric, one value for each pair: ``loss`` (Eq. 11), ``content_loss`` (Eq. 12), ``style_loss``
+        (Eq. 13), ``style_loss/<layer>``, ``content_distance`` (content loss against f(c) instead of t, as in Gatys et
+        al.), ``ssim`` (structural similarity to the content, 1 if equal) and, with `lpips`, ``lpips`` (perceptual
+        distance to the content, 0 if equal).
     """
-    device = device or next(phi.parameters()).device
+    device = device or next(loss_network.parameters()).device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in methods}
     for batch in batches:
         content, style = (x.to(device).float() / 255 for x in (batch.content, batch.style))
-        style_features = phi(style, criterion.layers)
-        content_features = phi(content, (criterion.content_layer,))[criterion.content_layer]
+        style_features = loss_network(style, criterion.layers)
+        content_features = loss_network(content, (criterion.content_layer,))[criterion.content_layer]
         target = adaptive_instance_norm(content_features, style_features[criterion.content_layer])
         for name, method in methods.items():
             stylized = method(content, style)
-            features = phi(stylized, criterion.layers)
+            features = loss_network(stylized, criterion.layers)
             losses = criterion(features, target, style_features)
             losses["content_distance"] = content_loss(features[criterion.content_layer], content_features)
             losses["ssim"] = similarity(stylized.float(), content)
@@ -79,14 +76,14 @@ def measure(
 
 @torch.no_grad()
 def reconstruction(methods: Mapping[str, Method], batches: Iterable[Tensor]) -> Values:
-    """How well each method gives an image back that is its own style, which for AdaIN is alpha 0.
+    """Measure how well each method reconstructs an image that is its own style (for AdaIN the same as alpha = 0).
 
     Args:
         methods: by name.
         batches: images, each (N, 3, H, W), RGB in [0, 1].
 
     Returns:
-        For each method ``reconstruction``, the structural similarity of method(c, c) to c for each image c.
+        By method ``reconstruction``: the structural similarity of method(c, c) to c, one value for each image c.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     for batch in batches:
@@ -96,12 +93,20 @@ def reconstruction(methods: Mapping[str, Method], batches: Iterable[Tensor]) -> 
 
 
 def in_order(parts: Sequence[tuple[Sequence[Sequence[int]], Values]]) -> Values:
-    """Put together what several processes have measured, in the order of one.
+    """Merge what several processes measured into the order of a single process.
 
     Args:
-        parts: for each process, the numbers of the pairs in each of its batches, and the values of these pairs.
+        parts: for each process, the indices of the pairs in each of its batches, and the values of these pairs.
+
+    Example:
+        >>> parts = [([[0], [2]], {"adain": {"loss": torch.tensor([1.0, 3.0])}})]
+        >>> parts += [([[1]], {"adain": {"loss": torch.tensor([2.0])}})]
+        >>> in_order(parts)
+        {'adain': {'loss': tensor([1., 2., 3.])}}
     """
-    order = torch.tensor([number for batches, _ in parts for batch in batches for number in batch]).argsort()
+    # the position of index i among all measured values, process by process and batch by batch
+    order = torch.tensor([index for batches, _ in parts for batch in batches for index in batch]).argsort()
+    # a process without batches has no metrics and is left out
     return {
         name: {key: torch.cat([part[name][key] for _, part in parts if part[name]])[order] for key in rows}
         for name, rows in parts[0][1].items()
@@ -109,27 +114,41 @@ def in_order(parts: Sequence[tuple[Sequence[Sequence[int]], Values]]) -> Values:
 
 
 def perceptual_distance(device: torch.device) -> Method:
-    """LPIPS (Zhang et al. 2018) on AlexNet, whose weights torchvision fetches; a distance of (N, 3, H, W) pairs, (N,).
+    """LPIPS (Zhang et al. 2018) on AlexNet, whose weights torchvision downloads.
+
+    Returns:
+        A distance of two batches (N, 3, H, W), RGB in [0, 1], of shape (N,).
 
     Raises:
-        InputError: if the weights cannot be had.
+        InputError: if the weights cannot be downloaded.
     """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     try:
         metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True, reduction="none").to(device)
-    except Exception as error:  # whatever a fetch without a network raises
+    except Exception as error:  # whatever a download without a network raises
         reason = " ".join(str(error).split())[:120]
         raise InputError(
-            f"LPIPS needs torchvision's AlexNet, which could not be had ({reason}); leave out lpips=true"
+            f"LPIPS needs torchvision's AlexNet, which could not be downloaded ({reason}); leave out lpips=true"
         ) from error
     return lambda a, b: metric(a.clamp(0, 1), b).flatten()
 
 
 def similarity(image: Tensor, reference: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5), (N, 3, H, W) to (N,).
+    """Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5).
 
-    The mean over the windows that lie wholly inside the image; torchmetrics' own mean takes in mirrored borders.
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W).
+        reference: RGB in [0, 1], shape (N, 3, H, W).
+
+    Returns:
+        Mean over the windows that lie entirely inside the image, shape (N,); the mean of torchmetrics includes mirrored
+        borders.
+
+    Example:
+        >>> image = torch.linspace(0, 1, 16).expand(1, 3, 16, 16)
+        >>> similarity(image, image), similarity(image, 1 - image) < 0
+        (tensor([1.]), tensor([True]))
     """
     _, windows = structural_similarity_index_measure(
         image, reference, sigma=1.5, data_range=1.0, reduction="none", return_full_image=True
@@ -138,7 +157,12 @@ def similarity(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def summarise(values: Values) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and (population) standard deviation over the pairs."""
+    """Mean and population standard deviation over the pairs, by method and metric.
+
+    Example:
+        >>> summarise({"adain": {"loss": torch.tensor([1.0, 3.0])}})
+        {'adain': {'loss': {'mean': 2.0, 'std': 1.0}}}
+    """
     return {
         name: {key: {"mean": float(x.mean()), "std": float(x.std(correction=0))} for key, x in rows.items()}
         for name, rows in values.items()
@@ -146,20 +170,14 @@ def summarise(values: Values) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:
-    """The results as a table for people: a row for each method, a column for each value."""
-    sheet = Table(title=title, box=SIMPLE)
-    sheet.add_column("")
+    """Format the results of `summarise`: one row for each method, one column for each metric."""
     columns = list(dict.fromkeys(key for rows in results.values() for key in rows))
-    for key in columns:
-        sheet.add_column(key.removeprefix("style_loss/"), justify="right")
-    for name, rows in results.items():
-        sheet.add_row(name, *(_cell(key, rows[key]) if key in rows else "" for key in columns))
-    text = io.StringIO()
-    Console(file=text, width=40 + 20 * len(columns)).print(sheet)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    rows = [[name, *(_cell(key, of[key]) if key in of else "" for key in columns)] for name, of in results.items()]
+    head = ["", *(key.removeprefix("style_loss/") for key in columns)]
+    return text_table(head, rows, title=title, width=40 + 20 * len(columns))
 
 
 def _cell(key: str, value: dict[str, float]) -> str:
-    """Mean and deviation; of the style loss's layers the mean alone."""
+    """Mean and standard deviation; only the mean for single layers of the style loss."""
     mean = f"{value['mean']:.4f}"
     return mean if key.startswith("style_loss/") else f"{mean} +- {value['std']:.3f}"

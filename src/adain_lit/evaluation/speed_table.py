@@ -1,12 +1,9 @@
-"""Table 1 of the paper, and ours beside it."""
+"""Table 1 of the paper, and the table of measured times with it for comparison."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from adain_lit.reports.tables import text_table
 
 TABLE_1: dict[str, dict[str, list[float | None]]] = {
     "Gatys et al.": {"256": [14.17, 14.19], "512": [46.75, 46.79]},
@@ -15,7 +12,7 @@ TABLE_1: dict[str, dict[str, list[float | None]]] = {
     "Dumoulin et al.": {"256": [0.011, None], "512": [0.038, None]},
     "Huang and Belongie": {"256": [0.018, 0.027], "512": [0.065, 0.098]},
 }
-"""Seconds for one image without and with style encoding, by side in pixels: mean of 100 images, Pascal Titan X."""
+"""Seconds for one image without and with style encoding, by size in pixels: mean of 100 images, Pascal Titan X."""
 
 IN_TABLE_1 = {
     "gatys": "Gatys et al.",
@@ -25,33 +22,39 @@ IN_TABLE_1 = {
     "plain": "Huang and Belongie",
     "vgg19": "Huang and Belongie",
 }
-"""Rows of the table by our names of the methods."""
+"""Rows of Table 1 by the name of a method in ``conf/method``."""
 
 
 def published(method: str, size: int, *, style_encoding: bool) -> float | None:
-    """Seconds of Table 1; None where it has none."""
+    """Seconds of Table 1; None if it has no such entry.
+
+    Example:
+        >>> published("plain", 512, style_encoding=True), published("plain", 1024, style_encoding=True)
+        (0.098, None)
+    """
     seconds = TABLE_1.get(IN_TABLE_1.get(method, ""), {}).get(str(size))
     return seconds[style_encoding] if seconds else None
 
 
 def speed_table(cases: Sequence[Mapping[str, Any]], *, reference: str) -> str:
-    """Medians, quartiles, ratios and the paper's seconds for people: a row for each method and size."""
-    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    sheet.add_column("method")
-    for head in ("px", "s, style encoded before", f"x {reference}", "s, with style encoding", f"x {reference}"):
-        sheet.add_column(head, justify="right")
-    sheet.add_column("MiB", justify="right")
-    sheet.add_column("paper, Titan X", justify="right")
+    """Format medians, quartiles, ratios and the paper's seconds: one row for each method and size.
+
+    Args:
+        cases: as in the JSON of `adain_lit.benchmark`.
+        reference: name of the method that ratios compare with.
+    """
+    ratio = f"x {reference}"
+    times = ["s, style encoded before", ratio, "s, with style encoding", ratio]
+    rows = []
     for method, size in dict.fromkeys((case["method"], case["size"]) for case in cases):
         of_row = {case["style_encoding"]: case for case in cases if (case["method"], case["size"]) == (method, size)}
-        times = [text for encoding in (False, True) for text in _times(of_row.get(encoding))]
-        sheet.add_row(method, str(size), *times, _memory(of_row[True]), _paper(method, size))
-    text = io.StringIO()
-    Console(file=text, width=140, markup=False).print(sheet)
-    notes = [f"x {reference}: so many times as fast; MiB: what building the method and one image take"]
+        cells = [text for encoding in (False, True) for text in _times(of_row.get(encoding))]
+        rows.append([method, str(size), *cells, _memory(of_row[True]), _paper(method, size)])
+    text = text_table(["method", "px", *times, "MiB", "paper, Titan X"], rows)
+    notes = [f"x {reference}: how many times as fast; MiB: memory that building the method and one image take"]
     marked = dict.fromkeys((case["method"], *case["extrapolated"]) for case in cases if case["extrapolated"])
     notes += [f"* {method}: extrapolated from {part} iterations to {total}" for method, part, total in marked]
-    return "\n".join([*(line.rstrip() for line in text.getvalue().splitlines()), *notes])
+    return "\n".join([text, *notes])
 
 
 def _times(case: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Times beside each other in one run, and the peak memory of a process."""
+"""Interleaved timing of several actions, and the peak memory of a process."""
 
 import sys
 import time
@@ -14,9 +14,9 @@ from adain_lit.devices import synchronize
 K = TypeVar("K", bound=Hashable)
 
 Action = Callable[[], float]
-"""Does some work, and says what share of the whole that was: 1, or less where the rest is to be extrapolated."""
+"""Does some work and returns its fraction of the whole: 1, or less if the rest is to be extrapolated."""
 LEAST_IMAGES = 3
-"""Timed of every case, however long they take."""
+"""Timed for every case, however slow it is."""
 MIB = 2**20
 
 
@@ -29,21 +29,26 @@ def time_interleaved(
     device: torch.device,
     tick: Callable[[], object] = lambda: None,
 ) -> dict[K, list[float]]:
-    """Time actions in turns, so that whatever slows the machine down for a while slows all of them down.
+    """Time actions in turns, so that anything that slows the machine down for a while affects all of them.
 
-    Each round does every action once and begins with another one, since an action may find the caches, or the clock
-    of the processor, as the one before it left them.
+    Each round runs every action once and starts with a different one, because an action inherits the state of caches
+    and processor clock from the one before it.
 
     Args:
         actions: by case.
         images: number of rounds.
-        max_seconds: an action that has taken so long leaves the rounds, but not before `LEAST_IMAGES`.
-        warmup: rounds before, which do not count.
-        device: which is waited for before each look at the clock.
+        max_seconds: an action that took this long in total is not repeated, but runs `LEAST_IMAGES` times at least.
+        warmup: untimed rounds before.
+        device: synchronised before each reading of the clock.
         tick: called after each timed action.
 
     Returns:
-        Seconds of each action, one number for each time, extrapolated to the whole where it did a share.
+        Seconds of every repetition by case, extrapolated if the action did only a fraction.
+
+    Example:
+        >>> options = {"images": 4, "max_seconds": 60, "warmup": 1, "device": torch.device("cpu")}
+        >>> {case: len(times) for case, times in time_interleaved({"sum": lambda: 1.0}, **options).items()}
+        {'sum': 4}
     """
     for _ in range(warmup):
         for action in actions.values():
@@ -51,24 +56,29 @@ def time_interleaved(
     seconds: dict[K, list[float]] = {case: [] for case in actions}
     spent = dict.fromkeys(actions, 0.0)
     cases = list(actions)
-    for number in range(images):
-        turn = number % len(cases)
+    for index in range(images):
+        turn = index % len(cases)
         for case in cases[turn:] + cases[:turn]:
             if spent[case] >= max_seconds and len(seconds[case]) >= LEAST_IMAGES:
                 continue
             synchronize(device)
             start = time.perf_counter()
-            share = actions[case]()
+            fraction = actions[case]()
             synchronize(device)
             elapsed = time.perf_counter() - start
             spent[case] += elapsed
-            seconds[case].append(elapsed / share)
+            seconds[case].append(elapsed / fraction)
             tick()
     return seconds
 
 
 def spread(seconds: Sequence[float]) -> dict[str, Any]:
-    """Median, quartiles (linear between neighbours), extremes and number of times."""
+    """Median, quartiles (linear interpolation), extremes and count.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0, 5.0])
+        {'median': 2.5, 'quartiles': [1.75, 3.5], 'least': 1.0, 'most': 5.0, 'images': 4}
+    """
     lower, median, upper = quantiles(seconds, method="inclusive") if len(seconds) > 1 else [seconds[0]] * 3
     return {
         "median": median,
@@ -80,12 +90,12 @@ def spread(seconds: Sequence[float]) -> dict[str, Any]:
 
 
 def peak_memory(action: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Memory while an action runs, in MiB, in a process that has done nothing like it before.
+    """Measure memory while an action runs; call it in a fresh process, which holds no freed memory to reuse.
 
-    On a CUDA device what torch has allocated there; elsewhere the resident memory of the process.
+    On a CUDA device this is what torch has allocated there, elsewhere the resident memory of the process.
 
     Returns:
-        ``before`` the action, which on a CPU is Python and its libraries, and at its ``peak``.
+        MiB ``before`` the action (on a CPU: Python and its libraries) and at the ``peak``.
     """
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device) / MIB
@@ -100,19 +110,19 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> dict[str,
 
 
 def _forget_peak() -> None:
-    """Let Linux count the peak from now on, so that what importing took is not taken for the action's."""
+    """Reset the peak that Linux reports, so that the memory of imports is not attributed to the action."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # another system, or one that does not allow it
+    except OSError:  # not Linux, or not permitted
         return
 
 
 def _peak_resident() -> float:
-    """Peak of the resident memory in MiB. On Linux getrusage would tell the parent's, where that was larger."""
+    """Peak resident memory in MiB. On Linux, getrusage would report the parent's peak if that was larger."""
     status = Path("/proc/self/status")
     if status.is_file():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return float(line.split()[1]) / 1024
-    import resource  # which Windows has not
+    import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if sys.platform == "darwin" else 1024)

@@ -1,1 +1,1 @@
-"""Methods of style transfer, each a function of (content, style) that returns images."""
+"""Style transfer methods, each a function of (content, style) that returns stylised images."""

@@ -1,4 +1,4 @@
-"""Trained networks of any kind as methods: content and style images in, stylised images out."""
+"""Networks for fixed styles as methods that take style images, and loading any trained network as a method."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +17,15 @@ from adain_lit.weights.networks import load_network
 
 
 class FixedStyles(nn.Module):
-    """One or several networks for fixed styles as one method, which knows the styles of all.
+    """One or several networks for fixed styles as one method with the styles of all.
 
     Args:
         nets: the networks.
         files: the style images of each.
 
     Shape:
-        - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]; a style that several networks have is
-          done by the first
+        - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]; the first network that knows a style
+          is used
         - output: (N, 3, H, W), RGB in [0, 1]
     """
 
@@ -35,24 +35,24 @@ class FixedStyles(nn.Module):
         self.files = list(dict.fromkeys(file for own in files for file in own))
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Stylise each content in its style.
+        """Stylise each content with its style.
 
         Raises:
-            InputError: if none of the networks was trained on one of the styles.
+            InputError: if a style is none that any of the networks was trained on.
         """
-        numbers = torch.stack([net.nearest(style) for net in self.nets])  # type: ignore[operator]
-        require_known(numbers.max(0).values)
-        owner = (numbers >= 0).int().argmax(0)  # (N,)
+        indices = torch.stack([net.nearest(style) for net in self.nets])  # type: ignore[operator]
+        require_known(indices.max(0).values)  # an index is -1 where a network does not know the style
+        owner = (indices >= 0).int().argmax(0)  # (N,), the first network that does
         out = torch.empty_like(content)
-        for number in range(len(self.nets)):
-            own = owner == number
+        for i, net in enumerate(self.nets):
+            own = owner == i
             if own.any():
-                out[own] = self.nets[number](content[own], style[own]).to(out.dtype)
+                out[own] = net(content[own], style[own]).to(out.dtype)
         return out
 
 
 def style_images(files: Sequence[str], size: int) -> Tensor:
-    """Fixed styles as they were in training: middle squares of `size` pixels to each side, (S, 3, size, size), bytes.
+    """Read fixed styles as in training: centre crops, ``uint8`` of shape (S, 3, size, size).
 
     Raises:
         InputError: if one can no longer be read.
@@ -64,11 +64,11 @@ def style_images(files: Sequence[str], size: int) -> Tensor:
 
 
 def load_method(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet | FixedStyles:
-    """The method of any network that was trained here.
+    """Load any network trained by this package as a method.
 
     Args:
         source: a checkpoint of `FixedStyleModule`, or whatever `load_network` takes.
-        encoder: encoder weights, where that file has none, see `load_network`.
+        encoder: encoder weights if the file has none, see `load_network`.
     """
     path = weights_file(source)
     if path.suffix == ".ckpt" and "fixed_styles" in read_checkpoint(path):
@@ -77,7 +77,7 @@ def load_method(source: str | Path, *, encoder: str | Path | None = None) -> Sty
 
 
 def load_fixed_styles(source: str | Path | Sequence[str | Path]) -> FixedStyles:
-    """The method of one or several networks for fixed styles.
+    """Load one or several networks for fixed styles as one method.
 
     Args:
         source: a checkpoint of `FixedStyleModule`, or several.
@@ -86,7 +86,7 @@ def load_fixed_styles(source: str | Path | Sequence[str | Path]) -> FixedStyles:
         The method, for inference, on the CPU.
 
     Raises:
-        InputError: if a checkpoint is missing or of another kind.
+        InputError: if a checkpoint is missing or of another kind of network.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
@@ -97,10 +97,10 @@ def load_fixed_styles(source: str | Path | Sequence[str | Path]) -> FixedStyles:
 
 
 def fixed_style_net(checkpoint: Mapping[str, Any], source: str | Path) -> FixedStyleNet:
-    """The network of a checkpoint of `FixedStyleModule`, which no training changes.
+    """Build the network of a checkpoint of `FixedStyleModule`, frozen.
 
     Raises:
-        InputError: if it is of another kind.
+        InputError: if it is a checkpoint of another kind of network.
     """
     if "fixed_styles" not in checkpoint:
         raise InputError(f"{source} is no network for fixed styles; give a checkpoint of one, or method=network")

@@ -1,4 +1,4 @@
-"""Style transfer by optimising the pixels (Gatys et al. 2016), with the losses of this project."""
+"""Style transfer by optimising pixels (Gatys et al. 2016), with the losses of this project."""
 
 import torch
 from torch import Tensor
@@ -15,32 +15,41 @@ TARGETS = ("fused", "content")
 
 
 class Gatys:
-    """Stylises a batch of pairs at once by minimising the loss over the pixels themselves.
+    """Stylises a batch of pairs by minimising the loss over the pixels.
 
-    With `target` ``fused`` it minimises the very loss that the feed-forward network is trained with (Eq. 11), and so
-    finds how low that loss can get. As it was published, its `target` is ``content`` and its `statistic` ``gram``.
+    With ``target="fused"`` it minimises the loss that the feed-forward network is trained with (Eq. 11) and so
+    estimates how low that loss can get. The published method is ``target="content"`` with ``statistic="gram"``.
 
     Args:
-        phi: the network that the losses are measured with.
-        criterion: content and style loss and their weights, as all methods are measured by.
-        iterations: updates of the pixels; the paper compares with 500.
+        loss_network: the network phi that the losses are measured with.
+        criterion: content and style loss and their weights.
+        iterations: evaluations of the loss; the paper compares with 500.
         optimizer: ``lbfgs``, as in the common implementations, or ``adam``.
-        lr: step size; None is 1 for ``lbfgs`` and 0.02 for ``adam``.
+        lr: step size; None means 1 for ``lbfgs`` and 0.02 for ``adam``.
         start: ``content`` or ``noise``.
         target: of the content loss: ``fused``, AdaIN's t (Eq. 12), or ``content``, f(c) itself.
-        statistic: of the style loss: ``mean_std`` or ``gram``; None is that of `criterion`.
-        style_weight: lambda; None is that of `criterion`. Gram matrices are on another scale than means.
+        statistic: of the style loss: ``mean_std`` or ``gram``; None means that of `criterion`.
+        style_weight: lambda; None means that of `criterion`. Gram matrices are on a different scale than means.
         seed: of the noise.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Attributes:
-        history: losses of the last call by iteration: ``content_loss`` and ``style_loss``, each a list of tensors (N,).
-            An iteration is an evaluation of the loss; those of a line search count.
+        history: ``content_loss`` and ``style_loss`` of the last call, each a list with a tensor (N,) for every
+            evaluation of the loss, those of a line search included.
+
+    Raises:
+        InputError: if a setting is unknown or out of range.
+
+    Example:
+        >>> from adain_lit.weights import load_encoder
+        >>> gatys = Gatys(load_encoder("compact"), PerceptualLoss(), iterations=2, progress=False)
+        >>> gatys(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).shape, len(gatys.history["style_loss"])
+        (torch.Size([1, 3, 32, 32]), 2)
     """
 
     def __init__(
         self,
-        phi: VGGEncoder | LossNetwork,
+        loss_network: VGGEncoder | LossNetwork,
         criterion: PerceptualLoss,
         *,
         iterations: int = 500,
@@ -62,7 +71,7 @@ class Gatys:
                 raise InputError(f"unknown {what} {name!r} of Gatys' method; known are {', '.join(known)}")
         if iterations < 1:
             raise InputError(f"iterations is {iterations}; it must be at least 1")
-        self.phi = phi
+        self.loss_network = loss_network
         own = {"style_weight": style_weight, "style_statistic": statistic}
         self.criterion = PerceptualLoss(criterion.config, **{k: v for k, v in own.items() if v is not None})
         self.iterations = iterations
@@ -79,8 +88,8 @@ class Gatys:
         """Stylise: content (N, 3, H, W) and style (N, 3, H', W') to (N, 3, H, W), RGB in [0, 1]."""
         layers, content_layer = self.criterion.layers, self.criterion.content_layer
         with torch.no_grad():
-            style_features = self.phi(style, layers)
-            target = self.phi(content, (content_layer,))[content_layer]
+            style_features = self.loss_network(style, layers)
+            target = self.loss_network(content, (content_layer,))[content_layer]
             if self.target == "fused":
                 target = adaptive_instance_norm(target, style_features[content_layer])
         pixels = self._first(content).requires_grad_()
@@ -90,8 +99,8 @@ class Gatys:
         def closure() -> Tensor:
             pixels.grad = None
             with torch.no_grad():
-                pixels.clamp_(0, 1)  # else the loss is lowered by pixels that no image can have
-            losses = self.criterion(self.phi(pixels, layers), target, style_features)
+                pixels.clamp_(0, 1)  # otherwise values outside [0, 1] would lower the loss
+            losses = self.criterion(self.loss_network(pixels, layers), target, style_features)
             loss: Tensor = losses["loss"].sum()
             loss.backward()  # type: ignore[no-untyped-call]
             for name, values in self.history.items():
@@ -109,12 +118,12 @@ class Gatys:
         return pixels.detach().clamp(0, 1)
 
     def _lbfgs(self, pixels: Tensor, left: int) -> torch.optim.LBFGS:
-        """For the evaluations that are left; at the edge of [0, 1] its curvature may go wrong, and it ends before."""
+        """An optimiser for the remaining evaluations; it may stop early, since clamping spoils its curvature."""
         return torch.optim.LBFGS(
             [pixels],
             lr=self.lr,
             max_iter=left,
-            max_eval=left,  # counts what the history records
+            max_eval=left,  # counts the same evaluations as the history
             history_size=50,
             tolerance_grad=0,
             tolerance_change=0,
@@ -123,6 +132,6 @@ class Gatys:
 
     def _first(self, content: Tensor) -> Tensor:
         if self.start == "content":
-            return content.detach().clone(memory_format=torch.contiguous_format)  # which L-BFGS needs
+            return content.detach().clone(memory_format=torch.contiguous_format)  # L-BFGS takes a flat view of it
         generator = torch.Generator().manual_seed(self.seed)
         return torch.rand(content.shape, generator=generator).to(content)

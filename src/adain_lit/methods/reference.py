@@ -1,4 +1,4 @@
-"""AdaIN style transfer as the common PyTorch code computes it: what the benchmark compares with."""
+"""AdaIN style transfer as common PyTorch code computes it: the reference of the benchmark."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -10,16 +10,20 @@ from adain_lit.nets.vgg import named_widths
 
 
 class PlainAdaIN(nn.Module):
-    """Encoder, AdaIN and decoder of the paper with random weights, computed step by step.
+    """Encoder, AdaIN and decoder of the paper with random weights, computed without optimisation.
 
-    That is: a 1x1 convolution that prepares the colours, a layer of its own for each reflection padding, features laid
-    out channel by channel, statistics over flattened cells with the sample variance, and a mixture by alpha even where
-    alpha is 1. With the same weights it gives the images of `adain_lit.nets.StyleTransferNet`, whatever that does
-    otherwise for speed.
+    That is: a 1x1 convolution for preprocessing, separate layers for reflection padding, contiguous (NCHW) memory,
+    statistics over flattened positions with the sample variance, and blending by alpha even if alpha is 1. With the
+    same weights it gives the same images as `adain_lit.nets.StyleTransferNet`.
 
     Args:
         widths: channels of each block, one of `adain_lit.nets.WIDTHS` or a sequence.
-        seed: of the weights (He initialisation), on which no time depends.
+        seed: of the weights (He initialisation), which do not affect times.
+
+    Example:
+        >>> method = PlainAdaIN(widths="compact")
+        >>> method(torch.rand(1, 3, 64, 48), torch.rand(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 64, 48])
     """
 
     def __init__(self, *, widths: str | Sequence[int] = "vgg19", seed: int = 0) -> None:
@@ -50,12 +54,12 @@ class PlainAdaIN(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Features, (N, 3, H, W) to (N, C, H', W')."""
+        """Encode images (N, 3, H, W) to features (N, C, H', W')."""
         features: Tensor = self.encoder(images)
         return features
 
     def fuse(self, content: Tensor, styles: Sequence[Tensor], *, alpha: float = 1.0) -> Tensor:
-        """AdaIN of content features with those of one style (Eqs. 8 and 14)."""
+        """Apply AdaIN to content features with those of one style (Eqs. 8 and 14)."""
         (style,) = styles
         content_mean, content_std = _mean_std(content)
         style_mean, style_std = _mean_std(style)
@@ -65,7 +69,7 @@ class PlainAdaIN(nn.Module):
         return fused * alpha + content * (1 - alpha)
 
     def decode(self, fused: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-        """Image of height and width `size`; RGB, not clipped."""
+        """Decode to RGB images of height and width `size`, not clipped."""
         image: Tensor = self.decoder(fused)
         return image[..., : size[0], : size[1]]
 
