@@ -92,14 +92,14 @@ def test_published_times_are_those_of_table_1() -> None:
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("images=0", "images is 0; it must be a whole number of at least 1"),
-        ("images=many", "images is 'many'; it must be a whole number of at least 1"),
+        ("images=0", "images is 0; give an integer of at least 1"),
+        ("images=many", "images is 'many'; give an integer of at least 1"),
         ("threads=0", "threads is 0"),
         ("sizes=[]", "sizes is []; give sides of at least 32 pixels"),
         ("sizes=256", "sizes is 256; give sides"),
         ("sizes=[256,16]", "sizes is [256, 16]; give sides"),
         ("method=[]", "no method to time"),
-        ("reference=mine", "the reference 'mine' is none of the methods (plain, vgg19, compact)"),
+        ("reference=mine", "the reference 'mine' is not one of the methods (plain, vgg19, compact)"),
         ("dtype=int8", "unknown dtype 'int8'; known are float32, bfloat16, float16"),
         ("device=nowhere", "cannot use device nowhere"),
         ("method=[plian]", "no method 'plian'; there are"),

@@ -243,7 +243,7 @@ def test_methods_for_different_styles_cannot_share_a_table(
     assert "a and b were trained on different styles; compare them one by one" in capfd.readouterr().err
 
 
-def test_bundled_network_is_measured_on_pictures_that_are_named(
+def test_bundled_network_is_measured_on_images_that_are_named(
     photographs: Path,
     paintings: Path,
     tmp_path: Path,
@@ -252,7 +252,7 @@ def test_bundled_network_is_measured_on_pictures_that_are_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_here(evaluate.main, ["ckpt_path=compact"], monkeypatch) == 2
-    assert "does not tell what images to measure on; give data=demo or data=folders" in capfd.readouterr().err
+    assert "does not say which images to measure on; give data=demo or data=folders" in capfd.readouterr().err
     folders = ["data=folders", f"data.content_dir={photographs}", f"data.style_dir={paintings}"]
     sizes = ["data.resize=64", "data.crop=48", "size=64", "contents=2", "styles=2"]
     assert run_here(evaluate.main, ["ckpt_path=compact", *folders, *sizes], monkeypatch) == 0

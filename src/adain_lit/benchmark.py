@@ -1,4 +1,4 @@
-"""``python -m adain_lit.benchmark``: the time and the memory that methods take, beside each other (Table 1)."""
+"""``python -m adain_lit.benchmark``: compare the time and memory of methods (Table 1)."""
 
 import adain_lit.cli  # noqa: F401  # before torch
 
@@ -38,14 +38,14 @@ log = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16")
 LEAST = {"images": 1, "warmup": 0, "iterations": 1, "max_seconds": 1, "threads": 1}
-"""Least values of settings that are whole numbers."""
+"""Lower bounds of integer settings."""
 LEAST_SIZE = 32
 VARIABLES = ("MALLOC_", "MKL_", "OMP_", "CUDA_", "TORCH")
-"""Beginnings of the names of environment variables that change times."""
+"""Prefixes of environment variables that affect times, for the record."""
 
 
 class Case(NamedTuple):
-    """What is timed: a method at a side in pixels, with the style encoded before (False) or in that time (True)."""
+    """What is timed: a method at a size in pixels, with the style encoded in advance (False) or within the time (True)."""
 
     method: str
     size: int
@@ -59,42 +59,24 @@ def main() -> None:
 
 @torch.no_grad()
 def benchmark(cfg: DictConfig) -> None:
-    """Time the methods that `cfg` names, print a table and write JSON."""
+    """Time the methods of the configuration, measure their memory, print a table and write JSON."""
     _check(cfg)
     device = _device(cfg)
-    try:
-        seconds = _time(cfg, device)
-    except torch.OutOfMemoryError as error:
-        raise InputError(f"{device} has not enough memory; give fewer methods, or smaller sizes") from error
-    except RuntimeError as error:  # whatever the many stages of a compiler raise
-        if not cfg.compile:
-            raise
-        reason = str(error).splitlines()[0]
-        raise InputError(f"compile=true failed ({reason}); leave it out, or see to the compiler") from error
-    cases = _results(cfg, seconds, _memory(cfg) if cfg.memory else {})
-    output = Path(cfg.output)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
-    write_json(
-        {
-            "settings": settings | {"device": str(device)},
-            "cases": cases,
-            "paper": {"hardware": "Pascal Titan X", "images": 100, "seconds": TABLE_1},
-            "environment": environment() | {"variables": variables},
-        },
-        output,
-    )
+    seconds = _time(cfg, device)
+    memory = _memory(cfg) if cfg.memory else {}
+    cases = _results(cfg, seconds, memory)
+    write_json(_record(cfg, device, cases), Path(cfg.output))
     log.info("seconds for one image, median (quartiles), on %s", _hardware(device))
     log.info("\n%s", speed_table(cases, reference=cfg.reference))
-    log.info("written to %s (log and configuration in %s)", output, HydraConfig.get().runtime.output_dir)
+    log.info("written to %s (log and configuration in %s)", cfg.output, HydraConfig.get().runtime.output_dir)
 
 
 def _check(cfg: DictConfig) -> None:
-    """Hold the values against what they can be, before anything is built."""
+    """Check the settings before anything is built."""
     for name, least in LEAST.items():
         value = cfg[name]
         if (name, value) != ("threads", None) and not (isinstance(value, int) and value >= least):
-            raise InputError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+            raise InputError(f"{name} is {value!r}; give an integer of at least {least}")
     sizes = cfg.sizes if OmegaConf.is_list(cfg.sizes) else ()
     if not sizes or not all(isinstance(size, int) and size >= LEAST_SIZE for size in sizes):
         raise InputError(f"sizes is {cfg.sizes}; give sides of at least {LEAST_SIZE} pixels, as in sizes=[256,512]")
@@ -102,20 +84,32 @@ def _check(cfg: DictConfig) -> None:
         raise InputError("no method to time; give method=[plain,compact] or others of conf/method")
     if cfg.reference not in cfg.method:
         known = ", ".join(map(str, cfg.method))
-        raise InputError(f"the reference {cfg.reference!r} is none of the methods ({known}); give reference=NAME")
+        raise InputError(f"the reference {cfg.reference!r} is not one of the methods ({known}); give reference=NAME")
     if cfg.dtype not in DTYPES:
         raise InputError(f"unknown dtype {cfg.dtype!r}; known are {', '.join(DTYPES)}")
 
 
 def _device(cfg: DictConfig) -> torch.device:
-    """The device that was asked for; with it goes the number of threads."""
+    """The requested device, once torch has the requested number of threads."""
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     return choose_device(None if cfg.device == "auto" else cfg.device)
 
 
 def _time(cfg: DictConfig, device: torch.device) -> dict[Case, list[float]]:
-    """Seconds for one image, of each case in turns."""
+    """Seconds for one image by case, with memory and compiler errors explained."""
+    try:
+        return _time_cases(cfg, device)
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"{device} has not enough memory; give fewer methods, or smaller sizes") from error
+    except RuntimeError as error:  # whatever the many stages of a compiler raise
+        if not cfg.compile:
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(f"compile=true failed ({reason}); leave it out, or install a working compiler") from error
+
+
+def _time_cases(cfg: DictConfig, device: torch.device) -> dict[Case, list[float]]:
     actions: dict[Case, Action] = {}
     for name in map(str, cfg.method):
         method = _build(cfg, name, device)
@@ -129,7 +123,7 @@ def _time(cfg: DictConfig, device: torch.device) -> dict[Case, list[float]]:
 
 
 def _build(cfg: DictConfig, name: str, device: torch.device) -> Method:
-    """A method as it is used: our networks in channels-last memory, as the `Stylizer` has them; others as they come."""
+    """A method as it is used: our networks in channels-last memory, as in the `Stylizer`; others unchanged."""
 
     def losses() -> Losses:
         encoder = load_encoder(cfg.loss_encoder, widths=cfg.loss_encoder_widths).requires_grad_(False)
@@ -138,7 +132,7 @@ def _build(cfg: DictConfig, name: str, device: torch.device) -> Method:
     method = build_method(cfg.method[name], name, losses=losses, device=device)
     if not isinstance(method, nn.Module):
         return method
-    method.eval().to(_dtype(cfg, name)).to(memory_format=_layout(method))
+    method.eval().to(_dtype(cfg, name)).to(memory_format=_memory_format(method))
     if cfg.compile and name != cfg.reference:
         parts = (method.encoder, method.decoder) if isinstance(method, StyleTransferNet) else (method,)
         for part in parts:
@@ -147,7 +141,7 @@ def _build(cfg: DictConfig, name: str, device: torch.device) -> Method:
 
 
 def _actions(cfg: DictConfig, method: Method, content: Tensor, style: Tensor) -> dict[bool, Action]:
-    """What is timed of a method: with style encoding, and where it can be done before, without."""
+    """What is timed of a method: with style encoding (True), and if it can be done in advance, without (False)."""
     if isinstance(method, Gatys):
         part = copy(method)
         part.iterations, part.progress = min(cfg.iterations, method.iterations), False
@@ -174,26 +168,26 @@ def _actions(cfg: DictConfig, method: Method, content: Tensor, style: Tensor) ->
 
 
 def _images(cfg: DictConfig, method: Method, name: str, size: int, device: torch.device) -> list[Tensor]:
-    """Content and style, noise (1, 3, size, size), in the type and the layout that the method works in."""
+    """Content and style, noise (1, 3, size, size), in the dtype and memory format that the method works in."""
     generator = torch.Generator().manual_seed(cfg.seed)
     images = [torch.rand(1, 3, size, size, generator=generator) for _ in range(2)]
     dtype = _dtype(cfg, name) if isinstance(method, nn.Module) else torch.float32
-    return [image.to(device, dtype, memory_format=_layout(method)) for image in images]
+    return [image.to(device, dtype, memory_format=_memory_format(method)) for image in images]
 
 
 def _dtype(cfg: DictConfig, name: str) -> torch.dtype:
-    """Type of a network's numbers: the reference stays as it is."""
+    """Dtype of a network: the reference stays in float32."""
     dtype: torch.dtype = getattr(torch, DTYPES[0] if name == cfg.reference else cfg.dtype)
     return dtype
 
 
-def _layout(method: Method) -> torch.memory_format:
-    """Layout of images and weights in memory: that of the `Stylizer` for its networks, else PyTorch's own."""
+def _memory_format(method: Method) -> torch.memory_format:
+    """Memory format of images and weights: that of the `Stylizer` for our networks, otherwise PyTorch's default."""
     return torch.channels_last if isinstance(method, StyleTransferNet) else torch.contiguous_format
 
 
 def _memory(cfg: DictConfig) -> dict[tuple[str, int], dict[str, float] | None]:
-    """Peak memory by method and size, each measured in a process of its own; None where that was killed."""
+    """Peak memory by method and size, each measured in its own process; None if that was killed."""
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     found: dict[tuple[str, int], dict[str, float] | None] = {}
     for name, size in tqdm(list(product(map(str, cfg.method), cfg.sizes)), desc="memory", unit="case"):
@@ -201,14 +195,14 @@ def _memory(cfg: DictConfig) -> dict[tuple[str, int], dict[str, float] | None]:
             try:
                 found[name, size] = process.submit(_memory_of, settings, name, size).result()
             except BrokenProcessPool:
-                log.warning("%s at %d px was killed, as happens where memory ends; its memory is not known", name, size)
+                log.warning("%s at %d px was killed, probably for lack of memory; its memory is not known", name, size)
                 found[name, size] = None
     return found
 
 
 @torch.no_grad()
 def _memory_of(settings: dict[str, Any], name: str, size: int) -> dict[str, float]:
-    """Memory that building a method and one image take, in MiB; to be called in a fresh process."""
+    """MiB that building a method and stylising one image take; to be called in a fresh process."""
     cfg = OmegaConf.create(settings)
     device = _device(cfg)
 
@@ -224,7 +218,7 @@ def _results(
     seconds: Mapping[Case, list[float]],
     memory: Mapping[tuple[str, int], dict[str, float] | None],
 ) -> list[dict[str, Any]]:
-    """What the JSON holds of each case; the ratio is the reference's median over that of the case."""
+    """The cases of the JSON; ``ratio`` is the median of the reference divided by that of the case."""
     cases = []
     for case, times in seconds.items():
         own = spread(times)
@@ -244,8 +238,20 @@ def _results(
     return cases
 
 
+def _record(cfg: DictConfig, device: torch.device, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON: settings, cases, Table 1 and the environment."""
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    return {
+        "settings": settings | {"device": str(device)},
+        "cases": cases,
+        "paper": {"hardware": "Pascal Titan X", "images": 100, "seconds": TABLE_1},
+        "environment": environment() | {"variables": variables},
+    }
+
+
 def _hardware(device: torch.device) -> str:
-    """Name of what does the work."""
+    """Name of the hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{cpu_name()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
