@@ -45,7 +45,7 @@ VARIABLES = ("MALLOC_", "MKL_", "OMP_", "CUDA_", "TORCH")
 
 
 class Case(NamedTuple):
-    """What is timed: a method at a size in pixels, with the style encoded in advance (False) or within the time (True)."""
+    """What is timed: a method at a size in pixels, with the style encoded in advance (False) or in that time (True)."""
 
     method: str
     size: int
