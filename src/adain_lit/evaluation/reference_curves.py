@@ -1,4 +1,4 @@
-"""Is a training where it should be? Losses held against those that a sound training has after as many steps."""
+"""Judge a training by its losses: compare them with those of a sound training after as many steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,22 @@ from itertools import pairwise
 from typing import Any
 
 SLACK = 1.35
-"""How far above the curve a loss may lie: other images, another crop size and the seed move it by less."""
+"""Tolerated ratio of a loss to the curve: other images, another crop size and the seed change it by less."""
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Method, value, ``mean`` and ``std``, as `summarise` gives them."""
+"""Method, metric, ``mean`` and ``std``, as `adain_lit.evaluation.metrics.summarise` returns them."""
 
 
 @dataclass(frozen=True)
 class ReferenceCurve:
-    """Losses on held-out pairs against the step.
+    """Losses on held-out pairs by optimiser step.
 
     Attributes:
         name: what was trained.
-        style_weight: lambda of that training, with means over the channels.
+        style_weight: lambda of that training, with losses averaged over the channels.
         content: (step, content loss).
-        style: (step, style loss, not times lambda).
-        source: where the figures are from.
+        style: (step, style loss without lambda).
+        source: origin of the values.
     """
 
     name: str
@@ -32,7 +32,12 @@ class ReferenceCurve:
     source: str
 
     def at(self, step: int) -> tuple[float, float]:
-        """Content and style loss after `step` steps."""
+        """Content and style loss after `step` steps: interpolated in the logarithms, constant beyond the ends.
+
+        Example:
+            >>> VGG19.at(160_000)
+            (1.29, 0.417)
+        """
         return _interpolate(self.content, step), _interpolate(self.style, step)
 
 
@@ -55,10 +60,10 @@ COMPACT = ReferenceCurve(
 
 
 def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
-    """The curve that a training's losses compare with, if there is one.
+    """The reference curve for the losses of a training; None if there is none for its settings.
 
     Args:
-        settings: hyper-parameters of a `StyleTransferModule`, or of another module, which has none.
+        settings: hyper-parameters of a LightningModule.
     """
     if settings.get("fusion", "adain") != "adain" or "loss_encoder" not in settings:
         return None
@@ -72,34 +77,33 @@ def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
 
 
 def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) -> str:
-    """What the losses say of a training, in words.
+    """Judge a training by its losses.
 
     Args:
-        results: rows ``stylised``, ``content image`` and ``style image``.
-        step: optimiser steps so far; None for a network that does not tell.
-        settings: hyper-parameters of a `StyleTransferModule`; empty for a network that does not tell.
+        results: with the rows ``stylised``, ``content image`` and ``style image``.
+        step: optimiser steps so far; None if not known.
+        settings: hyper-parameters of the LightningModule; empty if not known.
 
     Returns:
-        One or two sentences that begin with ``broken``, ``on track``, ``too early``, ``style weight too low``,
+        One or two sentences that start with ``broken``, ``on track``, ``too early``, ``style weight too low``,
         ``style weight too high`` or ``no reference``.
     """
     content, style = (results["stylised"][f"{name}_loss"]["mean"] for name in ("content", "style"))
     untouched = results["content image"]["style_loss"]["mean"]
-    painting = results["style image"]["content_loss"]["mean"]
+    replaced = results["style image"]["content_loss"]["mean"]
     if not (math.isfinite(content) and math.isfinite(style)):
         return "broken: the losses are not finite; train again with a lower model.lr, and not with 16-mixed"
     early = step is not None and step < 1000
-    if not early and style > 0.8 * untouched and content > 0.8 * painting:
+    if not early and style > 0.8 * untouched and content > 0.8 * replaced:
         return (
-            f"broken: the images have neither the paintings' style (style loss {style:.3g}; the untouched photograph "
-            f"has {untouched:.3g}) nor the photographs' content (content loss {content:.3g}; the painting itself has "
-            f"{painting:.3g})"
+            f"broken: the images have neither the style (style loss {style:.3g}; the unchanged content image has "
+            f"{untouched:.3g}) nor the content (content loss {content:.3g}; the style image itself has {replaced:.3g})"
         )
     curve = curve_for(settings)
     if curve is None or step is None:
         return (
-            f"no reference curve for this setting; the style loss is {style / untouched:.0%} of the untouched "
-            "photograph's"
+            f"no reference curve for these settings; the style loss is {style / untouched:.0%} of that of the "
+            "unchanged content image"
         )
     wanted_content, wanted_style = curve.at(step)
     last_content, last_style = curve.content[-1][1], curve.style[-1][1]
@@ -111,7 +115,7 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
     if content <= SLACK * wanted_content and style <= SLACK * wanted_style:
         if content <= SLACK * last_content and style <= SLACK * last_style:
             return f"on track: {beside}"
-        return f"too early: on track so far, but the images will become better; {beside}"
+        return f"too early: on track so far, but the images will improve; {beside}"
     if content <= wanted_content and style > SLACK * wanted_style:
         weight = f"model.style_weight={settings['style_weight']:g}, the curve has {curve.style_weight:g}"
         return f"style weight too low: {beside} ({weight})"
@@ -119,8 +123,8 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
         weight = f"model.style_weight={settings['style_weight']:g}, the curve has {curve.style_weight:g}"
         return f"style weight too high: {beside} ({weight})"
     if step < final // 10:
-        return f"too early: above the curve, which at so few steps depends on the seed; {beside}"
-    return f"broken: both losses lie above the curve; {beside}"
+        return f"too early: above the curve, which depends on the seed after so few steps; {beside}"
+    return f"broken: both losses are above the curve; {beside}"
 
 
 def _interpolate(points: Sequence[tuple[int, float]], step: int) -> float:
@@ -129,6 +133,6 @@ def _interpolate(points: Sequence[tuple[int, float]], step: int) -> float:
         return points[0][1]
     for (x0, y0), (x1, y1) in pairwise(points):
         if step <= x1:
-            share = (math.log(step) - math.log(max(x0, 1))) / (math.log(x1) - math.log(max(x0, 1)))
-            return math.exp(math.log(y0) + share * (math.log(y1) - math.log(y0)))
+            weight = (math.log(step) - math.log(max(x0, 1))) / (math.log(x1) - math.log(max(x0, 1)))
+            return math.exp(math.log(y0) + weight * (math.log(y1) - math.log(y0)))
     return points[-1][1]
