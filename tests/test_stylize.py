@@ -330,7 +330,7 @@ def test_a_format_that_cannot_hold_the_image_is_one_line(
     assert run(tmp_path / "long.png", "-s", styles[0], "--format", "webp") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("adain_lit.stylize: error: cannot write ")
-    assert "17000x10 pixels, and but webp allows 16383 on a side; write png or tiff" in line
+    assert "17000x10 pixels, but webp allows 16383 on a side; write png or tiff" in line
     assert files(here) == set()
 
 
