@@ -1,4 +1,4 @@
-"""Networks for fixed styles are trained, resumed, given more styles, and fed photographs of one contrast or style."""
+"""Networks for fixed styles are trained, resumed, given more styles."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,14 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import read_styles
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
-from adain_lit.functional.color import equalize_contrast
 from adain_lit.io.images import to_tensor
 from adain_lit.losses import PerceptualLoss
 from adain_lit.methods.fixed_styles import load_fixed_styles
 from adain_lit.tasks import FixedStyleModule
 from adain_lit.weights.encoders import load_encoder
-from adain_lit.weights.networks import load_network, save_network
 from support.commands import run_here, tiny
 from support.images import small
-from support.networks import small_network, write_fixed_styles
+from support.networks import write_fixed_styles
 from support.runs import assert_same, last, log_of, only_run
 
 SMALL: dict[str, Any] = {"encoder": "random", "encoder_widths": "compact", "width": 4, "blocks": 1, "style_size": 40}
@@ -186,36 +184,14 @@ def test_adding_a_style_trains_its_scale_and_shift_and_leaves_everything_else(
     torch.testing.assert_close(method(content, styles), load_fixed_styles(base)(content, styles))
 
 
-def test_photographs_are_brought_to_one_contrast_or_one_style(
-    files: list[Path], content: Tensor, tmp_path: Path
-) -> None:
-    """Oracle: the function, and the network with that style, whose batch normalisation must not go into training."""
-    save_network(small_network(norm="batch"), tmp_path / "net.safetensors", card={}, half=False)
-    given = {"normal_style": str(files[4]), "normal_network": str(tmp_path / "net.safetensors")}
-    batch = batch_of(content, 0, 1, 2, 3)
-    style = read_styles([files[4]], 256) / 255
-    with torch.no_grad():
-        expected = load_network(tmp_path / "net.safetensors")(content, style.expand(4, -1, -1, -1))
-    as_it_is = module_for(files[:1])
-    contrast = module_for(files[:1], normalize="contrast")
-    stylized = module_for(files[:1], normalize="style", **given).train()
-    assert torch.equal(as_it_is.seen(batch).content, content)
-    assert torch.equal(contrast.seen(batch).content, equalize_contrast(content))
-    torch.testing.assert_close(stylized.seen(batch).content, expected, rtol=1e-4, atol=1e-5)
-    assert (expected - content).abs().max() > 0.1
-    for module, photographs in ((contrast, equalize_contrast(content)), (stylized, expected)):
-        seen = module.losses(photographs, torch.zeros(4, dtype=torch.long))
-        torch.testing.assert_close(module.batch_losses(batch)["loss"], seen["loss"], rtol=1e-3, atol=1e-5)
-        checkpoint: dict[str, Any] = {"state_dict": dict(module.state_dict())}
-        module.on_save_checkpoint(checkpoint)
-        assert all(name.startswith("net.") for name in checkpoint["state_dict"])
-
-
 def test_mistakes_are_refused(files: list[Path], tmp_path: Path) -> None:
     single = write_fixed_styles(tmp_path / "single.ckpt", files[:1])
     for settings, line in (
-        ({"normalize": "colour"}, "unknown normalize 'colour'; known are none, contrast, style"),
-        ({"normalize": "style", "normal_style": str(files[0])}, r"normal_style .* is among the styles to train"),
+        (
+            {"normalize": "contrast"},
+            "cannot import normalize 'contrast'; needed is none or the dotted name of a function",
+        ),
+        ({"normalize": "not_installed.module.contrast"}, "cannot import normalize .* is in a checkout"),
         ({"add_to": str(single)}, "a network with norm instance has one style; only norm=conditional takes more"),
         ({"add_to": "nowhere.ckpt"}, "no checkpoint nowhere.ckpt"),
     ):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from adain_lit.errors import InputError
-from adain_lit.functional.matching import quantiles, symmetric_power
+from adain_lit.functional.matching import symmetric_power
 
 REC601 = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
 """Luminance of RGB (ITU-R BT.601)."""
@@ -97,27 +97,16 @@ def keep_color(stylized: Tensor, content: Tensor) -> Tensor:
         >>> keep_color(grey, blue).flatten()
         tensor([0.3860, 0.3860, 1.3860])
     """
-    return content + _luminance(stylized - content)
+    return content + luminance(stylized - content)
 
 
-def equalize_contrast(image: Tensor) -> Tensor:
-    """Spread the luminance of each image evenly over [0, 1], its histogram equalised, and keep the chroma.
+def luminance(image: Tensor) -> Tensor:
+    """Luminance of RGB images by ITU-R BT.601: (N, 3, H, W) to (N, 1, H, W).
 
-    Every luminance becomes the share of pixels that are darker, pixels as dark counted half.
-
-    Args:
-        image: RGB in [0, 1], shape (N, 3, H, W).
-
-    Returns:
-        RGB, shape (N, 3, H, W), clipped to [0, 1].
+    Example:
+        >>> luminance(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)).item()
+        0.29899999499320984
     """
-    luminance = _luminance(image)
-    below, upto = quantiles(luminance)
-    return (image + ((below + upto) / 2).to(image.dtype) - luminance).clamp(0, 1)
-
-
-def _luminance(image: Tensor) -> Tensor:
-    """(N, 3, H, W) to (N, 1, H, W)."""
     return (image * REC601.to(image).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 

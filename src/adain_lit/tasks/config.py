@@ -99,11 +99,12 @@ class FixedStyleConfig(ModelConfig, LossConfig, EncoderConfig):
     """checkpoint of a network with norm=conditional to which the styles are added: only their scales and shifts are
     trained, and norm, width and blocks are that network's"""
     normalize: str = "none"
-    """preprocessing of the content images: none, contrast (Fig. 1b) or style (Fig. 1c)"""
+    """preprocessing of the content images: none, or the dotted name of a function (config, style files) -> module, as
+    in conf/experiment/fig1_in_contrast.yaml"""
     normal_style: str = "demo"
-    """of normalize=style: file of the style that all content images get; demo: one of the demo's"""
+    """of fig1_*_stylized: file of the style that all content images get; demo: one of the demo's"""
     normal_network: str = "compact"
-    """of normalize=style: the network that stylises them"""
+    """of fig1_*_stylized: the network that stylises them"""
     lr: float = 1e-3
     """learning rate of Adam (Johnson, Ulyanov, Dumoulin)"""
     lr_decay: float = 0.0

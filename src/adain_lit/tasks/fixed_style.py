@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from hydra.utils import get_method
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,7 +17,6 @@ from adain_lit.nets import FixedStyleNet, TransformerNet
 from adain_lit.nets.transformer import thumbnails
 from adain_lit.tasks.base import LossModule
 from adain_lit.tasks.config import FixedStyleConfig
-from adain_lit.tasks.normalization import NORMALIZATIONS
 from adain_lit.tasks.schedule import adam
 from adain_lit.tasks.style_transfer import LEAST_ACTIVATION, LEAST_ACTIVATION_VGG19
 from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
@@ -75,14 +75,17 @@ class FixedStyleModule(LossModule):
 
     def _normalizer(self, files: Sequence[str]) -> torch.nn.Module:
         c = self.config
-        if c.normalize not in NORMALIZATIONS:
-            raise InputError(f"unknown normalize {c.normalize!r}; known are {', '.join(NORMALIZATIONS)}")
-        style = ""
-        if c.normalize == "style":
-            style = str(style_files(c.normal_style)[-1])
-            if style in files:
-                raise InputError(f"normal_style {style} is among the styles to train; give another")
-        return NORMALIZATIONS[c.normalize](style, c.normal_network)
+        if c.normalize == "none":
+            return torch.nn.Identity()
+        try:
+            build = get_method(c.normalize)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                f"cannot import normalize {c.normalize!r}; needed is none or the dotted name of a function, and"
+                " adain_evidence, which has those of fig1_*, is in a checkout of the repository only"
+            ) from error
+        module: torch.nn.Module = build(c, files)
+        return module
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         """Stylise a batch, see `FixedStyleNet`."""
