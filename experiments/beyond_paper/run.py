@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adain_evidence.images import demo_pairs, demo_rows
 from torch.utils.data import DataLoader
 
 from adain_evidence import Claim, Setting, in_every_seed, run_claim
 from adain_evidence.figures import image_grid, new_figure, save_figure, save_sheet
+from adain_evidence.images import demo_pairs, demo_rows
 from adain_evidence.outcomes import by_seed, selected
 from adain_evidence.session import found_images
 from adain_evidence.systems import Systems
