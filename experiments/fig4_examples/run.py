@@ -45,7 +45,7 @@ METHODS = {
     "style image": "style image",
 }
 """Names in the evaluation."""
-MANNERS = ("de_stijl", "impasto")
+STYLES = ("de_stijl", "impasto")
 """Of the demo's held-out paintings, which are the test styles at either scale: no other image is shown."""
 QUANTITIES = {
     "loss": "total loss",
@@ -67,9 +67,7 @@ def contents(setting: Setting) -> int:
 
 def styles() -> list[str]:
     """Files of the test styles."""
-    return [
-        str(path.absolute()) for path in demo_style_images(held_out=True) if path.stem.rpartition("-")[0] in MANNERS
-    ]
+    return [str(path.absolute()) for path in demo_style_images(held_out=True) if path.stem.rpartition("-")[0] in STYLES]
 
 
 def ulyanov(setting: Setting) -> Job:
@@ -162,7 +160,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
               f"{style[judged]:.4g} | {style['Chen & Schmidt']:.4g}"),
     ]  # fmt: skip
     notes = [
-        f"{contents(setting)} held-out photographs with each of {len(MANNERS)} rendered paintings that only "
+        f"{contents(setting)} held-out photographs with each of {len(STYLES)} rendered paintings that only "
         f"Ulyanov et al. and Dumoulin et al. were trained on; {size(setting)} px; lambda 10, losses against AdaIN's t.",
     ]
     if OURS not in values:
@@ -207,9 +205,9 @@ def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
         phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:count], side))
     told = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.images()]).encode()).hexdigest()[:6]
     made = {}
-    pairs = [(i, j) for i in range(len(photographs)) for j in range(len(MANNERS))]
+    pairs = [(i, j) for i in range(len(photographs)) for j in range(len(STYLES))]
     for i, j in tqdm(pairs, desc="Gatys et al.", unit="pair"):
-        kept = setting.folder / f"gatys-{side}-{told}" / f"{i}-{MANNERS[j]}.png"
+        kept = setting.folder / f"gatys-{side}-{told}" / f"{i}-{STYLES[j]}.png"
         if not kept.is_file():
             style = squares([styles()[j]], side)[0].to(device)
             image = Gatys(phi, criterion, progress=False)(photographs[i], style)

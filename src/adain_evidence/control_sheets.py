@@ -19,7 +19,7 @@ from adain_lit.reports.style import COLOURS, label_axes
 SIZE = 256
 """Side in pixels at which the images are stylised."""
 PHOTOGRAPHS = ("chelsea.png", "rocket.jpg", "astronaut.png", "coffee.png")
-MANNERS = 6
+STYLES = 6
 """Paintings on the sheet of every content with every style."""
 
 
@@ -74,8 +74,8 @@ def _contents(net: StyleTransferNet) -> list[Tensor]:
 
 def _styles(net: StyleTransferNet) -> list[Tensor]:
     files = demo_style_images(held_out=True)
-    step = len(files) / MANNERS
-    return _on(net, squares([str(files[int(i * step)]) for i in range(MANNERS)], SIZE))
+    step = len(files) / STYLES
+    return _on(net, squares([str(files[int(i * step)]) for i in range(STYLES)], SIZE))
 
 
 def _on(net: StyleTransferNet, images: Sequence[Tensor]) -> list[Tensor]:
