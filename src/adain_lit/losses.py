@@ -1,4 +1,4 @@
-"""The perceptual losses of the paper (Eqs. 11 to 13). Each gives one value per sample, taken in float32 at least."""
+"""The perceptual losses of the paper (Eqs. 11 to 13): one value per sample, computed in float32 at least."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,15 +15,19 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x: x.flatten(1).mean(1),
     "sum": lambda x: x.flatten(1).sum(1),
 }
-"""How squared differences of statistics become one number per sample: ``mean`` over the channels (the common PyTorch
-code, lambda 10) or ``sum`` (the authors' Torch7 code, lambda 1e-2 or 1e-1). A layer of C channels weighs C times as
-much under ``sum``."""
+"""Reduction of squared differences of statistics to one number per sample: ``mean`` over channels (the common PyTorch
+code, lambda 10) or ``sum`` (the authors' Torch7 code, lambda 1e-2 or 1e-1). Under ``sum`` a layer of C channels has C
+times the weight."""
 
 
 def content_loss(stylized: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference between features of the output and the target (Eq. 12), (N, C, H, W) to (N,).
 
     Differs from the paper: the mean square instead of the Euclidean norm, as in the authors' code.
+
+    Example:
+        >>> content_loss(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))
+        tensor([1., 1.])
     """
     dtype = torch.promote_types(stylized.dtype, torch.float32)
     return (stylized.to(dtype) - target.to(dtype)).square().flatten(1).mean(1)
@@ -36,6 +40,11 @@ def style_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> T
         stylized: features of the output, (N, C, H, W).
         style: features of the style image, (N, C, H', W').
         reduction: ``mean`` or ``sum`` over the channels, see `REDUCTIONS`.
+
+    Example:
+        >>> x = torch.rand(1, 8, 5, 5)
+        >>> style_loss(x, x.flip(3))  # the same statistics
+        tensor([0.])
     """
     reduce = REDUCTIONS[reduction]
     (mean, std), (style_mean, style_std) = channel_stats(stylized), channel_stats(style)
@@ -43,19 +52,31 @@ def style_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> T
 
 
 def gram_loss(stylized: Tensor, style: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Squared differences of Gram matrices at one layer (Sec. 6.2 names it as the alternative), to (N,)."""
+    """Squared differences of Gram matrices at one layer (the alternative in Sec. 6.2), to (N,).
+
+    Arguments as for `style_loss`.
+
+    Example:
+        >>> gram_loss(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
+        tensor([1.])
+    """
     return REDUCTIONS[reduction]((gram_matrix(stylized) - gram_matrix(style)).square())
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, below and to the right, (N, C, H, W) to (N,)."""
+    """Mean squared difference of vertically and horizontally adjacent pixels, (N, C, H, W) to (N,).
+
+    Example:
+        >>> total_variation(torch.eye(2).view(1, 1, 2, 2))
+        tensor([2.])
+    """
     x = images.to(torch.promote_types(images.dtype, torch.float32))
     down, right = x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
     return down.square().flatten(1).mean(1) + right.square().flatten(1).mean(1)
 
 
 STATISTICS: dict[str, Callable[..., Tensor]] = {"mean_std": style_loss, "gram": gram_loss}
-"""What the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
+"""Statistics that the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
 
 
 @dataclass
@@ -80,7 +101,7 @@ class LossConfig:
 
 
 class PerceptualLoss(nn.Module):
-    """L = L_c + lambda L_s (Eq. 11) with the value of every part.
+    """L = L_c + lambda L_s (Eq. 11), with the value of each term.
 
     Args:
         config: the options, see `LossConfig`.
@@ -88,6 +109,10 @@ class PerceptualLoss(nn.Module):
 
     Raises:
         InputError: for an unknown reduction or statistic, a negative or infinite weight, or no style layers.
+
+    Example:
+        >>> PerceptualLoss(style_weight=1.0, style_layers=["relu2_1"]).layers
+        ('relu2_1', 'relu4_1')
     """
 
     def __init__(self, config: LossConfig | None = None, **options: Any) -> None:
@@ -108,7 +133,7 @@ class PerceptualLoss(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer whose features are needed of the output."""
+        """All layers at which features of the output are needed."""
         return tuple(dict.fromkeys((*self.style_layers, self.content_layer)))
 
     def forward(self, stylized: Mapping[str, Tensor], target: Tensor, style: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,7 +145,7 @@ class PerceptualLoss(nn.Module):
             style: features of the style images at the style layers.
 
         Returns:
-            ``loss``, ``content_loss``, ``style_loss`` (not yet times lambda) and ``style_loss/<layer>``, each (N,).
+            ``loss``, ``content_loss``, ``style_loss`` (without lambda) and ``style_loss/<layer>``, each (N,).
         """
         content = content_loss(stylized[self.content_layer], target)
         compare = STATISTICS[self.config.style_statistic]

@@ -80,9 +80,9 @@ def test_photographs_are_brought_to_one_contrast_or_one_style(
     as_it_is = module_for(files[:1])
     contrast = module_for(files[:1], normalize="adain_evidence.normalization.contrast")
     stylized = module_for(files[:1], normalize="adain_evidence.normalization.style", **given).train()
-    assert torch.equal(as_it_is.seen(batch).content, content)
-    assert torch.equal(contrast.seen(batch).content, equalize_contrast(content))
-    torch.testing.assert_close(stylized.seen(batch).content, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(as_it_is.preprocessed(batch).content, content)
+    assert torch.equal(contrast.preprocessed(batch).content, equalize_contrast(content))
+    torch.testing.assert_close(stylized.preprocessed(batch).content, expected, rtol=1e-4, atol=1e-5)
     assert (expected - content).abs().max() > 0.1
     for module, photographs in ((contrast, equalize_contrast(content)), (stylized, expected)):
         seen = module.losses(photographs, torch.zeros(4, dtype=torch.long))

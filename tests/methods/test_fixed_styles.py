@@ -36,7 +36,7 @@ def test_several_networks_share_a_batch_each_with_its_styles(files: list[Path], 
     of_one, of_many = load_fixed_styles(one), load_fixed_styles(many)
     torch.testing.assert_close(out[[1, 3]], of_one(content[[1, 3]], style[[1, 3]]))  # the first that knows it
     torch.testing.assert_close(out[[0, 2]], of_many(content[[0, 2]], style[[0, 2]]))
-    with pytest.raises(InputError, match=r"^style image 2 of 2 is none that was trained on"):
+    with pytest.raises(InputError, match=r"^style image 2 of 2 was not trained on"):
         method(content[:2], torch.cat((style[:1], read_styles(files[4:], 48) / 255)))
 
 

@@ -59,7 +59,7 @@ def test_head_is_a_weighted_sum_of_channels_and_a_relu(images: Tensor) -> None:
 
 
 def test_head_behind_the_end_of_the_encoder_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^no head can sit on relu4_1: the encoder ends at relu3_1$"):
+    with pytest.raises(InputError, match=r"^no head is possible at relu4_1: the encoder ends at relu3_1$"):
         headed("relu3_1", {"relu1_1": 7, "relu4_1": 7})
 
 

@@ -115,7 +115,7 @@ def test_other_pictures_are_refused(files: list[Path], content: Tensor) -> None:
     net = fixed_style_network(files[:2], norm="conditional")
     known = read_styles(files[:1], 64) / 255
     for other in (read_styles(files[3:4], 64) / 255, known.flip(3)):
-        with pytest.raises(InputError, match=r"^style image 2 of 2 is none that was trained on; a method for fixed"):
+        with pytest.raises(InputError, match=r"^style image 2 of 2 was not trained on; a method for fixed"):
             net(content, torch.cat((known, other)))
 
 

@@ -81,7 +81,7 @@ def logged(run: Path, name: str) -> dict[int, float]:
 def test_loss_on_held_out_pictures_falls(finished: Path) -> None:
     losses = logged(finished, "val/loss")
     assert list(losses) == list(range(5, STEPS + 1, 5))
-    assert losses[STEPS] < 0.8 * losses[5]
+    assert losses[STEPS] < 0.95 * losses[5]
     assert list(logged(finished, "train/loss")) == list(range(1, STEPS + 1))
 
 

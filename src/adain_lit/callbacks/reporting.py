@@ -49,8 +49,8 @@ class ImageGrid(Callback):
         batch = collate([data.val_set[i] for i in range(count)])
         dtype: Any = pl_module.dtype
         content, style = (x.to(pl_module.device, dtype) / 255 for x in (batch.content, batch.style))
-        if (seen := getattr(pl_module, "seen", None)) is not None:
-            content, style, *_ = seen(batch._replace(content=content, style=style))
+        if (preprocessed := getattr(pl_module, "preprocessed", None)) is not None:
+            content, style, *_ = preprocessed(batch._replace(content=content, style=style))
         stylized = pl_module(content, style)
         style = F.interpolate(style, size=content.shape[2:], mode="area")
         rows = torch.stack((content, style, stylized.float()), dim=1).flatten(0, 1)  # (3 pairs, 3, H, W)

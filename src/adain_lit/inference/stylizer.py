@@ -20,7 +20,7 @@ from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statisti
 from adain_lit.io.images import to_image
 from adain_lit.io.inputs import ImageInput, as_bytes, at_least, resized_mask
 from adain_lit.nets import StyleTransferNet
-from adain_lit.nets.style_transfer import Features, Stats, shares_of
+from adain_lit.nets.style_transfer import Features, Stats, normalised_weights
 from adain_lit.weights.networks import load_network
 
 AUTO_TILE = 1024
@@ -223,7 +223,7 @@ class Stylizer:
         Raises:
             InputError: if they do not fit together.
         """
-        shares_of(count, weights)
+        normalised_weights(count, weights)
         if not math.isfinite(alpha) or alpha < 0:
             raise InputError(f"alpha is {alpha}; it must be from 0 (content) to 1 (style), or slightly more")
         if masks is not None and len(masks) != count:

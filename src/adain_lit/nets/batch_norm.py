@@ -1,4 +1,4 @@
-"""Batch normalisation over a batch that several processes share."""
+"""Batch normalisation over a batch split across processes."""
 
 from typing import Any
 
@@ -7,17 +7,21 @@ from torch import Tensor, distributed, nn
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation (Eqs. 1 and 2) whose batch is that of the whole step, in all processes.
+    """Batch normalisation (Eqs. 1 and 2) over the batches of all processes.
 
-    Where there is one process, and in evaluation, it is `torch.nn.BatchNorm2d`; the parameters are the same.
-    `torch.nn.SyncBatchNorm` does the same on GPUs alone. All processes need shares of one size.
+    With a single process, and in evaluation, it is `torch.nn.BatchNorm2d`, with the same parameters.
+    `torch.nn.SyncBatchNorm` does the same, but on GPUs only. Batches of all processes must have the same size.
 
     Shape:
         - input and output: (N, C, H, W)
+
+    Example:
+        >>> GlobalBatchNorm2d(3)(torch.rand(2, 3, 4, 4)).mean().abs() < 1e-5
+        tensor(True)
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise; in training, also bring the running statistics up to date."""
+        """Normalise; in training, also update the running statistics."""
         if not (self.training and _several_processes()):
             return super().forward(x)
         full = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -29,7 +33,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         return (normalised * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
     def _update(self, mean: Tensor, var: Tensor, count: int) -> None:
-        """Running statistics as `torch.nn.BatchNorm2d` keeps them, the variance that of a sample of `count` cells."""
+        """Update running statistics as `torch.nn.BatchNorm2d` does, with the unbiased variance of `count` values."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -49,7 +53,7 @@ def _mean_over_processes(x: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes. Each of them depends on it, so its gradient is the sum of theirs."""
+    """Sum over all processes. The loss of each depends on it, so its gradient is the sum of theirs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

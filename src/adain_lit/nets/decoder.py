@@ -26,9 +26,9 @@ ablations Enc-AdaIN-BNDec and Enc-AdaIN-INDec (Sec. 7.2)."""
 
 
 class Decoder(nn.Module):
-    """Mirror of a `VGGEncoder`: nearest up-sampling for pooling, reflection padding, RGB out.
+    """Mirror of a `VGGEncoder`: nearest up-sampling for pooling, reflection padding, RGB output.
 
-    The convolution that undoes the encoder's ``conv4_1`` bears the same name and is the first.
+    Convolutions have the names of their counterparts in the encoder: ``conv4_1`` is the first.
 
     Args:
         widths: channels of the encoder's blocks, a name in `adain_lit.nets.WIDTHS` or a sequence.
@@ -40,6 +40,13 @@ class Decoder(nn.Module):
           features and 1 otherwise
         - output: (N, 3, s H, s W), s = 2^(block of `content_layer` - 1), or the size of the features of relu1_1 if
           they are passed; RGB, not clipped to [0, 1]
+
+    Raises:
+        InputError: for an unknown norm or layer, or options that do not fit each other.
+
+    Example:
+        >>> Decoder("compact")(torch.rand(1, 128, 3, 2)).shape
+        torch.Size([1, 3, 24, 16])
     """
 
     def __init__(self, widths: str | Sequence[int] = "vgg19", config: NetConfig | None = None, **options: Any) -> None:
@@ -81,7 +88,7 @@ class Decoder(nn.Module):
         return conv.in_channels == conv.out_channels
 
     def _entrance(self, layer: str) -> str:
-        """The convolution that a skip layer comes in at: the first of its block."""
+        """The convolution that takes in the features of a skip layer: the first of its block."""
         deepest = block_of(self.names[0])
         if block_of(layer) >= deepest:
             raise InputError(f"skip layer {layer} must lie in a lower block than {deepest}, the one that is decoded")
@@ -89,9 +96,9 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """He initialisation, and mid-grey out; the default of PyTorch lets the signal fade over nine layers.
+        """He initialisation with mid-grey output; under PyTorch's default the signal fades over nine layers.
 
-        Convolutions with a shortcut begin at a tenth, so that the signal does not grow with each of them.
+        Convolutions with a shortcut start at a tenth of it, so that the signal does not grow with each of them.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -108,13 +115,13 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def init_from(self, other: "Decoder") -> None:
-        """Compute what `other` computes, whose blocks may have fewer channels than these.
+        """Initialise with a decoder of the same or fewer channels, so that both compute the same.
 
-        Channels that `other` lacks keep the random weights they have and go into those of `other` with weight 0, so
-        that training alone brings them in (as in Net2WiderNet, Chen et al. 2016, but new channels, not doubled ones).
+        Channels that `other` lacks keep their random weights and enter those of `other` with weight 0, so that only
+        training brings them in (as in Net2WiderNet, Chen et al. 2016, but with new channels, not duplicated ones).
 
         Raises:
-            InputError: if `other` is of another shape in other ways.
+            InputError: if the shapes differ in any other way.
         """
         own, its = self.state_dict(), other.state_dict()
         if not (
@@ -130,18 +137,18 @@ class Decoder(nn.Module):
             )
         for conv, fed in self._from_features().items():
             wide, narrow = own[f"{conv}.weight"], its[f"{conv}.weight"]
-            outputs, passed = len(narrow), narrow.shape[1] - fed  # channels from the convolution before; then features
+            outputs, passed = len(narrow), narrow.shape[1] - fed  # channels of the previous convolution, then features
             wide[:outputs] = 0
             wide[:outputs, :passed] = narrow[:, :passed]
             wide[:outputs, wide.shape[1] - fed :] = narrow[:, passed:]
         for name, tensor in its.items():
-            if tensor.ndim == 1:  # biases, and what norms have
+            if tensor.ndim == 1:  # biases, and parameters of norms
                 own[name][: len(tensor)] = tensor
-            elif not tensor.ndim:  # batches that a norm has seen
+            elif not tensor.ndim:  # number of batches that a norm has tracked
                 own[name].copy_(tensor)
 
     def _from_features(self) -> dict[str, int]:
-        """How many of each convolution's input channels are fused features."""
+        """Number of each convolution's input channels that are fused features."""
         before = (0, *(len(self.get_parameter(f"{name}.weight")) for name in self.names[:-1]))
         return {
             name: self.get_parameter(f"{name}.weight").shape[1] - passed
@@ -169,7 +176,12 @@ class Decoder(nn.Module):
 
 
 def cut(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The upper left part of `size`, height and width, of (N, C, H, W): what up-sampling made too much is left off."""
+    """The upper left part of (N, C, H, W) of height and width `size`: up-sampling may have rounded the size up.
+
+    Example:
+        >>> cut(torch.rand(1, 3, 8, 8), (7, 6)).shape
+        torch.Size([1, 3, 7, 6])
+    """
     if is_exporting():  # the exporter cannot know that x is at least as large; a slice could be shorter
         for axis, length in zip((2, 3), size, strict=True):
             x = x.index_select(axis, torch.arange(length, device=x.device))

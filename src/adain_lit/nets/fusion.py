@@ -1,4 +1,4 @@
-"""How content and style features meet between encoder and decoder. A new way is one function and one entry here."""
+"""Fusions of content and style features between encoder and decoder; a new one is a function and an entry here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from adain_lit.functional.matching import histogram_matching, style_swap, whiten
 
 @dataclass(frozen=True)
 class Fusion:
-    """A way to fuse features.
+    """A fusion of features and its properties.
 
     Attributes:
         function: fuses content (N, C, H, W) with style (N, C, H', W') within an optional mask (N, 1, H, W) to
             (N, channels * C, H, W); outside the mask as if content were its own style.
-        channels: channels out for each channel in.
-        content_target: what the content loss compares with: the fused features t themselves (Eq. 12), or f(c) where
-            the fused features do not lie in the encoder's space.
+        channels: output channels for each input channel.
+        content_target: target of the content loss: the fused features t (Eq. 12), or f(c) if the fused features do not
+            lie in the encoder's feature space.
         style_statistics: reduces a style's features to what the function needs of them; None keeps them all.
-        tileable: whether a part of the content can be fused alone, given the statistics of the whole, which the
-            function then takes as ``content_stats``.
-        exportable: whether the operations of the function exist in exported graphs (ONNX).
+        tileable: whether a tile of the content can be fused alone, given the statistics of the whole content, which
+            the function then takes as ``content_stats``.
+        exportable: whether exported graphs (ONNX) support the operations of the function.
     """
 
     function: Callable[..., Tensor]
@@ -58,7 +58,15 @@ FUSIONS: dict[str, Fusion] = {
 
 
 def named_fusion(name: str) -> Fusion:
-    """Look up a fusion by its name in `FUSIONS`."""
+    """Look up a fusion by its name in `FUSIONS`.
+
+    Raises:
+        InputError: for an unknown name.
+
+    Example:
+        >>> named_fusion("concat").channels
+        2
+    """
     if name not in FUSIONS:
         raise InputError(f"unknown fusion {name!r}; known are {', '.join(FUSIONS)}")
     return FUSIONS[name]

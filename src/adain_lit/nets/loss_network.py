@@ -1,4 +1,4 @@
-"""The network phi that the losses are measured with, where it is not the encoder f itself."""
+"""The loss network phi, where it is not the encoder f itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,17 +11,24 @@ from adain_lit.nets.vgg import VGGEncoder
 
 
 class HeadedEncoder(nn.Module):
-    """An encoder whose features go through 1x1 convolutions, each followed by a ReLU, to the widths of another.
+    """An encoder with heads, 1x1 convolutions and ReLUs, that map its features to the widths of another encoder.
 
-    So a small encoder is trained to follow a large one, and stands for it afterwards.
+    So a small encoder is trained to follow a large one, and replaces it afterwards.
 
     Args:
-        encoder: the small one.
-        widths: channels out for each layer that has a head.
+        encoder: the small encoder.
+        widths: output channels of each layer that has a head.
 
     Shape:
         - input: (N, 3, H, W), RGB in [0, 1]
         - output: a dict from layer name to (N, width, H', W')
+
+    Raises:
+        InputError: if a layer is deeper than the encoder.
+
+    Example:
+        >>> HeadedEncoder(VGGEncoder("compact"), {"relu4_1": 512})(torch.rand(1, 3, 16, 16))["relu4_1"].shape
+        torch.Size([1, 512, 2, 2])
     """
 
     def __init__(self, encoder: VGGEncoder, widths: Mapping[str, int]) -> None:
@@ -29,13 +36,13 @@ class HeadedEncoder(nn.Module):
         self.encoder = encoder
         missing = [layer for layer in widths if layer not in encoder.layers]
         if missing:
-            raise InputError(f"no head can sit on {missing[0]}: the encoder ends at {encoder.last}")
+            raise InputError(f"no head is possible at {missing[0]}: the encoder ends at {encoder.last}")
         heads = {layer: nn.Conv2d(encoder.channels(layer), width, 1) for layer, width in widths.items()}
         self.heads = nn.ModuleDict(heads)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that have a head."""
+        """The layers with a head."""
         return tuple(self.heads)
 
     def channels(self, layer: str) -> int:
@@ -54,11 +61,15 @@ class LossNetwork(nn.Module):
     """Features of each layer from the first of several encoders that has it, frozen and scaled per channel.
 
     Args:
-        encoders: in the order in which they are asked for a layer.
-        layers: the layers that are needed.
+        encoders: in order of precedence.
+        layers: the layers that the losses need.
 
     Raises:
         InputError: if no encoder has one of the layers.
+
+    Example:
+        >>> LossNetwork([VGGEncoder("compact")], ["relu1_1", "relu4_1"]).widths
+        {'relu1_1': 16, 'relu4_1': 128}
     """
 
     def __init__(self, encoders: Sequence[VGGEncoder | HeadedEncoder], layers: Sequence[str]) -> None:
@@ -74,7 +85,7 @@ class LossNetwork(nn.Module):
 
     @property
     def scales(self) -> dict[str, Tensor]:
-        """What each channel of a layer is divided by, (C,); none: nothing was scaled."""
+        """Activation scales: the divisor of each channel of a layer, (C,); empty if nothing was scaled."""
         return {layer: self.get_buffer(name) for layer, name in self._scale_buffers()}
 
     @scales.setter
@@ -83,7 +94,7 @@ class LossNetwork(nn.Module):
             delattr(self, name)
         like = next(self.parameters())
         for layer, scale in scales.items():
-            self.register_buffer(f"scale_{layer}", scale.to(like.device), persistent=False)  # goes where the weights go
+            self.register_buffer(f"scale_{layer}", scale.to(like.device), persistent=False)  # moves with the weights
 
     def _scale_buffers(self) -> list[tuple[str, str]]:
         return [(layer, f"scale_{layer}") for layer in self.sources if f"scale_{layer}" in self._buffers]
@@ -108,18 +119,18 @@ class LossNetwork(nn.Module):
 
     @torch.no_grad()
     def normalize(self, images: Iterable[Tensor], *, least: float = 0.01) -> None:
-        """Divide every channel by its mean activation over `images`, see `mean_activations` of the encoder.
+        """Divide every channel by its mean activation over `images`, see `adain_lit.nets.vgg.mean_activations`.
 
         Args:
             images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
-            least: what a channel counts at least, as a share of its layer's mean.
+            least: lower bound of a scale as a fraction of the layer's mean.
         """
         self.scales = {}
         sums: dict[str, Tensor] = {}
-        cells = dict.fromkeys(self.sources, 0)
+        positions = dict.fromkeys(self.sources, 0)
         for batch in images:
             for layer, x in self(batch).items():
                 sums[layer] = sums.get(layer, 0) + x.float().sum(dim=(0, 2, 3)).double().cpu()
-                cells[layer] += x.numel() // x.shape[1]
-        means = {layer: (total / cells[layer]).float() for layer, total in sums.items()}
+                positions[layer] += x.numel() // x.shape[1]
+        means = {layer: (total / positions[layer]).float() for layer, total in sums.items()}
         self.scales = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}

@@ -1,4 +1,4 @@
-"""The convolution of all networks here: reflection padding, also under autocast in low precision."""
+"""The convolution of all networks here: reflection padding, also under low-precision autocast."""
 
 from typing import Any
 
@@ -10,18 +10,22 @@ from torch.nn import functional as F
 class ReflectConv2d(nn.Conv2d):
     """3x3 convolution with reflection padding that keeps the size (Sec. 6.1).
 
-    What `torch.nn.Conv2d` computes with ``padding_mode="reflect"``; but on a CPU autocast would pad in float32, so that
-    every convolution turns its input to float32 and back.
+    Computes the same as `torch.nn.Conv2d` with ``padding_mode="reflect"``, for which autocast on a CPU pads in float32:
+    every convolution would convert its input to float32 and back.
 
     Args:
-        inputs: channels in.
-        outputs: channels out.
-        size: odd side of the kernel.
-        stride: cells between two places of the kernel.
+        inputs: input channels.
+        outputs: output channels.
+        size: kernel size, odd.
+        stride: stride of the kernel.
 
     Shape:
         - input: (N, inputs, H, W)
         - output: (N, outputs, ceil(H / stride), ceil(W / stride))
+
+    Example:
+        >>> ReflectConv2d(3, 8, stride=2)(torch.rand(1, 3, 5, 4)).shape
+        torch.Size([1, 8, 3, 2])
     """
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:

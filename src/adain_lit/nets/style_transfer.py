@@ -23,12 +23,20 @@ Stats = tuple[tuple[Tensor, Tensor], ...]
 
 
 class StyleTransferNet(nn.Module):
-    """T(c, s) = g(t), t = AdaIN(f(c), f(s)), with all runtime controls of Sec. 7.3 on one path.
+    """T(c, s) = g(t), t = AdaIN(f(c), f(s)), with the runtime controls of Sec. 7.3.
 
     Args:
         encoder: f, frozen here; it must reach the content layer.
         config: the options, see `NetConfig`.
         **options: fields of `NetConfig` that replace those of `config`.
+
+    Raises:
+        InputError: for an unknown fusion, norm or layer, or options that do not fit each other.
+
+    Example:
+        >>> net = StyleTransferNet(VGGEncoder("compact"), residual=True).eval()
+        >>> net(torch.rand(1, 3, 40, 32), torch.rand(1, 3, 24, 24), alpha=0.5).shape
+        torch.Size([1, 3, 40, 32])
     """
 
     def __init__(self, encoder: VGGEncoder, config: NetConfig | None = None, **options: Any) -> None:
@@ -42,17 +50,17 @@ class StyleTransferNet(nn.Module):
 
     @property
     def fused_layers(self) -> tuple[str, ...]:
-        """Every layer that is fused, the deepest first."""
+        """All fused layers, deepest first."""
         return (self.content_layer, *self.skip_layers)
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Sides of a cell of the fused layers in pixels: 8 for relu4_1."""
+        """Strides of the fused layers in pixels: 8 for relu4_1."""
         return tuple(stride_of(layer) for layer in self.fused_layers)
 
     @property
     def tileable(self) -> bool:
-        """Whether parts of an image can go through one by one; instance norm in the decoder looks at the whole."""
+        """Whether tiles of an image can be processed one by one; instance norm in the decoder needs the whole image."""
         return self.fusion.tileable and self.config.norm != "instance"
 
     def encode(self, images: Tensor) -> Features:
@@ -77,27 +85,27 @@ class StyleTransferNet(nn.Module):
 
             t = u + cover / sum_k(w_k m_k) * sum_k w_k (F_k - u),   cover = min(1, sum_k m_k),
 
-        which is sum_k w_k F_k without masks, style k alone where only mask k is set, a share in proportion to w_k m_k
-        where masks overlap, and the content where none is set. Alpha moves from u to t. Every fused layer is treated
-        so.
+        which is sum_k w_k F_k without masks, style k alone where only mask k is set, a mixture in proportion to w_k m_k
+        where masks overlap, and the content where none is set. Alpha interpolates from u to t. This applies to every
+        fused layer.
 
         Args:
             content: features of the content, for each layer (N, C, H, W).
             styles: K features, for each layer (N, C, H', W').
             alpha: degree of stylisation; 0 gives the content, 1 the styles.
-            weights: K weights, not negative; divided by their sum. None weighs all alike.
-            masks: K masks, each (N, 1, h, w) in [0, 1] at any size and brought to each layer's by area, or given for
-                each layer. None: everywhere.
-            content_stats: where `content` is a tile, the mean and standard deviation of the whole content, for each
-                mask (once without masks) and each layer.
+            weights: K non-negative weights, divided by their sum; None weights all equally.
+            masks: K masks, each (N, 1, h, w) in [0, 1] of any size and area-averaged to each layer's, or one for each
+                layer. None: everywhere.
+            content_stats: if `content` is a tile, the mean and standard deviation of the whole content, for each mask
+                (once without masks) and each layer.
 
         Returns:
             Features for the decoder, for each layer (N, C', H, W).
 
         Raises:
-            InputError: if numbers of styles, weights and masks differ, or weights or masks are unusable.
+            InputError: if the numbers of styles, weights and masks differ, or weights or masks are unusable.
         """
-        shares = shares_of(len(styles), weights)
+        normalised = normalised_weights(len(styles), weights)
         if masks is not None and len(masks) != len(styles):
             raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
         if content_stats is not None and not self.fusion.tileable:
@@ -107,7 +115,7 @@ class StyleTransferNet(nn.Module):
                 x,
                 [style[i] for style in styles],
                 alpha,
-                shares,
+                normalised,
                 None if masks is None else [mask if isinstance(mask, Tensor) else mask[i] for mask in masks],
                 None if content_stats is None else [stats[i] for stats in content_stats],
             )
@@ -119,7 +127,7 @@ class StyleTransferNet(nn.Module):
         content: Tensor,
         styles: Sequence[Tensor],
         alpha: float,
-        shares: Sequence[float],
+        weights: Sequence[float],
         masks: Sequence[Tensor] | None,
         content_stats: Sequence[tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
@@ -129,21 +137,21 @@ class StyleTransferNet(nn.Module):
             fused = [self.fusion.fuse(content, style, content_stats=whole) for style in styles]
             target = fused[0]
             if len(fused) > 1:
-                target = torch.stack([share * x for share, x in zip(shares, fused, strict=True)]).sum(0)
+                target = torch.stack([w * x for w, x in zip(weights, fused, strict=True)]).sum(0)
             if alpha == 1.0:
                 return target
             unstyled = self.fusion.fuse(content, content)
             return torch.lerp(unstyled, target, alpha)
-        cells = [F.interpolate(mask.to(content.dtype), size=content.shape[2:], mode="area") for mask in masks]
+        regions = [F.interpolate(mask.to(content.dtype), size=content.shape[2:], mode="area") for mask in masks]
         stats = [None] * len(masks) if content_stats is None else list(content_stats)
         unstyled = self.fusion.fuse(content, content)
         change = torch.zeros_like(unstyled)
-        weight = torch.zeros_like(cells[0])  # (N, 1, H, W)
-        for share, style, mask, whole in zip(shares, styles, cells, stats, strict=True):
-            change = change + share * (self.fusion.fuse(content, style, mask, content_stats=whole) - unstyled)
-            weight = weight + share * mask
-        cover = torch.stack(cells).sum(0).clamp(max=1.0)
-        gain = torch.where(weight > 0, cover / weight.clamp(min=torch.finfo(weight.dtype).tiny), 0.0)
+        total = torch.zeros_like(regions[0])  # (N, 1, H, W)
+        for w, style, mask, whole in zip(weights, styles, regions, stats, strict=True):
+            change = change + w * (self.fusion.fuse(content, style, mask, content_stats=whole) - unstyled)
+            total = total + w * mask
+        cover = torch.stack(regions).sum(0).clamp(max=1.0)
+        gain = torch.where(total > 0, cover / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)  # 0 where no mask is
         return unstyled + alpha * gain * change
 
     def decode(self, fused: Features, size: Sequence[int]) -> Tensor:
@@ -177,8 +185,16 @@ class StyleTransferNet(nn.Module):
         return self.decode(fused, content.shape[2:]).clamp(0, 1)
 
 
-def shares_of(count: int, weights: Sequence[float] | None) -> list[float]:
-    """Weights divided by their sum."""
+def normalised_weights(count: int, weights: Sequence[float] | None) -> list[float]:
+    """Weights of `count` styles divided by their sum; None weights all equally.
+
+    Raises:
+        InputError: if there is no style, or the weights are too few or many, negative, or all 0.
+
+    Example:
+        >>> normalised_weights(2, [3, 1])
+        [0.75, 0.25]
+    """
     if count == 0:
         raise InputError("no style was given; at least one is needed")
     weights = [1.0] * count if weights is None else list(weights)

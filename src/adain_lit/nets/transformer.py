@@ -1,4 +1,4 @@
-"""The feed-forward network for fixed styles: Johnson et al. and Ulyanov et al. for one, Dumoulin et al. for many."""
+"""The feed-forward network for fixed styles: one (Johnson et al., Ulyanov et al.) or many (Dumoulin et al.)."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from adain_lit.nets.reflect_conv import ReflectConv2d
 NORMS = ("batch", "instance", "conditional")
 
 THUMBNAIL = 8
-"""Side of the small images by which a style is recognised."""
+"""Side in pixels of the thumbnails by which a style is recognised."""
 ALIKE = 0.035
-"""How far thumbnails of one image may differ in the mean: scaling to 32 to 512 pixels moved those of 128 paintings by
-0.03 at most, and no two paintings were nearer than 0.057."""
+"""Largest mean absolute difference of two thumbnails of one image: scaling 128 paintings to 32 to 512 pixels changed
+theirs by 0.03 at most, and no two paintings were closer than 0.057."""
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -27,7 +27,7 @@ class ConditionalInstanceNorm(nn.Module):
         styles: S.
 
     Shape:
-        - input: (N, C, H, W) and (N, S), the share of each style in each sample; its scale and shift are mixed so
+        - input: (N, C, H, W) and (N, S), the weight of each style in each sample, by which scales and shifts are mixed
         - output: (N, C, H, W)
     """
 
@@ -36,18 +36,18 @@ class ConditionalInstanceNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(styles, channels))
         self.shift = nn.Parameter(torch.zeros(styles, channels))
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Normalise."""
-        return conditional_instance_norm(x, shares @ self.scale, shares @ self.shift)
+        return conditional_instance_norm(x, weights @ self.scale, weights @ self.shift)
 
 
 class NormalizedConv(nn.Module):
-    """A convolution with reflection padding and a normalisation behind it; before it the image may be enlarged.
+    """Optional up-sampling, a convolution with reflection padding, and a normalisation.
 
     Args:
-        channels: in.
-        width: channels out.
-        size: side of the filters.
+        channels: input channels.
+        width: output channels.
+        size: kernel size.
         norm: ``batch``, ``instance`` or ``conditional``.
         styles: S.
         stride: 2 halves height and width, rounding up.
@@ -66,47 +66,54 @@ class NormalizedConv(nn.Module):
         else:
             self.norm = nn.BatchNorm2d(width) if norm == "batch" else nn.InstanceNorm2d(width, affine=True)
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        """Enlarge, convolve and normalise."""
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Up-sample, convolve and normalise."""
         if self.enlarge > 1:
             x = F.interpolate(x, scale_factor=self.enlarge, mode="nearest")
         x = self.conv(x)
-        normalized: Tensor = self.norm(x, shares) if isinstance(self.norm, ConditionalInstanceNorm) else self.norm(x)
+        normalized: Tensor = self.norm(x, weights) if isinstance(self.norm, ConditionalInstanceNorm) else self.norm(x)
         return normalized
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to what they began with."""
+    """Two convolutions whose output is added to their input."""
 
     def __init__(self, first: NormalizedConv, second: NormalizedConv) -> None:
         super().__init__()
         self.first = first
         self.second = second
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Add."""
-        change: Tensor = self.second(F.relu(self.first(x, shares)), shares)
+        change: Tensor = self.second(F.relu(self.first(x, weights)), weights)
         return x + change
 
 
 class TransformerNet(nn.Module):
-    """Turns photographs into images of the styles that it was trained on, without an encoder.
+    """Stylises images in the styles that it was trained on, without an encoder.
 
-    Three convolutions that come down to a quarter of the size, residual blocks, two that go up again and one that
-    makes the image (Johnson et al. 2016, with the up-sampling and the padding of Dumoulin et al. 2017).
+    Three convolutions down to a quarter of the size, residual blocks, two convolutions up again and one to RGB
+    (Johnson et al. 2016, with the up-sampling and the padding of Dumoulin et al. 2017).
 
     Args:
-        norm: behind every convolution but the last: ``batch`` (Johnson; Ulyanov 2016), ``instance`` (Ulyanov 2017) or
+        norm: after every convolution but the last: ``batch`` (Johnson; Ulyanov 2016), ``instance`` (Ulyanov 2017) or
             ``conditional`` (Dumoulin).
         styles: S, number of styles; more than one needs ``conditional``.
         width: channels at full size, twice and four times as many below; 32 in the papers.
         blocks: number of residual blocks; 5 in the papers.
 
     Shape:
-        - input: (N, 3, H, W), RGB in [0, 1], and the shares of the styles (N, S), which may be left out for one style
+        - input: (N, 3, H, W), RGB in [0, 1], and the weights of the styles (N, S), optional for one style
         - output: (N, 3, H, W), RGB in [0, 1]
 
     Differs from Dumoulin et al.: their last convolution is normalised too.
+
+    Raises:
+        InputError: for an unknown norm, several styles without ``conditional``, or a width below 1.
+
+    Example:
+        >>> TransformerNet(width=4, blocks=1)(torch.rand(1, 3, 30, 21)).shape
+        torch.Size([1, 3, 30, 21])
     """
 
     def __init__(self, *, norm: str = "instance", styles: int = 1, width: int = 32, blocks: int = 5) -> None:
@@ -129,37 +136,41 @@ class TransformerNet(nn.Module):
         self.last = ReflectConv2d(width, 3, 9)
 
     min_size = 5
-    """Least height and width in pixels, for the reflection at 9x9 filters."""
+    """Minimum height and width in pixels: reflection padding of 9x9 kernels."""
 
-    def forward(self, images: Tensor, shares: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, weights: Tensor | None = None) -> Tensor:
         """Stylise a batch.
 
         Raises:
-            InputError: if the images are too small, or if there are several styles and no shares.
+            InputError: if the images are too small, or there are several styles and no weights.
         """
         count, _, height, width = images.shape
         if min(height, width) < self.min_size:
             raise InputError(f"an image is {width}x{height}; needed are at least {self.min_size} pixels to each side")
-        if shares is None:
+        if weights is None:
             if self.styles > 1:
                 raise InputError(f"the network has {self.styles} styles; say which, or how they are mixed")
-            shares = images.new_ones(count, 1)
+            weights = images.new_ones(count, 1)
         x = images
         for conv in self.down:
-            x = F.relu(conv(x, shares))
+            x = F.relu(conv(x, weights))
         for block in self.residual:
-            x = block(x, shares)
+            x = block(x, weights)
         for conv in self.up:
-            x = F.relu(conv(x, shares))
+            x = F.relu(conv(x, weights))
         return torch.sigmoid(self.last(x))[..., :height, :width]
 
     def conditional_norms(self) -> list[ConditionalInstanceNorm]:
-        """The modules that hold what differs between styles."""
+        """The modules whose parameters differ between styles."""
         return [module for module in self.modules() if isinstance(module, ConditionalInstanceNorm)]
 
     @torch.no_grad()
     def add_styles(self, count: int) -> None:
-        """Make room for `count` more styles, which begin as the mean of those that are there and can be trained."""
+        """Add `count` trainable styles, initialised with the mean of the existing ones.
+
+        Raises:
+            InputError: if the norm is not ``conditional``.
+        """
         if self.norm != "conditional":
             raise InputError(f"a network with norm {self.norm} has one style; only norm=conditional takes more")
         for norm in self.conditional_norms():
@@ -170,11 +181,11 @@ class TransformerNet(nn.Module):
 
 
 class FixedStyleNet(nn.Module):
-    """A transformer network that knows the images whose styles it has.
+    """A transformer network with thumbnails of its style images, by which it recognises them.
 
     Args:
         transformer: the network.
-        thumbnails: of its S style images, (S, 3, 8, 8), see `thumbnails`.
+        thumbnails: of its S style images, (S, 3, 8, 8), as returned by `thumbnails`.
 
     Shape:
         - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]
@@ -188,55 +199,67 @@ class FixedStyleNet(nn.Module):
         self.thumbnails: Tensor
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
-        """Stylise each content in its style.
+        """Stylise each content image in its style.
 
         Raises:
-            InputError: if a style is none of those that the network was trained on.
+            InputError: if the network was not trained on a style.
         """
         return self.mixed(content, F.one_hot(self.recognise(style), len(self.thumbnails)))
 
     def mixed(self, content: Tensor, weights: Tensor | Sequence[float]) -> Tensor:
-        """Stylise contents (N, 3, H, W) in a blend of the styles: S weights, or (N, S), divided by their sum."""
-        shares = torch.as_tensor(weights, dtype=content.dtype, device=content.device).expand(len(content), -1)
-        if shares.shape[1] != len(self.thumbnails) or (shares < 0).any() or not (shares.sum(1) > 0).all():
+        """Stylise content images (N, 3, H, W) in a mixture of styles: S weights, or (N, S), divided by their sum.
+
+        Raises:
+            InputError: if the weights are too few or many, negative, or all 0.
+        """
+        weights = torch.as_tensor(weights, dtype=content.dtype, device=content.device).expand(len(content), -1)
+        if weights.shape[1] != len(self.thumbnails) or (weights < 0).any() or not (weights.sum(1) > 0).all():
             raise InputError(
-                f"weights have the shape {tuple(shares.shape)}; needed is one for each of the {len(self.thumbnails)} "
+                f"weights have the shape {tuple(weights.shape)}; needed is one for each of the {len(self.thumbnails)} "
                 "styles, 0 or more, with a sum above 0"
             )
-        stylized: Tensor = self.transformer(content, shares / shares.sum(1, keepdim=True))
+        stylized: Tensor = self.transformer(content, weights / weights.sum(1, keepdim=True))
         return stylized
 
     def recognise(self, style: Tensor) -> Tensor:
-        """Numbers (N,) of the styles that images (N, 3, H, W), RGB in [0, 1], show.
+        """Indices (N,) of the styles of style images (N, 3, H, W), RGB in [0, 1].
 
         Raises:
-            InputError: if one shows none of them.
+            InputError: if the network was not trained on one of them.
         """
-        numbers = self.nearest(style)
-        require_known(numbers)
-        return numbers
+        indices = self.nearest(style)
+        require_known(indices)
+        return indices
 
     def nearest(self, style: Tensor) -> Tensor:
-        """The same, with -1 for images that show no style of the network."""
+        """Indices (N,) as in `recognise`, -1 for images that the network was not trained on."""
         difference = (thumbnails(style)[:, None] - self.thumbnails).abs().flatten(2).mean(2)  # (N, S)
-        least, number = difference.min(1)
-        return torch.where(least < ALIKE, number, -1)
+        least, index = difference.min(1)
+        return torch.where(least < ALIKE, index, -1)
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W) made small, (N, 3, 8, 8); those of one image at two scales are nearly equal."""
+    """Thumbnails (N, 3, 8, 8) of images (N, 3, H, W); nearly the same for one image at two scales.
+
+    Example:
+        >>> thumbnails(torch.rand(2, 3, 40, 50)).shape
+        torch.Size([2, 3, 8, 8])
+    """
     return F.interpolate(images.float(), size=(THUMBNAIL, THUMBNAIL), mode="area")
 
 
-def require_known(numbers: Tensor) -> None:
-    """Refuse style images whose numbers (N,) are -1.
+def require_known(indices: Tensor) -> None:
+    """Refuse unknown style images.
+
+    Args:
+        indices: (N,), -1 for an unknown image, see `FixedStyleNet.nearest`.
 
     Raises:
-        InputError: if there is one.
+        InputError: if there is an unknown one.
     """
-    unknown = (numbers < 0).nonzero().flatten().tolist()
+    unknown = (indices < 0).nonzero().flatten().tolist()
     if unknown:
         raise InputError(
-            f"style image {unknown[0] + 1} of {len(numbers)} is none that was trained on; a method for fixed styles "
-            "takes those alone, as the middle squares that they were in training"
+            f"style image {unknown[0] + 1} of {len(indices)} was not trained on; a method for fixed styles takes only "
+            "the centre crops of its own style images"
         )

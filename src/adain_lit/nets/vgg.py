@@ -1,4 +1,4 @@
-"""The VGG-19 form: encoder f of the paper, and the names of its layers."""
+"""VGG-19: the encoder f of the paper, and the names of its layers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -17,14 +17,22 @@ WIDTHS: dict[str, tuple[int, ...]] = {
     "vgg19": (64, 128, 256, 512, 512),
     "compact": (16, 32, 64, 128, 128),
 }
-"""Channels of each block: VGG-19, and its sister with 1/16 of the parameters."""
+"""Channels of each block: VGG-19, and a quarter of them (1/16 of the parameters)."""
 
 PAPER_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers of the style loss (Sec. 6.2)."""
 
 
 def conv_names(last: str) -> list[str]:
-    """Names of the convolutions up to layer `last`: ``conv1_1``, ``conv1_2``, ... for ``relu{block}_{index}``."""
+    """Names of the convolutions up to layer `last`, ``relu{block}_{index}``.
+
+    Raises:
+        InputError: for a layer that VGG-19 does not have.
+
+    Example:
+        >>> conv_names("relu2_1")
+        ['conv1_1', 'conv1_2', 'conv2_1']
+    """
     names = [f"conv{block}_{i}" for block, count in enumerate(CONVS_PER_BLOCK, 1) for i in range(1, count + 1)]
     name = last.replace("relu", "conv")
     if not last.startswith("relu") or name not in names:
@@ -34,33 +42,52 @@ def conv_names(last: str) -> list[str]:
 
 
 def block_of(name: str) -> int:
-    """Block number of a layer, 1 to 5: ``relu4_1`` gives 4."""
+    """Block of a layer, 1 to 5.
+
+    Example:
+        >>> block_of("relu4_1")
+        4
+    """
     return int(name.removeprefix("conv").removeprefix("relu").split("_")[0])
 
 
 def stride_of(name: str) -> int:
-    """Side of a cell of a layer in pixels: ``relu4_1`` gives 8."""
+    """Stride of a layer in pixels.
+
+    Example:
+        >>> stride_of("relu4_1")
+        8
+    """
     return int(2 ** (block_of(name) - 1))
 
 
 def deepest(layers: Iterable[str]) -> str:
-    """The layer that lies furthest into the network."""
+    """The deepest of some layers.
+
+    Example:
+        >>> deepest(["relu3_1", "relu2_2"])
+        'relu3_1'
+    """
     return max(layers, key=lambda name: len(conv_names(name)))
 
 
 class VGGEncoder(nn.Module):
-    """Convolutions of the VGG-19 form with reflection padding, each followed by a ReLU (Sec. 6.1).
+    """VGG-19's convolutions with reflection padding, each followed by a ReLU (Sec. 6.1).
 
-    Images are RGB in [0, 1]: whatever preprocessing the weights expect is folded into ``conv1_1``. Pooling rounds
-    sizes up, so that a map of relu4_1 covers every pixel of an image of any size.
+    Images are RGB in [0, 1]: the preprocessing that the weights expect is folded into ``conv1_1``. Pooling rounds sizes
+    up, so that feature maps cover every pixel of an image of any size.
 
     Args:
         widths: channels of each block, one of `WIDTHS` or a sequence.
-        last: the deepest layer, ``relu1_1`` to ``relu5_4``; what lies behind is not built.
+        last: the deepest layer, ``relu1_1`` to ``relu5_4``; later ones are not built.
 
     Shape:
         - input: (N, 3, H, W)
         - output: a dict from layer name to features, (N, C, ceil(H / 2^(block - 1)), ceil(W / 2^(block - 1)))
+
+    Example:
+        >>> VGGEncoder("compact")(torch.rand(1, 3, 20, 20))["relu4_1"].shape
+        torch.Size([1, 128, 3, 3])
     """
 
     def __init__(self, widths: str | Sequence[int] = "vgg19", last: str = "relu4_1") -> None:
@@ -76,7 +103,7 @@ class VGGEncoder(nn.Module):
 
     @property
     def min_size(self) -> int:
-        """Least height and width in pixels: reflection needs two cells at the deepest layer."""
+        """Minimum height and width in pixels: reflection padding needs two positions at the deepest layer."""
         return stride_of(self.last) + 1
 
     @property
@@ -89,7 +116,7 @@ class VGGEncoder(nn.Module):
         return self.widths[block_of(layer) - 1]
 
     def convs(self) -> Iterator[tuple[str, nn.Conv2d]]:
-        """Names and convolutions in the order of the network."""
+        """Names and convolutions in network order."""
         for name in self.conv_names:
             conv = getattr(self, name)
             assert isinstance(conv, nn.Conv2d)
@@ -99,7 +126,7 @@ class VGGEncoder(nn.Module):
         """Features of `layers` (default: the deepest alone).
 
         Raises:
-            InputError: if the images are too small, or if a layer lies behind the deepest.
+            InputError: if the images are too small, or a layer is deeper than the encoder.
         """
         layers = (self.last,) if layers is None else layers
         missing = [name for name in layers if name not in self.layers]
@@ -128,13 +155,21 @@ class VGGEncoder(nn.Module):
 
 def _halve(x: Tensor) -> Tensor:
     """2x2 max pooling that rounds sizes up."""
-    if is_exporting():  # the exporter takes sizes that round up for multiples; the last cell twice is the same
+    if is_exporting():  # the exporter cannot round sizes up; replicating the last position is the same
         x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
     return F.max_pool2d(x, 2, ceil_mode=not is_exporting())
 
 
 def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
-    """Channels of the five blocks, by name or as given."""
+    """Channels of the blocks, by name or as given.
+
+    Raises:
+        InputError: for an unknown name.
+
+    Example:
+        >>> named_widths("compact")
+        (16, 32, 64, 128, 128)
+    """
     if not isinstance(widths, str):
         return tuple(widths)
     if widths not in WIDTHS:
@@ -144,7 +179,7 @@ def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
 
 @torch.no_grad()
 def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
-    """He initialisation (normal, zero bias) from a seed of its own, the same on every machine."""
+    """He initialisation (normal, zero bias) from its own seed, the same on every machine."""
     generator = torch.Generator().manual_seed(seed)
     for _, conv in encoder.convs():
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
@@ -154,55 +189,55 @@ def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
 
 @torch.no_grad()
 def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor], *, least: float = 0.01) -> dict[str, Tensor]:
-    """Mean activation of each channel after each ReLU, over all cells of all images.
+    """Activation scales: the mean of each channel after each ReLU, over all spatial positions of all images.
 
     Args:
-        encoder: any weights.
+        encoder: the network.
         images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
-        least: what a channel counts at least, as a share of its layer's mean. One that is hardly ever active would
-            outshout the others wherever it is, if it were brought up to mean 1.
+        least: lower bound as a fraction of the layer's mean; a channel that is hardly ever active would dominate where
+            it is, if it were scaled to mean 1.
 
     Returns:
-        From convolution name to a vector (C,) in float32.
+        From convolution name to scales (C,) in float32.
     """
     sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
-    cells = dict.fromkeys(sums, 0)
+    positions = dict.fromkeys(sums, 0)
     for batch in images:
         for layer, x in encoder(batch, encoder.layers).items():
             name = layer.replace("relu", "conv")
             sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
-            cells[name] += x.numel() // x.shape[1]
-    means = {name: (total / max(cells[name], 1)).float() for name, total in sums.items()}
+            positions[name] += x.numel() // x.shape[1]
+    means = {name: (total / max(positions[name], 1)).float() for name, total in sums.items()}
     floors = {name: least * float(mean.mean()) or 1.0 for name, mean in means.items()}
     return {name: mean.clamp(min=floors[name]) for name, mean in means.items()}
 
 
 @torch.no_grad()
-def normalize_activations(encoder: VGGEncoder, means: Mapping[str, Tensor]) -> None:
-    """Divide every channel's activation by its mean, folded into the weights.
+def normalize_activations(encoder: VGGEncoder, scales: Mapping[str, Tensor]) -> None:
+    """Divide every channel's activation by its scale, folded into the weights.
 
-    Exact, because ReLU, pooling and reflection commute with a positive factor per channel: the factor of a layer
-    is taken out of its own filters and put into the next layer's. This is the "normalised" VGG-19 of Gatys et al.
+    Exact, because ReLU, pooling and reflection commute with a positive factor per channel: a layer's factor is divided
+    out of its own filters and multiplied into the next layer's. This is the "normalised" VGG-19 of Gatys et al.
     (2016) that the authors' code uses.
 
     Args:
         encoder: changed in place.
-        means: as `mean_activations` gives them, positive.
+        scales: as returned by `mean_activations`, positive.
     """
     previous: Tensor | None = None
     for name, conv in encoder.convs():
-        mean = means[name].to(conv.weight)
+        scale = scales[name].to(conv.weight)
         if previous is not None:
             conv.weight.mul_(previous.view(1, -1, 1, 1))
-        conv.weight.div_(mean.view(-1, 1, 1, 1))
+        conv.weight.div_(scale.view(-1, 1, 1, 1))
         assert conv.bias is not None
-        conv.bias.div_(mean)
-        previous = mean
+        conv.bias.div_(scale)
+        previous = scale
 
 
 @torch.no_grad()
 def fold_preprocessing(conv: nn.Conv2d, matrix: Tensor, shift: Tensor) -> None:
-    """Fold the 1x1 convolution ``matrix @ rgb + shift`` before `conv` into it.
+    """Fold the preceding 1x1 convolution ``matrix @ rgb + shift`` into `conv`.
 
     Exact, because reflection padding commutes with a 1x1 convolution.
 

@@ -1,4 +1,4 @@
-"""What is trained: ``LightningModule``s of strings and numbers."""
+"""The training modules: ``LightningModule``s configured by dataclasses of strings and numbers."""
 
 from adain_lit.tasks.distillation import DistillationModule
 from adain_lit.tasks.fixed_style import FixedStyleModule

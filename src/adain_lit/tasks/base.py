@@ -1,4 +1,4 @@
-"""What all training has in common: losses per sample, their log, and checkpoints without the frozen networks."""
+"""Common to all training modules: per-sample losses, their log, and checkpoints without the frozen networks."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -46,7 +46,7 @@ class LossModule(L.LightningModule):
             self.configure_compilation()
 
     def configure_losses(self) -> None:
-        """Build what compares, and call `average_losses`."""
+        """Build the criterion, and call `average_losses`."""
         raise NotImplementedError
 
     def configure_networks(self) -> None:
@@ -54,16 +54,16 @@ class LossModule(L.LightningModule):
         raise NotImplementedError
 
     def configure_compilation(self) -> None:
-        """Compile what is slow in a training step with ``torch.compile``."""
+        """Compile the slow parts of a training step with ``torch.compile``."""
 
     def average_losses(self, names: Iterable[str]) -> None:
-        """Prepare the averages of the validation."""
+        """Create the validation averages, one for each name of a loss."""
         self.val_losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.train_losses: dict[str, Tensor] = {}
         self.step_losses: list[dict[str, Tensor]] = []
 
-    def seen(self, batch: PairBatch) -> PairBatch:
-        """The images that are stylised in place of a batch's: the same, unless a child has others."""
+    def preprocessed(self, batch: PairBatch) -> PairBatch:
+        """The images that are actually stylised; the batch itself unless a subclass preprocesses it."""
         return batch
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
@@ -71,11 +71,11 @@ class LossModule(L.LightningModule):
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
-        """Take on the trainer's precision before a checkpoint's scale is folded into a network, not after."""
+        """Adopt the trainer's precision before, not after, a checkpoint's scales are folded into a network."""
         self.trainer.precision_plugin.convert_module(self)
 
     def on_train_start(self) -> None:
-        """Take over the first process's networks: each has scaled its own, and devices may differ in the last bits."""
+        """Broadcast the networks of rank 0: each rank has scaled its own, and devices may differ in the last bits."""
         if self.trainer.world_size == 1:
             return
         for tensor in self.state_dict().values():
@@ -94,7 +94,7 @@ class LossModule(L.LightningModule):
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Log the step that is about to be made, every ``trainer.log_every_n_steps`` steps.
+        """Log the step about to be taken, every ``trainer.log_every_n_steps`` steps.
 
         Losses are means over all batches of the step: those of ``trainer.accumulate_grad_batches`` and of all ranks.
         """
@@ -113,7 +113,7 @@ class LossModule(L.LightningModule):
         self.write_log({f"train/{name}": value for name, value in values.items()}, step)
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """Collect the losses of held-out pairs; stand-ins count for nothing."""
+        """Collect the losses of held-out pairs; padding samples (index -1) are ignored."""
         counts = batch.indices >= 0
         for name, value in self.batch_losses(batch).items():
             metric = self.val_losses[name]
@@ -121,7 +121,7 @@ class LossModule(L.LightningModule):
             metric.update(value, counts.repeat(len(value) // len(counts)))
 
     def on_validation_epoch_end(self) -> None:
-        """Average over all held-out pairs, in all processes, and log."""
+        """Average over all held-out pairs of all ranks, and log."""
         values: dict[str, Tensor] = {}
         for name, metric in self.val_losses.items():
             assert isinstance(metric, MeanMetric)
@@ -132,30 +132,34 @@ class LossModule(L.LightningModule):
             self.write_log(values, self.global_step)
 
     def write_log(self, values: dict[str, Tensor], step: int) -> None:
-        """Hand values to every logger under the number of the optimiser step, counted from 1.
+        """Write values to every logger at an optimiser step, counted from 1.
 
-        Not through ``self.log``, whose step is one less and which writes after a checkpoint of the step is saved: a
-        run that dies between the two would lose the row.
+        ``self.log`` is not used: its step is one less, and it writes after the checkpoint of the step is saved, so that
+        a run killed between the two would lose the row.
         """
         log_everywhere(self.loggers, {name: float(value) for name, value in values.items()}, step)
 
-    def photographs(self, count: int) -> Iterable[Tensor]:
-        """Training crops 0 to `count` of the photographs on this device, to scale a network on."""
+    def content_images(self, count: int) -> Iterable[Tensor]:
+        """The first `count` training crops of content images, on this device, to scale a network on.
+
+        Raises:
+            InputError: if the trainer has no `PairedDataModule`.
+        """
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, PairedDataModule):
             raise InputError(
-                "scaling a network to unit mean activations needs the photographs of a PairedDataModule; train with "
-                "one, or set unit_mean_images to 0"
+                "scaling a network to unit mean activations needs the content images of a PairedDataModule; train "
+                "with one, or set unit_mean_images to 0"
             )
         dtype: Any = self.dtype
         return (crop.to(self.device, dtype) for crop in data.content_images(count))
 
-    def leave_frozen_out(self, checkpoint: dict[str, Any]) -> None:
-        """Take the frozen networks out of a checkpoint."""
+    def exclude_frozen(self, checkpoint: dict[str, Any]) -> None:
+        """Remove the frozen networks from a checkpoint."""
         for key in [key for key in checkpoint["state_dict"] if key.startswith(self.frozen)]:
             del checkpoint["state_dict"][key]
 
-    def put_frozen_back(self, checkpoint: dict[str, Any]) -> None:
-        """Put the frozen networks, built from the hyper-parameters, beside the weights of a checkpoint."""
+    def restore_frozen(self, checkpoint: dict[str, Any]) -> None:
+        """Add the frozen networks, built from the hyper-parameters, to the weights of a checkpoint."""
         own = self.state_dict()
         checkpoint["state_dict"] |= {key: value for key, value in own.items() if key.startswith(self.frozen)}

@@ -16,7 +16,7 @@ from adain_lit.tasks.schedule import OptimConfig
 class EncoderConfig:
     """Where an encoder's weights come from, see `adain_lit.weights.load_encoder`."""
 
-    encoder: Any = "torchvision"
+    encoder: str = "torchvision"
     """weights: distilled, compact, torchvision, vgg_normalised, random, or the path of a file"""
     encoder_widths: str | None = None
     """channels of random weights: vgg19 or compact; a file has its own"""
@@ -81,8 +81,10 @@ class InversionConfig(StyleTransferConfig):
 
 @dataclass
 class FixedStyleConfig(ModelConfig, LossConfig, EncoderConfig):
-    """Options of `FixedStyleModule`; the encoder is the network that computes the losses."""
+    """Options of `FixedStyleModule`."""
 
+    encoder: Any = "torchvision"
+    """weights of the network that computes the losses, or a list of them"""
     styles: Any = "demo"
     """style images: a file, a list of files, a folder, an image list, or demo"""
     style_count: int | None = 1
@@ -114,7 +116,7 @@ class FixedStyleConfig(ModelConfig, LossConfig, EncoderConfig):
 class DistillationConfig(ModelConfig, EncoderConfig):
     """Options of `DistillationModule`; the encoder is the student."""
 
-    encoder: Any = "random"
+    encoder: str = "random"
     encoder_widths: str | None = "compact"
     unit_mean_images: int = 64
     """number of training images on which every channel of the teacher is scaled to mean activation 1"""

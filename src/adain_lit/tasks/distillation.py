@@ -19,10 +19,10 @@ from adain_lit.weights.encoders import checksum, load_encoder, load_loss_network
 class DistillationModule(LossModule):
     """An encoder (the student) whose features, through 1x1 heads, follow those of a teacher.
 
-    At each layer the loss is the mean squared difference of the features, and `style_weight` times that of their
-    means and standard deviations, which AdaIN and the style loss look at. Photographs and paintings are treated
-    alike. The heads serve in training, and make the student stand for the teacher in a loss network; AdaIN works on
-    the student's own features.
+    At each layer the loss is the mean squared difference of the features, plus `style_weight` times that of their
+    means and standard deviations, which AdaIN and the style loss use. Content and style images are treated alike. The
+    heads are needed for training and when the student replaces the teacher in a loss network; AdaIN works on the
+    student's own features. Options: `DistillationConfig`.
     """
 
     config_class = DistillationConfig
@@ -70,7 +70,7 @@ class DistillationModule(LossModule):
         return {"loss": total, **features, **styles}
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of the photographs and the paintings of a batch."""
+        """Losses of the content and the style images of a batch."""
         return self.losses(torch.cat((batch.content, batch.style)))
 
     def configure_optimizers(self) -> Any:
@@ -79,18 +79,18 @@ class DistillationModule(LossModule):
         return adam([{"params": self.student.encoder.parameters()}, heads], self.config)
 
     def on_fit_start(self) -> None:
-        """Scale the teacher on the training photographs, unless a checkpoint brought the scale."""
+        """Scale the teacher on training images, unless a checkpoint provided the scales."""
         count = self.config.unit_mean_images
         if count and not self.teacher.scales:
-            self.teacher.normalize(self.photographs(count))
+            self.teacher.normalize(self.content_images(count))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the teacher out; keep what it takes to build it again."""
-        self.leave_frozen_out(checkpoint)
+        """Exclude the teacher; save what is needed to rebuild it."""
+        self.exclude_frozen(checkpoint)
         checkpoint["teacher"] = {"sha256": checksum(self.teacher), "mean_activations": self.teacher.scales}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the teacher that was built from the hyper-parameters beside the student of the checkpoint.
+        """Restore the teacher from the hyper-parameters.
 
         Raises:
             InputError: if the checkpoint is not of this class, or was trained with another teacher.
@@ -100,4 +100,4 @@ class DistillationModule(LossModule):
             raise InputError("the checkpoint was not written by DistillationModule; give one of its runs")
         require_checksum(checksum(self.teacher), saved["sha256"], f"teacher {self.config.teacher}")
         self.teacher.scales = saved["mean_activations"]
-        self.put_frozen_back(checkpoint)
+        self.restore_frozen(checkpoint)

@@ -24,10 +24,10 @@ from adain_lit.weights.files import read_checkpoint
 
 
 class FixedStyleModule(LossModule):
-    """A transformer network for S styles, trained on photographs with the losses of the paper.
+    """A transformer network for S styles, trained on content images with the losses of the paper.
 
-    Sample number i of the training takes style i modulo S. The content target is f(c). The paintings of the data
-    module play no part.
+    Training sample i uses style i modulo S. The content target is f(c). The style images of the data module are not
+    used. Options: `FixedStyleConfig`.
     """
 
     config_class = FixedStyleConfig
@@ -41,7 +41,7 @@ class FixedStyleModule(LossModule):
         self.average_losses(["loss", "content_loss", "style_loss", *layers])
 
     def configure_networks(self) -> None:
-        """Read the styles, load the loss network and build the network that is trained."""
+        """Read the style images, load the loss network and build the transformer network."""
         c = self.config
         files = [str(path) for path in style_files(c.styles, c.style_count)]
         self.normalizer = self._normalizer(files)
@@ -60,7 +60,7 @@ class FixedStyleModule(LossModule):
         self.loss_network.compile()
 
     def _network(self) -> FixedStyleNet:
-        """A new network, or a trained one with room for more styles."""
+        """A new network, or a trained one extended by the new styles."""
         c = self.config
         small = thumbnails(self.styles / 255)
         if c.add_to is None:
@@ -92,62 +92,62 @@ class FixedStyleModule(LossModule):
         stylized: Tensor = self.net(content, style)
         return stylized
 
-    def seen(self, batch: PairBatch) -> PairBatch:
-        """Normalised photographs, each with the style of its number."""
+    def preprocessed(self, batch: PairBatch) -> PairBatch:
+        """Normalised content images, each with the style of its index."""
         own = self.styles[batch.indices.to(self.device) % len(self.styles)].float() / 255
         return batch._replace(content=self.normalizer(batch.content), style=own)
 
-    def losses(self, content: Tensor, number: Tensor) -> dict[str, Tensor]:
-        """Losses of photographs in styles of those that are trained.
+    def losses(self, content: Tensor, style_index: Tensor) -> dict[str, Tensor]:
+        """Losses of content images in trained styles.
 
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
-            number: of the style of each, (N,), 0 for the first.
+            style_index: (N,), 0 for the first trained style.
 
         Returns:
-            As `PerceptualLoss` gives them, each (N,).
+            As returned by `PerceptualLoss`, each (N,).
         """
         layers, content_layer = self.criterion.layers, self.criterion.content_layer
         if self.config.channels_last:
             content = content.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            used, which = torch.unique(number, return_inverse=True)
+            used, which = torch.unique(style_index, return_inverse=True)  # encode each style once
             of_styles = self.loss_network(self.styles[used].float() / 255, layers)
             target = self.loss_network(content, (content_layer,))[content_layer]
-        shares = F.one_hot(number + self.first, len(self.net.thumbnails)).to(content.dtype)
-        stylized = self.net.transformer(content, shares)
+        weights = F.one_hot(style_index + self.first, len(self.net.thumbnails)).to(content.dtype)
+        stylized = self.net.transformer(content, weights)
         losses: dict[str, Tensor] = self.criterion(
             self.loss_network(stylized, layers), target, {layer: x[which] for layer, x in of_styles.items()}
         )
         return losses
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of the photographs of a batch."""
+        """Losses of the content images of a batch."""
         return self.losses(self.normalizer(batch.content), batch.indices.to(self.device) % len(self.styles))
 
     def configure_optimizers(self) -> Any:
-        """Adam on the network, of which only scales and shifts can be trained where styles are added.
+        """Adam on the network; where styles are added, on its scales and shifts alone.
 
-        The rows of the styles that were there have no gradient, so Adam leaves them as they are, to the bit.
+        The rows of the earlier styles have no gradient, so Adam leaves them unchanged to the bit.
         """
         return adam([p for p in self.net.transformer.parameters() if p.requires_grad], self.config)
 
     def on_fit_start(self) -> None:
-        """Scale the network of the losses on the training photographs, unless a checkpoint brought the scale."""
+        """Scale the loss network on training images, unless a checkpoint provided the scales."""
         count = self.config.unit_mean_images
         if count and not self.loss_network.scales:
             least = LEAST_ACTIVATION if self.config.encoder == "random" else LEAST_ACTIVATION_VGG19
-            self.loss_network.normalize(self.photographs(count), least=least)
+            self.loss_network.normalize(self.content_images(count), least=least)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen networks out; keep what it takes to build the network and to find its styles."""
-        self.leave_frozen_out(checkpoint)
+        """Exclude the frozen networks; save what is needed to rebuild the network and to find its styles."""
+        self.exclude_frozen(checkpoint)
         checkpoint["encoder"] = {"sha256": checksum(self.loss_network), "mean_activations": self.loss_network.scales}
         shape = {name: getattr(self.net.transformer, name) for name in ("norm", "styles", "width", "blocks")}
         checkpoint["fixed_styles"] = {"files": self.files, **shape}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the networks that were built from the hyper-parameters beside the one of the checkpoint.
+        """Restore the frozen networks from the hyper-parameters.
 
         Raises:
             InputError: if the checkpoint is not of this class, or was trained with other encoder weights.
@@ -157,4 +157,4 @@ class FixedStyleModule(LossModule):
         saved = checkpoint["encoder"]
         require_checksum(checksum(self.loss_network), saved["sha256"], f"encoder {self.config.encoder}")
         self.loss_network.scales = saved["mean_activations"]
-        self.put_frozen_back(checkpoint)
+        self.restore_frozen(checkpoint)

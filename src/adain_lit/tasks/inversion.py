@@ -1,4 +1,4 @@
-"""Training a decoder to do nothing but undo the encoder: the inverse network of Chen & Schmidt's style swap."""
+"""Training a decoder that only inverts the encoder: the inverse network of Chen & Schmidt's style swap."""
 
 import torch
 from torch import Tensor
@@ -11,11 +11,12 @@ from adain_lit.tasks.style_transfer import StyleTransferModule, require_weights
 
 
 class InversionModule(StyleTransferModule):
-    """Inverse network for features of photographs and paintings, and for features that a fusion makes of both.
+    """Inverse network for the features of content and style images, and for fused features.
 
-    A third of each batch is photographs, a third paintings, a third fused features, which may be features of no
-    image. Of every image that is made the features are compared with those that it was made of; of photographs
-    and paintings also the pixels (Chen & Schmidt 2016, Sec. 4.2, and their code).
+    A third of each batch are features of content images, a third of style images, and a third fused features, which
+    need not be the features of any image. Features of the decoded images are compared with the decoder's input; for
+    content and style images pixels are compared too (Chen & Schmidt 2016, Sec. 4.2, and their code). Options:
+    `InversionConfig`.
     """
 
     config_class = InversionConfig
@@ -34,16 +35,16 @@ class InversionModule(StyleTransferModule):
         self.average_losses([*self.val_losses, "inversion_loss", "pixel_loss", "tv_loss"])
 
     def losses(self, content: Tensor, style: Tensor, skips: Tensor | None = None) -> dict[str, Tensor]:
-        """Losses of a batch of pairs, whose images are all of one size.
+        """Losses of a batch of pairs; content and style images have the same size.
 
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
             style: (N, 3, H, W), RGB in [0, 1].
-            skips: as in the parent; without skip layers it changes nothing.
+            skips: unused; an inverse network has no skip layers.
 
         Returns:
-            Each (N,): ``loss``; ``content_loss`` and ``style_loss`` of the fused images as `PerceptualLoss` gives
-            them; ``inversion_loss``, the content loss of photographs and paintings; ``pixel_loss``; ``tv_loss``.
+            Each (N,): ``loss``; ``content_loss`` and ``style_loss`` of the fused images as in `PerceptualLoss`;
+            ``inversion_loss``, the content loss of content and style images; ``pixel_loss``; ``tv_loss``.
         """
         net, layers, c, count = self.net, self.criterion.layers, self.config, len(content)
         images = torch.cat((content, style))

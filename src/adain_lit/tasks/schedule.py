@@ -1,4 +1,4 @@
-"""The learning rate over the steps."""
+"""The optimiser and its learning rate schedule."""
 
 import math
 from collections.abc import Iterable
@@ -35,27 +35,31 @@ class OptimConfig:
 
 
 def by_fan_in(parameters: Iterable[nn.Parameter], *, lr: float, widest: int | None) -> list[dict[str, Any]]:
-    """Groups of parameters for `adam`, in which wide convolutions learn more slowly.
+    """Parameter groups for `adam` in which convolutions of large fan-in have a lower learning rate.
 
-    Adam moves every weight by about its rate, and a sum over n values by n times that. So with one rate for all, what
-    is right for narrow layers overruns the wide ones in their first steps.
+    Adam changes every weight by about its rate, hence a sum over n values by n times that: with a single rate, what
+    suits narrow layers makes wide ones diverge in their first steps.
 
     Args:
-        parameters: what is trained.
-        lr: learning rate of convolutions that sum over up to `widest` values, and of all that is no convolution.
-        widest: those of n > `widest` values learn at lr * `widest` / n; None: all at `lr`.
+        parameters: the trained parameters.
+        lr: learning rate of convolutions of a fan-in up to `widest`, and of all other parameters.
+        widest: convolutions of a fan-in n > `widest` learn at lr * `widest` / n; None: all at `lr`.
 
     Raises:
         InputError: if `widest` is below 1.
+
+    Example:
+        >>> [group["lr"] for group in by_fan_in(nn.Conv2d(8, 2, 3).parameters(), lr=0.1, widest=36)]
+        [0.1, 0.05]
     """
     if widest is not None and widest < 1:
         raise InputError(f"lr_fan_in is {widest}; it must be 1 or more, or null")
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in parameters:
         inputs = parameter[0].numel() if parameter.ndim == 4 else 1
-        share = 1.0 if widest is None else min(1.0, widest / inputs)
-        groups.setdefault(share, []).append(parameter)
-    return [{"params": group, "lr": lr * share} for share, group in sorted(groups.items(), reverse=True)]
+        factor = 1.0 if widest is None else min(1.0, widest / inputs)
+        groups.setdefault(factor, []).append(parameter)
+    return [{"params": group, "lr": lr * factor} for factor, group in sorted(groups.items(), reverse=True)]
 
 
 def adam(parameters: Any, config: OptimConfig) -> dict[str, Any]:

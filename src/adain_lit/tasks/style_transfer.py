@@ -1,4 +1,4 @@
-"""Training a style transfer network: the paper's system, its three ablations and what goes beyond."""
+"""Training a style transfer network: the paper's system, its three ablations and extensions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,15 +19,16 @@ from adain_lit.weights.encoders import checksum, load_encoder, load_loss_network
 from adain_lit.weights.networks import load_network
 
 LEAST_ACTIVATION_VGG19, LEAST_ACTIVATION = 0.01, 0.1
-"""Least mean activation, see `mean_activations`. Below 1 % VGG-19 has no channel; random weights and small encoders
-have many, some of which are never on."""
+"""Lower bound of activation scales, see `mean_activations`. No channel of VGG-19 is below 1 %; random weights and small
+encoders have many such channels, some of which are never active."""
 
 
 class StyleTransferModule(LossModule):
     """Encoder, fusion and decoder with the paper's loss and optimiser.
 
     All options are strings, numbers and lists of them, so that a checkpoint describes itself. Networks that are not
-    trained are excluded from checkpoints, which hold their names, checksums and activation scales.
+    trained are excluded from checkpoints, which hold their names, checksums and activation scales. Options:
+    `StyleTransferConfig`.
     """
 
     config_class = StyleTransferConfig
@@ -65,7 +66,7 @@ class StyleTransferModule(LossModule):
             self._init_decoder_from(c.decoder)
 
     def configure_compilation(self) -> None:
-        """Compile the losses with all that leads to them, for training alone."""
+        """Compile the losses and everything they depend on, in training only."""
         self._training_losses = torch.compile(self.losses, dynamic=False)
 
     def _init_decoder_from(self, source: str) -> None:
@@ -84,7 +85,7 @@ class StyleTransferModule(LossModule):
 
     @property
     def loss_network(self) -> VGGEncoder | LossNetwork:
-        """The network that the losses are measured with."""
+        """The network that computes the losses: the encoder itself unless ``loss_encoder`` names another."""
         return self.net.encoder if self._loss_network is None else self._loss_network
 
     def forward(self, content: Tensor, styles: Tensor | Sequence[Tensor], **controls: Any) -> Tensor:
@@ -98,12 +99,11 @@ class StyleTransferModule(LossModule):
         Args:
             content: (N, 3, H, W), RGB in [0, 1].
             style: (N, 3, H', W'), RGB in [0, 1].
-            skips: what the features of the skip layers are multiplied by on their way to the decoder, 0 or 1, without
-                dimensions; None is 1.
+            skips: scalar factor, 0 or 1, of the skip layers' features on their way to the decoder; None is 1.
 
         Returns:
-            As `PerceptualLoss` gives them, and where either has a weight ``identity_loss`` and ``color_loss``, each
-            (N,). The gradient goes through the output alone: the target and the style statistics are constants, as in
+            As returned by `PerceptualLoss`, and ``identity_loss`` and ``color_loss`` if either has a weight, each
+            (N,). Gradients flow through the output alone: the target and the style statistics are constants, as in
             the authors' code.
         """
         net, loss_network, layers = self.net, self.loss_network, self.criterion.layers
@@ -125,11 +125,11 @@ class StyleTransferModule(LossModule):
                 target = loss_network(content, (net.content_layer,))[net.content_layer]
                 if is_fused:
                     target = net.fusion.fuse(target, style_features[net.content_layer])
-        stylized = net.decode(_handed_over(fused, skips), content.shape[2:])  # (N, 3, H, W)
+        stylized = net.decode(_decoder_input(fused, skips), content.shape[2:])  # (N, 3, H, W)
         losses: dict[str, Tensor] = self.criterion(loss_network(stylized, layers), target, style_features)
         identity_weight, color_weight = self.config.identity_weight, self.config.color_weight
         if identity_weight or color_weight:
-            same = net.decode(_handed_over(net.fuse(features, [features]), skips), content.shape[2:])
+            same = net.decode(_decoder_input(net.fuse(features, [features]), skips), content.shape[2:])
             error = same.float() - content.float()
             losses["identity_loss"] = error.abs().flatten(1).mean(1)
             losses["color_loss"] = error.mean((2, 3)).abs().mean(1)
@@ -138,27 +138,27 @@ class StyleTransferModule(LossModule):
         return losses
 
     def batch_losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Losses of a batch of pairs; in the first steps of training without the skip layers."""
+        """Losses of a batch of pairs; before step ``skips_from`` of training without the skip layers."""
         if not self.training:
             return self.losses(batch.content, batch.style)
         skips = None
-        if self.config.skips_from:  # a tensor, lest a compiled graph be made anew for each value
+        if self.config.skips_from:  # a tensor: a Python number would recompile the graph
             skips = batch.content.new_full((), float(self.global_step >= self.config.skips_from))
         return self._training_losses(batch.content, batch.style, skips)
 
     def configure_optimizers(self) -> Any:
-        """Adam (Sec. 6.2) on the decoder, and on the encoder where it is trained."""
+        """Adam (Sec. 6.2) on the decoder, and on the encoder if it is trained."""
         trained = (p for p in self.net.parameters() if p.requires_grad)
         return adam(by_fan_in(trained, lr=self.config.lr, widest=self.config.lr_fan_in), self.config)
 
     def on_fit_start(self) -> None:
-        """Scale the encoder and the loss network on the training photographs, unless a checkpoint brought the scale."""
+        """Scale the encoder and the loss network on training images, unless a checkpoint provided the scales."""
         count = self.config.unit_mean_images
         if count and not self.encoder_scales:
-            self.normalize_encoder(self.photographs(count))
+            self.normalize_encoder(self.content_images(count))
         count = self.config.loss_unit_mean_images
         if count and self._loss_network is not None and not self._loss_network.scales:
-            self._loss_network.normalize(self.photographs(count))
+            self._loss_network.normalize(self.content_images(count))
 
     def normalize_encoder(self, images: Iterable[Tensor]) -> None:
         """Scale every channel of the encoder to mean activation 1 over `images`, each (N, 3, H, W) in [0, 1]."""
@@ -172,15 +172,15 @@ class StyleTransferModule(LossModule):
         self.encoder_scales = scales
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen networks out; keep what it takes to build them again."""
-        self.leave_frozen_out(checkpoint)
+        """Exclude the frozen networks; save what is needed to rebuild them."""
+        self.exclude_frozen(checkpoint)
         checkpoint["encoder"] = {"sha256": self.encoder_checksum, "mean_activations": self.encoder_scales}
         if self._loss_network is not None:
             found = {"sha256": checksum(self._loss_network), "mean_activations": self._loss_network.scales}
             checkpoint["loss_network"] = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the networks that were built from the hyper-parameters beside the decoder of the checkpoint.
+        """Restore the frozen networks from the hyper-parameters.
 
         Raises:
             InputError: if the checkpoint is not of this class, or was trained with other encoder weights.
@@ -188,7 +188,7 @@ class StyleTransferModule(LossModule):
         saved = checkpoint.get("encoder")
         if saved is None:
             raise InputError("the checkpoint was not written by StyleTransferModule; give one of an adain_lit run")
-        if self.config.train_encoder:  # its weights are in the checkpoint, divided
+        if self.config.train_encoder:  # its weights are in the checkpoint, already scaled
             self.encoder_scales = saved["mean_activations"]
         else:
             require_checksum(self.encoder_checksum, saved["sha256"], f"encoder {self.config.encoder}")
@@ -198,11 +198,11 @@ class StyleTransferModule(LossModule):
             saved = checkpoint["loss_network"]
             require_checksum(checksum(self._loss_network), saved["sha256"], f"loss_encoder {self.config.loss_encoder}")
             self._loss_network.scales = saved["mean_activations"]
-        self.put_frozen_back(checkpoint)
+        self.restore_frozen(checkpoint)
 
 
-def _handed_over(fused: Features, skips: Tensor | None) -> Features:
-    """What the decoder is given of the fused features."""
+def _decoder_input(fused: Features, skips: Tensor | None) -> Features:
+    """Fused features with those of the skip layers multiplied by `skips`."""
     return fused if skips is None else (fused[0], *(layer * skips.to(layer.dtype) for layer in fused[1:]))
 
 
