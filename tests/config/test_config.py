@@ -256,7 +256,7 @@ def test_evaluation_without_a_checkpoint_says_how_to_give_it(
 
 EXPLAINED = {
     train.main: "model.skip_layers=[] further layers to fuse and pass to the decoder, at most one of each",  # a field
-    evaluate.main: "batch_size=8 lpips=false perceptual distance to the content; torchvision fetches",  # YAML comments
+    evaluate.main: "lpips=false perceptual distance to the content; torchvision fetches",  # YAML comments
     benchmark.main: "method.plain.widths=vgg19 vgg19, compact method.plain.seed=0",
 }
 
