@@ -1,1 +1,1 @@
-"""Hydra: compose, check, instantiate, and one clear line for every mistake."""
+"""Compose, check and instantiate Hydra configurations, with one-line messages for mistakes."""

@@ -1,6 +1,6 @@
-"""What ``--help`` prints: the choices of every group, and every key with its value and its explanation.
+"""Text of ``--help``: the choices of each group, and each key with its value and explanation.
 
-Explanations are the comments of the YAML files and, where a schema defines the keys, the strings below its fields.
+Explanations are the comments in the YAML files and, for keys defined by a schema, the strings below its fields.
 """
 
 import ast
@@ -17,11 +17,20 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 COLUMN, WIDTH = 44, 120
-"""Where explanations begin, and where lines end."""
+"""Column where explanations begin, and maximum line length, in characters."""
 
 
 def help_groups(conf: Path) -> str:
-    """The choices of each group in the folder `conf`: a line for each group, wrapped."""
+    """List the choices of each group in the folder `conf`, one wrapped line for each group.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "logger").mkdir()
+        ...     Path(folder, "logger", "csv.yaml").touch()
+        ...     help_groups(Path(folder))
+        'logger:     csv'
+    """
     groups = ((group.name, sorted(path.stem for path in group.glob("*.yaml"))) for group in sorted(conf.glob("*/")))
     return "\n".join(
         textwrap.fill(f"{name + ':':12}{', '.join(choices)}", WIDTH, subsequent_indent=" " * 12)
@@ -30,12 +39,19 @@ def help_groups(conf: Path) -> str:
 
 
 def help_keys(cfg: DictConfig, conf: Path, command: str) -> str:
-    """Every key of a configuration as it would be set, with its explanation, grouped by the first part of the key."""
+    """List every key of a configuration as ``key=value`` with its explanation, grouped by the first part of the key.
+
+    Args:
+        cfg: the composed configuration.
+        conf: the configuration tree, whose comments are read.
+        command: name of the command, whose file ``conf/COMMAND.yaml`` is read.
+    """
     found = _comments(conf, command)
     for group in map(str, cfg):
         schema = OmegaConf.get_type(cfg, group)
         if is_dataclass(schema):
             found |= {f"{group}.{name}": text for name, text in explanations(schema).items()}
+    # unresolved: a user sees the interpolation that is the default, not its value on this machine
     values: Any = OmegaConf.to_container(cfg, resolve=False)
     blocks: dict[str, list[str]] = {}
     for key, value in _leaves(values):
@@ -47,14 +63,20 @@ def help_keys(cfg: DictConfig, conf: Path, command: str) -> str:
         if said and len(text) < COLUMN - 1:
             text = text.ljust(COLUMN) + said.pop(0)
         blocks.setdefault(group if rest else "", []).extend([text, *(" " * COLUMN + line for line in said)])
-    return "\n\n".join("\n".join(lines) for lines in blocks.values()).replace("$", "$$")  # Hydra replaces $NAME
+    return "\n\n".join("\n".join(lines) for lines in blocks.values()).replace("$", "$$")  # Hydra fills in $NAME
 
 
 def explanations(config: type) -> dict[str, str]:
-    """The strings below the fields of a dataclass and of its bases, by field; a subclass may replace them."""
+    """The strings below the fields of a dataclass and its bases, by field name; those of subclasses take precedence.
+
+    Example:
+        >>> from adain_lit.nets import NetConfig
+        >>> explanations(NetConfig)["content_layer"]
+        'layer that is fused, where the decoder begins (Sec. 6.1)'
+    """
     found: dict[str, str] = {}
-    for base in config.__mro__[-2::-1]:  # from the oldest; not object
-        if base.__module__ == "types":  # made by make_dataclass, has no source
+    for base in config.__mro__[-2::-1]:  # from the oldest base on, without object
+        if base.__module__ == "types":  # made by make_dataclass, so it has no source
             continue
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(node, ast.ClassDef)
@@ -66,7 +88,7 @@ def explanations(config: type) -> dict[str, str]:
 
 
 def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Keys, joined by dots, and values as on a command line."""
+    """Keys joined by dots, and values as typed on a command line."""
     if isinstance(values, dict) and values:
         for name, value in values.items():
             yield from _leaves(value, f"{key}.{name}" if key else str(name))
@@ -77,12 +99,12 @@ def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _comments(conf: Path, command: str) -> dict[str, str]:
-    """The comments behind keys in the file of a command and in those of all groups, by key."""
+    """The comments after keys in the file of a command and in those of all groups, by key."""
     found: dict[str, str] = {}
     for path in [*sorted(conf.glob("*/*.yaml")), conf / f"{command}.yaml"]:
         text = path.read_text("utf-8")
         group = [] if path.parent == conf or "@package _global_" in text else [path.parent.name]
-        parents: list[str] = []  # of the line, one for each two spaces that it is indented
+        parents: list[str] = []  # keys that the line is nested in, one for every two spaces of indentation
         for match in re.finditer(r"^((?:  )*)([\w]+):(?:[^#\n]* # *(.+))?", text, re.M):
             parents = [*parents[: len(match[1]) // 2], match[2]]
             if match[3]:

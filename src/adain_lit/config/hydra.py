@@ -19,16 +19,20 @@ from adain_lit.distributed import processes
 log = logging.getLogger(__name__)
 
 SWEEP_JOB = "ADAIN_LIT_SWEEP_JOB"
-"""Variable that is set for the processes of a sweep: each is a job of it."""
+"""Environment variable that launchers set for the jobs of a sweep that they run in processes of their own."""
 _in_full = False
 
 
 def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Run `task` with the configuration that the command line composes.
+    """Run `task` with the configuration composed from the command line.
 
-    Mistakes of a person end in one line on the standard error and exit status 2; HYDRA_FULL_ERROR=1 shows where they
-    come from. In a multirun the other jobs go on, and the status is 2 in the end. A process that lost the connection
-    to another ends with one line, too.
+    A user's mistake ends in one line on standard error and exit status 2; HYDRA_FULL_ERROR=1 shows the traceback. In a
+    multirun the other jobs continue and the exit status is 2 at the end. A process that lost the connection to another
+    also ends with one line.
+
+    Args:
+        task: called with the configuration.
+        config_name: name of the command and of its file in the configuration tree.
     """
 
     @functools.wraps(task)
@@ -41,7 +45,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             line = one_line(error, config_name)
             if in_sweep():
                 log.error("this job failed: %s", line or "", exc_info=full or line is None)
-                raise
+                raise  # without leaving the process: the other jobs of the sweep continue
             if full or line is None:
                 raise
             _leave(config_name, line, error)
@@ -51,7 +55,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     global _in_full
     register_resolvers()
     _in_full = full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors through instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except Exception as error:
@@ -69,10 +73,13 @@ def _leave(command: str, line: str, error: BaseException) -> NoReturn:
 
 
 def in_sweep() -> bool:
-    """Whether this run is a job of a sweep, in the process of the sweep or in one that a launcher has started."""
+    """Whether this run is a job of a sweep, in the sweep's own process or in one started by a launcher."""
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN) or SWEEP_JOB in os.environ
 
 
 def errors_in_full() -> bool:
-    """Whether the user wants tracebacks (HYDRA_FULL_ERROR=1); `run_command` sets the variable itself meanwhile."""
+    """Whether the user asked for tracebacks (HYDRA_FULL_ERROR=1).
+
+    The variable itself does not answer that during a run, because `run_command` sets it.
+    """
     return _in_full

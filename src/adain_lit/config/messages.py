@@ -1,4 +1,4 @@
-"""One clear line for every mistake in a configuration."""
+"""One-line messages for mistakes in a configuration."""
 
 import difflib
 import re
@@ -18,11 +18,17 @@ from adain_lit.errors import InputError
 
 
 def one_line(error: BaseException, command: str = "train") -> str | None:
-    """The message for a user's mistake, in one line; None for any other error, which is a bug.
+    """One-line message for a user's mistake; None for any other error, which is a bug.
 
     Args:
-        error: what was raised.
-        command: whose configuration was composed, to name the key that was probably meant.
+        error: the exception that was raised.
+        command: command whose configuration was composed, to suggest the key that was probably meant.
+
+    Example:
+        >>> one_line(InputError("no image a.jpg; give the path of an image"))
+        'no image a.jpg; give the path of an image'
+        >>> one_line(ZeroDivisionError()) is None
+        True
     """
     for cause in causes(error):
         if isinstance(cause, InputError):
@@ -33,7 +39,7 @@ def one_line(error: BaseException, command: str = "train") -> str | None:
     if isinstance(error, MissingConfigException):
         name = str(error.missing_cfg_file)
         group, _, option = name.rpartition("/")
-        own = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))  # Hydra tells none for NAME=[A,B]
+        own = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))  # Hydra lists none for NAME=[A,B]
         return f"no {group or 'configuration'} {option!r}; there are {', '.join(error.options or own)}"
     text = " ".join(str(error).split())
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
@@ -52,16 +58,17 @@ def one_line(error: BaseException, command: str = "train") -> str | None:
 
 
 def _of_composition(error: ConfigCompositionException, command: str) -> str:
-    """The line for a key or a value that the configuration does not take."""
+    """The message for a key or a value that the configuration does not accept."""
     text = " ".join(str(error).split())
     if "No match in the defaults list" in text and (match := re.search(r"Could not override '([^']+)'", text)):
         return f"no group {match[1]!r}; --help lists the groups and their choices"
+    # OmegaConf's message has the reason on the line before "full_key: KEY"
     lines = [line.strip() for line in str(error.__cause__ or error).splitlines()]
     found = next(((reason, key) for reason, key in pairwise(lines) if key.startswith("full_key: ")), None)
     if found is None:
         return text
     reason, key = found[0], found[1].removeprefix("full_key: ")
-    if not reason.startswith("Key "):  # a value that does not fit the schema
+    if not reason.startswith("Key "):  # a value that does not match the schema
         return f"{key}: {reason}"
     match = re.search(r"Could not override '([^']+)'", text)
     key = match[1] if match else key
@@ -70,7 +77,7 @@ def _of_composition(error: ConfigCompositionException, command: str) -> str:
 
 
 def _known_keys(command: str) -> list[str]:
-    """Keys of the default configuration of a command."""
+    """All keys of the default configuration of a command."""
     register_resolvers()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         return [*_flatten(hydra.compose(command))]
@@ -87,13 +94,30 @@ def _flatten(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def nearest(name: str, known: Sequence[str], *, prefix: str = "") -> str:
-    """A question after the known name that comes closest, or where the names are listed."""
+    """Suggest the known name most similar to `name`, or say where the names are listed.
+
+    Args:
+        name: the unknown name.
+        known: candidates; ``self`` is ignored.
+        prefix: put before the suggestion, such as the key of the parent node and a dot.
+
+    Example:
+        >>> nearest("batchsize", ["batch_size", "num_workers"], prefix="data.")
+        'did you mean data.batch_size?'
+    """
     near = difflib.get_close_matches(name, [k for k in known if k != "self"], n=1, cutoff=0.5)
     return f"did you mean {prefix}{near[0]}?" if near else "--help lists the keys"
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what caused it, what caused that, and so on."""
+    """Iterate over an error and the chain of its causes, explicit (``raise ... from``) or implicit.
+
+    Example:
+        >>> error = KeyError("lr")
+        >>> error.__cause__ = ValueError("1e")
+        >>> list(causes(error))
+        [KeyError('lr'), ValueError('1e')]
+    """
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,15 +1,25 @@
-"""Where the configuration tree and the files of a run are."""
+"""Locations of the configuration tree and of the files of a run."""
 
 from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """The configuration tree: ``adain_lit/conf`` in an installed wheel, ``conf`` beside ``src`` in a checkout."""
+    """Folder of the configuration tree: ``adain_lit/conf`` in a wheel, ``conf`` next to ``src`` in a checkout.
+
+    Example:
+        >>> (conf_dir() / "train.yaml").is_file()
+        True
+    """
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parents[1] / "conf"
 
 
 def last_checkpoint(run: Path) -> Path:
-    """Where a run keeps its newest checkpoint."""
+    """Path of the newest checkpoint of a run.
+
+    Example:
+        >>> last_checkpoint(Path("runs/adain")).as_posix()
+        'runs/adain/checkpoints/last.ckpt'
+    """
     return run / "checkpoints" / "last.ckpt"

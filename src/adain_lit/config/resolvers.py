@@ -1,4 +1,4 @@
-"""Functions that configuration files call, as ``${run_folder:...}``."""
+"""OmegaConf resolvers: functions that configuration files call, such as ``${run_folder:...}``."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,8 @@ from adain_lit.errors import InputError
 
 
 def register_resolvers() -> None:
-    """Make the functions that the configuration files call known to OmegaConf."""
+    """Register the resolvers that the configuration files use."""
+    # cached: once the folder of a new run exists, a second call of run_folder would return another one
     for name, function in (
         ("run_folder", run_folder),
         ("sweep_folder", lambda name, overrides: sweep_folder(name, unresolved(overrides))),
@@ -31,16 +32,16 @@ def register_resolvers() -> None:
 
 
 def run_folder(resume: str | None, root: str, name: str, now: str) -> str:
-    """Folder of a run, the same in all of its processes: a new one, or the one that is gone on with.
+    """Folder of a run, the same in all of its processes: a new one, or that of the run to be resumed.
 
     Args:
-        resume: None; ``last`` for the run of that name which was trained last; or the folder of a run.
+        resume: None for a new run; ``last`` for the latest run of that name; or the folder of a run.
         root: folder of all runs.
         name: name of the run.
-        now: date and time, for a new folder; a run under SLURM is named after its job.
+        now: date and time, which name a new folder; under SLURM the job names it instead.
 
     Raises:
-        InputError: if there is nothing to go on with.
+        InputError: if there is nothing to resume.
     """
     return processes.agree_on_folder(lambda: _run_folder(resume, root, name, now))
 
@@ -66,16 +67,28 @@ def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
 
 
 def coco_folder(root: str, split: str) -> str:
-    """Folder of COCO's ``train`` or ``val`` images below `root`: of 2014, the paper's, or of 2017."""
+    """Folder of COCO's ``train`` or ``val`` images below `root`: the 2014 release, used in the paper, or that of 2017.
+
+    Args:
+        root: folder of all data sets.
+        split: ``train`` or ``val``.
+
+    Returns:
+        The first candidate that exists; if none does, the default location, for the error message of the data module.
+
+    Example:
+        >>> Path(coco_folder("no-such-folder", "train")).as_posix()
+        'no-such-folder/coco/train2014'
+    """
     candidates = [Path(root, base, f"{split}{year}") for year in (2014, 2017) for base in ("coco", "coco/images", "")]
     return str(next((path for path in candidates if path.is_dir()), candidates[0]))
 
 
 def hydra_subfolder() -> str | None:
-    """Where Hydra keeps the configuration in a run folder; None in all processes but the first."""
+    """Subfolder of a run where Hydra saves the configuration; None in all processes but the first, which writes it."""
     return None if processes.rank() else ".hydra"
 
 
 def wandb_offline() -> bool:
-    """W&B stays offline unless the user's environment says WANDB_MODE=online."""
+    """Whether W&B is offline: it is, unless the environment has WANDB_MODE=online."""
     return os.environ.get("WANDB_MODE", "offline") != "online"

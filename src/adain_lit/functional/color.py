@@ -61,6 +61,14 @@ def color_map(image: Tensor, reference: Tensor, *, eps: float = 1e-6) -> tuple[T
 
     Raises:
         InputError: if batch sizes differ.
+
+    Example:
+        >>> image = torch.rand(1, 3, 16, 16)
+        >>> matrix, shift = color_map(image, image / 2 + 0.25)
+        >>> torch.allclose(matrix[0], torch.eye(3).double() / 2, atol=1e-4)
+        True
+        >>> torch.allclose(shift, torch.tensor(0.25).double(), atol=1e-4)
+        True
     """
     if image.shape[:2] != reference.shape[:2]:
         raise InputError(f"images are {tuple(image.shape)} and {tuple(reference.shape)}; batch sizes must agree")

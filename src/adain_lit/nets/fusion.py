@@ -25,6 +25,12 @@ class Fusion:
         tileable: whether a tile of the content can be fused alone, given the statistics of the whole content, which
             the function then takes as ``content_stats``.
         exportable: whether exported graphs (ONNX) support the operations of the function.
+
+    Example:
+        >>> import torch
+        >>> content, style = torch.rand(1, 16, 8, 8), torch.rand(1, 16, 6, 5)
+        >>> FUSIONS["adain"].fuse(content, style).shape, FUSIONS["concat"].fuse(content, style).shape
+        (torch.Size([1, 16, 8, 8]), torch.Size([1, 32, 8, 8]))
     """
 
     function: Callable[..., Tensor]

@@ -29,6 +29,11 @@ class ConditionalInstanceNorm(nn.Module):
     Shape:
         - input: (N, C, H, W) and (N, S), the weight of each style in each sample, by which scales and shifts are mixed
         - output: (N, C, H, W)
+
+    Example:
+        >>> norm = ConditionalInstanceNorm(16, styles=2)
+        >>> norm(torch.rand(1, 16, 8, 8), torch.tensor([[0.3, 0.7]])).shape
+        torch.Size([1, 16, 8, 8])
     """
 
     def __init__(self, channels: int, styles: int) -> None:
@@ -190,6 +195,13 @@ class FixedStyleNet(nn.Module):
     Shape:
         - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]
         - output: (N, 3, H, W), RGB in [0, 1]
+
+    Example:
+        >>> styles = torch.stack((torch.zeros(3, 32, 32), torch.ones(3, 32, 32)))
+        >>> transformer = TransformerNet(norm="conditional", styles=2, width=4, blocks=1)
+        >>> net = FixedStyleNet(transformer, thumbnails(styles))
+        >>> net.recognise(styles), net(torch.rand(2, 3, 24, 24), styles).shape
+        (tensor([0, 1]), torch.Size([2, 3, 24, 24]))
     """
 
     def __init__(self, transformer: TransformerNet, thumbnails: Tensor) -> None:

@@ -179,7 +179,18 @@ def named_widths(widths: str | Sequence[int]) -> tuple[int, ...]:
 
 @torch.no_grad()
 def initialise_randomly(encoder: VGGEncoder, seed: int = 0) -> None:
-    """He initialisation (normal, zero bias) from its own seed, the same on every machine."""
+    """He initialisation (normal, zero bias) with its own generator, so that the global random state does not matter.
+
+    Args:
+        encoder: changed in place.
+        seed: seed of the generator.
+
+    Example:
+        >>> encoder = VGGEncoder("compact", "relu1_1")
+        >>> initialise_randomly(encoder)
+        >>> round(encoder.conv1_1.weight.std().item(), 2), round((2 / 27) ** 0.5, 2)
+        (0.27, 0.27)
+    """
     generator = torch.Generator().manual_seed(seed)
     for _, conv in encoder.convs():
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
@@ -199,6 +210,12 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor], *, least: fl
 
     Returns:
         From convolution name to scales (C,) in float32.
+
+    Example:
+        >>> batches = torch.rand(2, 3, 16, 16), torch.rand(1, 3, 20, 24)
+        >>> scales = mean_activations(VGGEncoder("compact", "relu1_2"), batches)
+        >>> {name: tuple(scale.shape) for name, scale in scales.items()}
+        {'conv1_1': (16,), 'conv1_2': (16,)}
     """
     sums = {name: torch.zeros(conv.out_channels, dtype=torch.float64) for name, conv in encoder.convs()}
     positions = dict.fromkeys(sums, 0)
@@ -208,6 +225,7 @@ def mean_activations(encoder: VGGEncoder, images: Iterable[Tensor], *, least: fl
             sums[name] += x.float().sum(dim=(0, 2, 3)).double().cpu()
             positions[name] += x.numel() // x.shape[1]
     means = {name: (total / max(positions[name], 1)).float() for name, total in sums.items()}
+    # "or 1.0": a layer that is never active keeps its weights, instead of a division by 0
     floors = {name: least * float(mean.mean()) or 1.0 for name, mean in means.items()}
     return {name: mean.clamp(min=floors[name]) for name, mean in means.items()}
 
@@ -223,6 +241,13 @@ def normalize_activations(encoder: VGGEncoder, scales: Mapping[str, Tensor]) -> 
     Args:
         encoder: changed in place.
         scales: as returned by `mean_activations`, positive.
+
+    Example:
+        >>> encoder, images = VGGEncoder("compact", "relu1_1"), torch.rand(1, 3, 16, 16)
+        >>> features = encoder(images)["relu1_1"]
+        >>> normalize_activations(encoder, {"conv1_1": torch.full((16,), 2.0)})
+        >>> torch.allclose(encoder(images)["relu1_1"], features / 2)
+        True
     """
     previous: Tensor | None = None
     for name, conv in encoder.convs():
@@ -245,8 +270,15 @@ def fold_preprocessing(conv: nn.Conv2d, matrix: Tensor, shift: Tensor) -> None:
         conv: the first convolution, changed in place.
         matrix: shape (3, 3).
         shift: shape (3,).
+
+    Example:
+        >>> conv, rgb = ReflectConv2d(3, 8), torch.rand(1, 3, 16, 16)
+        >>> expected = conv(2 * rgb - 1)
+        >>> fold_preprocessing(conv, 2 * torch.eye(3), -torch.ones(3))
+        >>> torch.allclose(conv(rgb), expected, atol=1e-5)
+        True
     """
-    weight = conv.weight.double()
+    weight = conv.weight.double()  # the bias below needs the filters from before the matrix
     assert conv.bias is not None
     conv.bias.add_(torch.einsum("oihw,i->o", weight, shift.double()).to(conv.bias))
     conv.weight.copy_(torch.einsum("oihw,ij->ojhw", weight, matrix.double()))

@@ -1,4 +1,4 @@
-"""From a name or a file to a network."""
+"""Load encoders, loss networks and whole networks by name or from a file, and save them."""
 
 from adain_lit.weights.encoders import load_encoder, load_loss_network
 from adain_lit.weights.networks import load_network, save_encoder, save_network

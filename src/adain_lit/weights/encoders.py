@@ -1,4 +1,4 @@
-"""Weights of encoders, loss networks and whole networks, by name or from a file, whatever the layout of its keys."""
+"""Encoders and loss networks with weights loaded by name or from a file, in any of the common key layouts."""
 
 import hashlib
 import os
@@ -28,9 +28,10 @@ PREPROCESSING: dict[str, Conv] = {
     # Caffe: BGR in 0..255 minus the mean pixel, as in the authors' models
     "caffe": (255 * torch.eye(3).flip(0), -torch.tensor([103.939, 116.779, 123.68])),
 }
-"""What weights expect of their input, as ``matrix @ rgb + shift`` of RGB in [0, 1]."""
+"""Preprocessing that weights expect, as ``matrix @ rgb + shift`` of RGB in [0, 1]."""
 
 NAMED_FILES = {"vgg_normalised": "vgg_normalised.pth"}
+"""Files that users download themselves and may refer to by name, see `load_encoder`."""
 
 
 def load_encoder(
@@ -40,19 +41,28 @@ def load_encoder(
     last: str | None = "relu4_1",
     preprocessing: str = "auto",
 ) -> VGGEncoder:
-    """Build an encoder and fill it.
+    """Build an encoder, the f of the paper, and load its weights.
 
     Args:
-        weights: ``distilled`` or ``compact`` (bundled), ``torchvision`` (VGG-19, fetched by it into its cache),
-            ``vgg_normalised`` (the file vgg_normalised.pth of the common PyTorch code, in the folder $ADAIN_WEIGHTS or
-            in torch's cache), ``random`` (He initialisation from a fixed seed) or the path of a .safetensors or .pth
-            file or of a checkpoint of `DistillationModule`.
-        widths: channels of the blocks of ``random`` weights, ``vgg19`` by default; a file tells its own.
-        last: the deepest layer that is needed; None takes all that a file holds.
-        preprocessing: what the weights expect: ``rgb``, ``imagenet``, ``caffe``, or ``auto`` to tell from the file.
+        weights: ``distilled`` or ``compact`` (bundled), ``torchvision`` (its VGG-19, downloaded into its
+            cache), ``vgg_normalised`` (the vgg_normalised.pth of the common PyTorch code, in the folder $ADAIN_WEIGHTS
+            or in torch's cache), ``random`` (He initialisation from a fixed seed), or the path of a .safetensors or
+            .pth file or of a checkpoint of `DistillationModule`.
+        widths: channels of each block for ``random`` weights, ``vgg19`` by default; otherwise read from the file.
+        last: deepest layer to build; None builds every layer in the file.
+        preprocessing: input that the weights expect: ``rgb``, ``imagenet``, ``caffe``, or ``auto`` to infer it from
+            the file. It is folded into ``conv1_1``.
+
+    Returns:
+        The encoder, which takes RGB in [0, 1].
 
     Raises:
         InputError: if weights are missing, unreadable, of an unknown layout, or end before `last`.
+
+    Example:
+        >>> encoder = load_encoder("random", widths="compact", last="relu2_1")
+        >>> encoder(torch.rand(1, 3, 32, 32))["relu2_1"].shape
+        torch.Size([1, 32, 16, 16])
     """
     if preprocessing != "auto" and preprocessing not in PREPROCESSING:
         known = ", ".join(["auto", *PREPROCESSING])
@@ -75,19 +85,24 @@ def load_loss_network(
     widths: str | None = None,
     preprocessing: str = "auto",
 ) -> LossNetwork:
-    """Build the network that the losses are measured with, where it is not the encoder.
+    """Build the loss network, for losses that are not computed with the encoder itself.
 
     Args:
-        weights: one source of weights as `load_encoder` takes it, or several, of which each layer is taken from the
-            first that reaches it. A file with heads ``aux1_1``, ``aux2_1``, ... (1x1 convolutions to the widths of the
-            network that its encoder was trained to follow), or a checkpoint of `DistillationModule`, gives its
-            features through them.
-        layers: the layers that are needed.
-        widths: channels of the blocks of ``random`` weights, see `load_encoder`.
-        preprocessing: what the weights expect, see `load_encoder`.
+        weights: one source of weights as for `load_encoder`, or several; each layer comes from the first source that
+            reaches it. If a file has heads ``aux1_1``, ``aux2_1``, ... (1x1 convolutions to the widths of the teacher
+            that its encoder was distilled from), or is a checkpoint of `DistillationModule`, the heads are applied to
+            the features.
+        layers: layers that the losses use.
+        widths: channels of each block for ``random`` weights, see `load_encoder`.
+        preprocessing: input that the weights expect, see `load_encoder`.
 
     Raises:
         InputError: as `load_encoder`, or if no source reaches a layer.
+
+    Example:
+        >>> loss_network = load_loss_network("random", layers=["relu1_1", "relu2_1"], widths="compact")
+        >>> {layer: x.shape[1] for layer, x in loss_network(torch.rand(1, 3, 32, 32)).items()}
+        {'relu1_1': 16, 'relu2_1': 32}
     """
     sources = [weights] if isinstance(weights, str | Path) else list(weights)
     if not sources:
@@ -98,6 +113,7 @@ def load_loss_network(
             encoders.append(load_encoder(source, widths=widths, last=deepest(layers), preprocessing=preprocessing))
             continue
         opened = _open(source)
+        # a source is built only as deep as it goes: what it lacks may be in the next one
         within = [layer for layer in layers if conv_names(layer)[-1] in opened.convs]
         if not within:
             raise InputError(f"{opened.name} has none of the layers {', '.join(layers)}; leave it out")
@@ -108,18 +124,35 @@ def load_loss_network(
 
 
 def checksum(network: nn.Module) -> str:
-    """SHA-256 of a network's weights, as hexadecimal digits."""
+    """SHA-256 of a network's parameters and buffers in float32, as 64 hexadecimal digits.
+
+    Example:
+        >>> one, other = (load_encoder("random", widths="compact", last="relu1_1") for _ in range(2))
+        >>> checksum(one) == checksum(other), len(checksum(one))
+        (True, 64)
+    """
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
+        # NumPy has neither bfloat16 nor memory of a GPU
         digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def require_checksum(found: str, expected: str, what: str) -> None:
-    """Refuse weights that are not those of the training.
+    """Refuse weights other than those that a checkpoint was trained with.
+
+    Args:
+        found: checksum of the loaded weights.
+        expected: checksum stored in the checkpoint.
+        what: the setting that named the loaded weights, for the message.
 
     Raises:
         InputError: if the checksums differ.
+
+    Example:
+        >>> require_checksum("9f126c", "f7e62d", "encoder compact")
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: the checkpoint was trained with other weights ...
     """
     if found != expected:
         raise InputError(
@@ -130,7 +163,7 @@ def require_checksum(found: str, expected: str, what: str) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Weights as they were found: convolutions and heads by name, and the preprocessing where the file tells it."""
+    """Weights in one layout: convolutions and heads by name, and the preprocessing if the file determines it."""
 
     name: str
     convs: Mapping[str, Conv]
@@ -147,7 +180,7 @@ def _open(weights: str | Path) -> _Source:
 
 
 def _build(source: _Source, last: str, preprocessing: str) -> VGGEncoder:
-    """An encoder with the weights of `source`, which take RGB in [0, 1]."""
+    """An encoder with the weights of `source`, converted to take RGB in [0, 1]."""
     missing = [name for name in conv_names(last) if name not in source.convs]
     if missing:
         raise InputError(f"{source.name} ends before {missing[0]}, which {last} needs; give weights that reach {last}")
@@ -211,13 +244,15 @@ def _torchvision_vgg19() -> dict[str, Tensor]:
 
 
 def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> _Source:
-    """Bring the known layouts to one.
+    """Convert any known layout to a `_Source`.
 
     ``encoder.conv1_1.weight`` (this project's networks), ``net.encoder.conv1_1.weight`` and
-    ``student.encoder.conv1_1.weight`` (its checkpoints, where the encoder was trained, and of a distillation),
-    ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` that begins with BGR
-    for Caffe's), ``features.0.weight`` (torchvision) and ``0.weight`` with a leading 1x1 (vgg_normalised.pth).
+    ``student.encoder.conv1_1.weight`` (its checkpoints, with a trained encoder and of a distillation),
+    ``conv1_1.weight`` with an optional 1x1 ``preprocess`` (or metadata ``input`` starting with BGR, for
+    Caffe's preprocessing), ``features.0.weight`` (torchvision) and ``0.weight`` with a leading 1x1
+    (vgg_normalised.pth).
     """
+    # the decoder of a whole network may have batch normalisation (BNDec); an encoder with it is VGG-19-BN
     if any(key.endswith(".running_mean") for key in state if not key.startswith(("decoder.", "net.decoder."))):
         raise InputError(f"{source} has batch normalisation, which VGG-19 has not; give weights of the plain VGG-19")
     for prefix in ("encoder.", "net.encoder.", "student.encoder.", ""):
@@ -226,13 +261,14 @@ def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source:
         pattern = re.compile(rf"{re.escape(prefix)}(conv\d_\d)\.weight")
         names = [match[1] for key in state if (match := pattern.fullmatch(key))]
         convs = {name: _conv(state, prefix + name, source) for name in names}
-        own = PREPROCESSING["rgb"] if prefix else None
+        own = PREPROCESSING["rgb"] if prefix else None  # our own files have it folded into conv1_1
         if "preprocess.weight" in state:
             matrix, shift = _conv(state, "preprocess", source)
             own = (matrix.flatten(1), shift)
         elif metadata.get("input", "").startswith("BGR"):
             own = PREPROCESSING["caffe"]
         return _Source(source, convs, _heads(state, source), own)
+    # sorted as integers: as text, 10 comes before 2
     numbered = sorted(
         (int(match[2]), match[1])
         for key, tensor in state.items()
@@ -242,7 +278,7 @@ def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source:
         raise InputError(f"{source} is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight")
     keys = [f"{prefix}.{index}" if prefix else str(index) for index, prefix in numbered]
     own = PREPROCESSING["imagenet"] if keys[0].startswith("features") else None
-    if state[f"{keys[0]}.weight"].shape[2:] == (1, 1):
+    if state[f"{keys[0]}.weight"].shape[2:] == (1, 1):  # vgg_normalised.pth begins with its preprocessing
         matrix, shift = _conv(state, keys.pop(0), source)
         own = (matrix.flatten(1), shift)
     found = {name: _conv(state, key, source) for name, key in zip(conv_names("relu5_4"), keys, strict=False)}
@@ -266,6 +302,7 @@ def _conv(state: Mapping[str, Tensor], key: str, source: str) -> Conv:
 
 
 def _widths(convs: Mapping[str, Conv], last: str) -> tuple[int, ...]:
+    # VGGEncoder wants five widths; those of blocks that are not built are never used
     widths = [convs[f"conv{block}_1"][0].shape[0] for block in range(1, block_of(last) + 1)]
     return tuple(widths + widths[-1:] * (5 - len(widths)))
 

@@ -1,4 +1,4 @@
-"""Reading files of weights without executing anything from them, and the networks that come with the package."""
+"""Read weight files without executing code from them, and locate the networks bundled with the package."""
 
 import hashlib
 import warnings
@@ -16,15 +16,22 @@ BUNDLED: dict[str, str] = {
     "compact": "9f126c5ead12d77f29c16a64c8fcf77269e0d2ff6f99e361eda67e0b55d88bf9",
     "distilled": "f7e62d8b31c3a2a7cc11c54235e782391ef67fe9fec1baecd8063d7c0a6f8166",
 }
-"""Files inside the package, ``models/NAME.safetensors``, with their SHA-256: the network ``compact``, and
-``distilled``, an encoder alone, which follows VGG-19 and stands for it in small experiments."""
+"""Bundled files, ``models/NAME.safetensors``, with their SHA-256: the whole network ``compact``, and ``distilled``, an
+encoder distilled from VGG-19 that replaces it in small experiments."""
 
 
 def bundled_file(name: str) -> Path:
-    """The file of a bundled network, after its checksum.
+    """Path of a bundled file, with its checksum verified.
+
+    Args:
+        name: a key of `BUNDLED`.
 
     Raises:
         InputError: if the file is missing or was changed.
+
+    Example:
+        >>> bundled_file("compact").name
+        'compact.safetensors'
     """
     path = Path(__file__).parent / "models" / f"{name}.safetensors"
     if not path.is_file():
@@ -38,7 +45,7 @@ def bundled_file(name: str) -> Path:
 
 
 def weights_file(source: str | Path) -> Path:
-    """The file to load: ``checkpoints/best.ckpt`` for the folder of a training run, any other source as it is.
+    """Path of the file to load: ``checkpoints/best.ckpt`` of a run folder, any other source unchanged.
 
     Raises:
         InputError: if `source` is a folder without that file.
@@ -48,6 +55,7 @@ def weights_file(source: str | Path) -> Path:
         'decoder.pth'
     """
     path = Path(source).expanduser()
+    # a folder called "compact" in the working directory must not hide the bundled network
     if str(source) in BUNDLED or not path.is_dir():
         return path
     best = path / "checkpoints" / "best.ckpt"
@@ -57,7 +65,22 @@ def weights_file(source: str | Path) -> Path:
 
 
 def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a .safetensors file, or of a PyTorch file read without executing anything from it."""
+    """Read tensors and metadata of a .safetensors or PyTorch file, without executing code from it.
+
+    Args:
+        path: a .safetensors file, or a PyTorch file with a state dict, on its own or under ``state_dict``.
+
+    Returns:
+        Tensors by key, on the CPU, and the metadata of a .safetensors file; a PyTorch file has none.
+
+    Raises:
+        InputError: if the file is unreadable or has no tensors.
+
+    Example:
+        >>> state, metadata = read_state_dict(bundled_file("compact"))
+        >>> state["encoder.conv1_1.weight"].shape, metadata["fusion"]
+        (torch.Size([16, 3, 3, 3]), 'adain')
+    """
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -76,7 +99,10 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of a training run, read without executing anything from it.
+    """Read a checkpoint of a training run, without executing code from it.
+
+    Returns:
+        The dict that Lightning saved, with all tensors on the CPU.
 
     Raises:
         InputError: if it is missing, damaged, or not a checkpoint of this project.
@@ -98,5 +124,5 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _load(path: Path) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's about versions of pickle; what it cannot read, it refuses
+        warnings.simplefilter("ignore")  # about pickle versions; what torch cannot read raises anyway
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Whole networks in files: bundled ones, this project's safetensors and checkpoints, and the common PyTorch pair."""
+"""Load and save whole networks: bundled, safetensors, checkpoints, and decoders of the common PyTorch code."""
 
 import json
 import re
@@ -19,25 +19,31 @@ from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
 from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict, weights_file
 
 FORMAT, ENCODER_FORMAT = "adain_lit-1", "adain_lit-encoder"
-"""What the metadata of a whole network and of an encoder alone say."""
+"""Value of ``format`` in the metadata of a whole network, and of an encoder without a decoder."""
 
 
 def load_network(source: str | Path, *, encoder: str | Path | None = None) -> StyleTransferNet:
-    """Build the network that a file holds.
+    """Build a network and load its weights.
 
     Args:
         source: ``compact`` (bundled), the folder of a training run or one of its .ckpt files, a .safetensors file
-            that `save_network` wrote, or a decoder alone (``decoder.pth`` of the common PyTorch code, or convolutions
-            by their VGG names).
-        encoder: encoder weights as `load_encoder` takes them. For a decoder alone they are needed, unless
-            vgg_normalised.pth lies beside it or where `load_encoder` looks; for a checkpoint they replace the path it
-            was trained with.
+            written by `save_network`, or a decoder without an encoder (``decoder.pth`` of the common PyTorch code, or
+            convolutions with VGG's names).
+        encoder: encoder weights as for `load_encoder`. Required for a decoder without an encoder, unless
+            vgg_normalised.pth is in its folder or where `load_encoder` looks; for a checkpoint they replace the path
+            that it was trained with. Ignored if the file contains the encoder.
 
     Returns:
-        The network, for inference, on the CPU in float32.
+        The network in evaluation mode, on the CPU in float32.
 
     Raises:
-        InputError: if the file is missing, damaged, of an unknown layout, or does not go with the encoder.
+        InputError: if the file is missing, damaged, of an unknown layout, or does not match the encoder.
+
+    Example:
+        >>> import torch
+        >>> net = load_network("compact")
+        >>> net(torch.rand(1, 3, 64, 48), torch.rand(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 64, 48])
     """
     if str(source) in BUNDLED:
         state, metadata = read_state_dict(bundled_file(str(source)))
@@ -54,20 +60,35 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
 
 
 def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
-    """Write encoder and decoder to one .safetensors file, never half of it.
+    """Write encoder and decoder atomically to one .safetensors file.
 
     Args:
         net: the network.
-        path: the file.
-        card: what a reader should know (training, licences, losses); kept as text in the metadata.
-        half: in float16, half the size; on noise a pixel of the bundled network moved by 4 of 255 at most.
+        path: the file; an existing one is replaced.
+        card: facts for readers (training, licences, losses), stored as text in the metadata.
+        half: store float16, half the size; on noise, pixels of the bundled network changed by at most 4 of 255.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_network(load_network("compact"), f"{folder}/net.safetensors", card={"training": "COCO"})
+        ...     load_network(f"{folder}/net.safetensors").config.fusion
+        'adain'
     """
     form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in vars(net.config).items()}
     _save(net.state_dict(), path, card, form | {"format": FORMAT}, half)
 
 
 def save_encoder(encoder: VGGEncoder, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
-    """Write an encoder alone, for `load_encoder`; arguments as for `save_network`."""
+    """Write an encoder without a decoder, for `load_encoder`; arguments as for `save_network`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_encoder(VGGEncoder("compact", "relu2_1"), f"{folder}/encoder.safetensors", card={})
+        ...     load_encoder(f"{folder}/encoder.safetensors", last=None).last
+        'relu2_1'
+    """
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     _save(state, path, card, {"format": ENCODER_FORMAT}, half)
 
@@ -80,11 +101,12 @@ def _save(
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in state.items()
     }
+    # form is last: no entry of a card can replace an option that loading depends on
     write_atomically(path, lambda temporary: save_file(tensors, temporary, {**texts, **form}))
 
 
 def _config(metadata: Mapping[str, str]) -> NetConfig:
-    """The options that the metadata of a file hold: strings as they are, anything else as JSON."""
+    """Network options from the metadata of a file: strings unchanged, anything else parsed as JSON."""
     texts = {f.name for f in fields(NetConfig) if f.type is str}
     own = {f.name: metadata[f.name] for f in fields(NetConfig) if f.name in metadata}
     return select(NetConfig, {name: text if name in texts else json.loads(text) for name, text in own.items()})
@@ -109,12 +131,12 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
     state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
     config = select(NetConfig, settings)
-    if settings["train_encoder"]:
+    if settings["train_encoder"]:  # only then does the checkpoint contain the encoder
         return _from_own(state, config, str(path))
     saved = checkpoint["encoder"]
     layers = (config.content_layer, *config.skip_layers)
     if settings["loss_encoder"] is None:
-        layers += tuple(settings["style_layers"])
+        layers += tuple(settings["style_layers"])  # as deep as in training, or the checksum differs
     source = encoder or settings["encoder"]
     vgg = load_encoder(
         source,
@@ -122,6 +144,7 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
         last=deepest(layers),
         preprocessing=settings["encoder_preprocessing"],
     )
+    # before normalising: the checksum is that of the weights as loaded
     require_checksum(checksum(vgg), saved["sha256"], f"encoder {source}")
     if saved["mean_activations"]:
         normalize_activations(vgg, saved["mean_activations"])
@@ -131,13 +154,14 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
 
 
 def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path | None) -> StyleTransferNet:
-    """A decoder alone: numbered as in the common PyTorch code, or with the encoder's names."""
+    """A decoder without an encoder: numbered as in the common PyTorch code, or with VGG's names."""
     names = [
         key.removesuffix(".weight") for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 4
     ]
     if all(name.isdigit() for name in names):
         names.sort(key=int)
     elif all(re.fullmatch(r"conv\d_\d", name) for name in names):
+        # a decoder mirrors the encoder: deepest first
         names.sort(key=lambda name: -len(conv_names(name.replace("conv", "relu"))))
     else:
         names = []
@@ -146,6 +170,7 @@ def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path |
             f"{path} is no decoder: its convolutions do not end in 3 channels; give a network of adain_lit, a "
             "checkpoint of its training, or a decoder.pth"
         )
+    # the mirrored decoder has as many convolutions as the encoder, so their count gives the layer it starts from
     last = next((layer for layer in LAYERS if len(conv_names(layer)) == len(names)), None)
     if last is None:
         raise InputError(f"{path} has {len(names)} convolutions; a decoder from relu3_1 has 5, one from relu4_1 has 9")
