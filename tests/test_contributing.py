@@ -85,11 +85,11 @@ from adain_lit.weights import load_network, save_network
 net = load_network(sys.argv[1])
 save_network(net, "net.safetensors", card={}, half=False)
 again = load_network("net.safetensors")
-print(net.config.upsampling, again.config.upsampling, load_network("compact").config.upsampling)
+print(*(n.config.output_activation for n in (net, again, load_network("compact"))))
 image = torch.rand(1, 3, 32, 32)
 made = again(image, image.flip(3))
 assert torch.equal(made, net(image, image.flip(3)))
-again.decoder.config.upsampling = "nearest"
+again.decoder.config.output_activation = "none"
 assert not torch.allclose(made, again(image, image.flip(3)), atol=1e-3)
 """
 """The option is in a checkpoint, in a file that is written from it and in one from before there was the option."""
@@ -113,10 +113,10 @@ def test_new_decoder_option_is_two_files_and_reaches_everything(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    command = ["-m", "adain_lit.train", "model.upsampling=bilinear"]
+    command = ["-m", "adain_lit.train", "model.output_activation=sigmoid"]
     assert " ".join(command) in TEXT
     run(*command, *tiny(photographs, paintings))
     checkpoint = only_run(tmp_path) / "checkpoints" / "last.ckpt"
-    assert run("-c", USE, str(checkpoint)).split() == ["bilinear", "bilinear", "nearest"]
-    described = "model.upsampling=nearest of the decoder: nearest (Sec. 6.1) or bilinear"
+    assert run("-c", USE, str(checkpoint)).split() == ["sigmoid", "sigmoid", "none"]
+    described = "model.output_activation=none after the decoder's last convolution: none (Sec. 6.1) or sigmoid"
     assert described in " ".join(run("-m", "adain_lit.train", "--help").split())

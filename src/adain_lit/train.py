@@ -18,7 +18,8 @@ from adain_lit.config.hydra import in_sweep, run_command
 from adain_lit.config.instantiate import instantiate
 from adain_lit.devices import keep_freed_memory
 from adain_lit.distributed.launch import launch
-from adain_lit.loggers import tensorboard, wandb
+from adain_lit.loggers import tensorboard
+from adain_lit.loggers import wandb as wandb_runs
 from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
 from adain_lit.sweeps.jobs import recording
@@ -57,9 +58,9 @@ def train(cfg: DictConfig) -> float | None:
 def run_training(cfg: DictConfig, run: Path) -> list[Callback]:
     """Train into the folder `run`; the callbacks of the training."""
     checkpoint = find_checkpoint(cfg, run)
-    wandb.name_run(cfg, checkpoint)
+    wandb_runs.name_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    with wandb.closing(cfg) as loggers:
+    with wandb_runs.closing(cfg) as loggers:
         data = build_data(cfg)
         module: L.LightningModule = instantiate(cfg.model, "model")
         if checkpoint:

@@ -143,7 +143,7 @@ class BatchStylizer:
             write_image(grids.image_grid(rows), path)
 
     def _grid_row(self, row: Output) -> list[Image.Image | None]:
-        loaded = self._read([row])
+        loaded = self._read_content([row])
         content = self._encode([loaded])
         stylized = (self.stylizer(content, self.styles[path], **self.controls) for path in row.styles)
         return [grids.fit(image) for image in (loaded.image, *stylized)]
@@ -152,7 +152,7 @@ class BatchStylizer:
         self, outputs: Sequence[Output], kind: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]"
     ) -> None:
         by_content = [list(group) for _, group in groupby(outputs, key=lambda output: output.content)]
-        loading = _prefetch(pool, self._read, by_content, self.options.jobs)
+        loading = _prefetch(pool, self._read_content, by_content, self.options.jobs)
         writes = _Writes(pool, self.failures)
         for batch in self._batches(loading, self.options.batch_size if kind is None else 1):
             outputs_of_batch = [output for loaded in batch for output in loaded.outputs]
@@ -191,7 +191,7 @@ class BatchStylizer:
             for output, image, loaded in zip(outputs, images, batch, strict=True):
                 writes.add(output, image, loaded.metadata if kind is None else None)
 
-    def _read(self, outputs: list[Output]) -> LoadedContent:
+    def _read_content(self, outputs: list[Output]) -> LoadedContent:
         image, metadata = read_image_and_metadata(outputs[0].content, max_pixels=MAX_PIXELS)
         if self.options.crop:
             side = min(image.size)
