@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from adain_evidence import Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, new_figure, save_figure, save_sheet
+from adain_evidence.figures import image_grid, new_figure, save_figure, save_grid
 from adain_evidence.images import demo_pairs, demo_rows
 from adain_evidence.outcomes import by_seed, selected
 from adain_evidence.session import found_images
@@ -131,7 +131,7 @@ def _show(setting: Setting) -> None:
     _, styles = demo_pairs(4, size=192)
     textures = nets["AdaIN"](_noise(4, 192)[: len(styles)].float() / 255, styles)
     rows = [[*row, to_image(texture)] for row, texture in zip(rows, textures, strict=True)]
-    save_sheet(image_grid(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

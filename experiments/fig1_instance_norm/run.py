@@ -30,15 +30,15 @@ NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
 SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
 QUANTITY = "mean style loss of the second half"
 SPREAD = "spread of styles at"
-"""Variance over photographs of a layer's means and standard deviations, as a share of that of the original photographs:
-what there is for instance normalisation to take away."""
+"""Variance over photographs of a layer's means and standard deviations, relative to that of the original photographs:
+what instance normalisation can remove."""
 PHOTOGRAPHS = 64
 MUCH_SMALLER = 0.5
-"""Share of the gap with original photographs below which the gap with stylised ones is much smaller."""
+"""Fraction of the gap with original photographs below which the gap with stylised ones is much smaller."""
 
 
 def trainings(setting: Setting) -> Job:
-    """The six networks from every seed, one sweep."""
+    """The six networks with every seed, as one sweep."""
     experiments = ",".join(f"fig1_{norm}{data}" for data in DATA for norm in NORMS)
     common = setting.training(setting.seeds, *(SMALL if setting.small else ("trainer.max_steps=5000",)))
     return Job("train", "trainings", (f"experiment={experiments}", *common), setting.folder, multirun=True)
@@ -50,7 +50,7 @@ def style_losses(setting: Setting, name: str, seed: int) -> tuple[list[int], lis
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """The trainings alone: their curves are the evidence."""
+    """Only the trainings: their curves are the evidence."""
     return [trainings(setting)]
 
 
@@ -104,7 +104,7 @@ def _second_half(setting: Setting, name: str, seed: int) -> float:
 
 @torch.inference_mode()
 def _spread(setting: Setting, name: str, seed: int, photographs: torch.Tensor) -> dict[str, float]:
-    """Variance of the style statistics of a training's photographs, as its network sees them, at each layer."""
+    """Variance of the style statistics of a training's photographs, as its network is given them, at each layer."""
     checkpoint = last_checkpoint(trainings(setting).run_of(name, seed=seed))
     module = FixedStyleModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
     features = module.loss_network(module.normalizer(photographs), PAPER_STYLE_LAYERS)

@@ -64,7 +64,7 @@ def ulyanov(setting: Setting, style: int, seed: int) -> Path:
 
 
 def ours(setting: Setting) -> dict[int, Path]:
-    """The paper's system by seed; at small scale only where the ablations have left it."""
+    """The paper's system by seed; at small scale only if the ablations have been run."""
     found = {seed: paper_system(setting, seed) for seed in setting.seeds}
     return {seed: path for seed, (job, path) in found.items() if not setting.small or (job.folder / DONE).is_file()}
 
@@ -83,7 +83,7 @@ class Measure:
         module = FixedStyleModule.load_from_checkpoint(
             ulyanov(setting, 0, setting.seeds[0]), map_location=self.device, weights_only=True
         )
-        self.phi, self.criterion = module.loss_network.eval().requires_grad_(False), module.criterion
+        self.loss_network, self.criterion = module.loss_network.eval().requires_grad_(False), module.criterion
         count, styles, size = counts(setting)
         files = held_out(setting)
         self.contents = [x.to(self.device) for x in squares(files[0][:count], size)]
@@ -91,11 +91,11 @@ class Measure:
 
     @torch.no_grad()
     def of(self, image: Tensor, content: Tensor, style: Tensor) -> Losses:
-        """Of one image: the content loss is the distance to f(c), as Gatys et al. have it."""
+        """Losses of one image; the content loss is the distance to f(c), as in Gatys et al."""
         layer = self.criterion.content_layer
-        target = self.phi(content, (layer,))[layer]
-        features = self.phi(image, self.criterion.layers)
-        found = self.criterion(features, target, self.phi(style, self.criterion.layers))
+        target = self.loss_network(content, (layer,))[layer]
+        features = self.loss_network(image, self.criterion.layers)
+        found = self.criterion(features, target, self.loss_network(style, self.criterion.layers))
         return self.total(float(content_loss(features[layer], target)), float(found["style_loss"]))
 
     def total(self, content: float, style: float) -> Losses:
@@ -104,7 +104,7 @@ class Measure:
         return dict(zip(QUANTITIES, values, strict=True))
 
     def mean_of(self, methods: Sequence[Method]) -> Losses:
-        """Mean over all pairs; one method for each style."""
+        """Means over all pairs, with one method for each style."""
         rows = []
         for method, style in zip(methods, self.styles, strict=True):
             for content in self.contents:
@@ -119,18 +119,25 @@ def optimised(setting: Setting, measure: Measure, start: str) -> dict[str, list[
     histories = []
     pairs = [(i, j) for i in range(len(measure.styles)) for j in range(len(measure.contents))]
     for i, j in tqdm(pairs, desc=f"Gatys et al. from {start}", unit="pair"):
-        told = [
+        settings = [
             *single(setting, setting.seeds[0]).settings,
             held_out(setting)[1][i],
             held_out(setting)[0][j],
             start,
             str(counts(setting)[2]),
         ]
-        digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
+        digest = hashlib.sha256("\n".join(settings).encode()).hexdigest()[:8]
         kept = setting.folder / "gatys" / f"{start}-{i}-{j}_{digest}.json"
         if not kept.is_file():
-            method = Gatys(measure.phi, measure.criterion, iterations=ITERATIONS, start=start, target="content",
-                           seed=setting.seeds[0], progress=False)  # fmt: skip
+            method = Gatys(
+                measure.loss_network,
+                measure.criterion,
+                iterations=ITERATIONS,
+                start=start,
+                target="content",
+                seed=setting.seeds[0],
+                progress=False,
+            )
             method(measure.contents[j], measure.styles[i])
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_json({name: torch.cat(values).tolist() for name, values in method.history.items()}, kept)
@@ -232,23 +239,23 @@ def checks(values: Any, curves: Mapping[str, Mapping[str, Sequence[float]]], jud
 
 
 def draw(curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs: str) -> None:
-    """Losses against iterations, and as level lines what needs none."""
+    """Losses against iterations; methods without iterations are horizontal lines."""
     figure, axes = new_figure(2, height=3.6)
     for panel, name in zip(axes, ("style loss", "content loss"), strict=True):
-        for number, (start, curve) in enumerate(curves.items()):
+        for i, (start, curve) in enumerate(curves.items()):
             series = curve[name.replace(" ", "_")]
-            panel.plot(range(1, len(series) + 1), series, color=COLOURS[number], linestyle=DASHES[number],
+            panel.plot(range(1, len(series) + 1), series, color=COLOURS[i], linestyle=DASHES[i],
                        linewidth=1.4, label=STARTS[start])  # fmt: skip
-        for number, system in enumerate(s for s in (ULYANOV, COMPACT, OURS, CONTENT) if s in values):
+        for i, system in enumerate(s for s in (ULYANOV, COMPACT, OURS, CONTENT) if s in values):
             level = mean(values, system, name)
-            if level > 0:  # the content image's content loss is nothing, which no logarithm has
-                panel.axhline(level, color=COLOURS[number + 2], linestyle=DASHES[number % 4], linewidth=1.2,
+            if level > 0:  # the content image's own content loss is 0, which a logarithmic axis cannot show
+                panel.axhline(level, color=COLOURS[i + 2], linestyle=DASHES[i % 4], linewidth=1.2,
                               label=system)  # fmt: skip
         label_axes(panel, "iterations (evaluations of the loss)", f"{name} (no unit)", logarithmic=True)
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ends = [curve[name.replace(" ", "_")][-1] for curve in curves.values()]
-        panel.set_ylim(bottom=min(ends) / 2)  # from the content the content loss begins at nothing
+        panel.set_ylim(bottom=min(ends) / 2)  # started from the content, the content loss begins at 0
         panel.axvspan(50, 100, color="0.85", zorder=0, label="50 to 100 iterations")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, frameon=False)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from adain_evidence import Check, Claim, Job, Setting, run_claim
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
 from adain_evidence.composition import composed
-from adain_evidence.figures import image_grid, save_sheet
+from adain_evidence.figures import image_grid, save_grid
 from adain_evidence.jobs import DONE
 from adain_evidence.outcomes import by_seed, evaluated, selected
 from adain_evidence.systems import paper_system
@@ -46,7 +46,7 @@ METHODS = {
 }
 """Names in the evaluation."""
 STYLES = ("de_stijl", "impasto")
-"""Of the demo's held-out paintings, which are the test styles at either scale: no other image is shown."""
+"""Test styles at either scale, from the demo's held-out style images: no other image is shown."""
 QUANTITIES = {
     "loss": "total loss",
     "content_loss": "content loss",
@@ -61,7 +61,7 @@ def size(setting: Setting) -> int:
 
 
 def contents(setting: Setting) -> int:
-    """Number of held-out photographs that are measured."""
+    """Number of held-out content images that are measured."""
     return 5 if setting.small else 50
 
 
@@ -76,7 +76,7 @@ def ulyanov(setting: Setting) -> Job:
 
 
 def dumoulin(setting: Setting) -> Job:
-    """One network for the demo's first held-out paintings, the test styles among them; at paper scale 32."""
+    """One network for the demo's first held-out style images, the test styles among them; at paper scale 32."""
     own = ("model.styles=demo", f"model.style_count={8 if setting.small else 32}", *steps(setting, 400, 40000))
     settings = ("experiment=baseline_dumoulin", *setting.training(setting.seeds[0], *own))
     return Job("train", "dumoulin", settings, setting.folder)
@@ -89,7 +89,7 @@ def style_swap(setting: Setting) -> Job:
 
 
 def steps(setting: Setting, small: int, paper: int) -> tuple[str, str]:
-    """Settings for so many steps, and validation in the middle and at the end."""
+    """Number of steps, with validation halfway and at the end."""
     count = small if setting.small else paper
     return f"trainer.max_steps={count}", f"trainer.val_check_interval={count // 2}"
 
@@ -101,7 +101,7 @@ def networks(setting: Setting) -> dict[str, Path]:
 
 
 def comparison(setting: Setting) -> Job:
-    """All methods on held-out photographs with the test styles, by the public command: one table."""
+    """All methods on held-out content images with the test styles, as one table of the public command."""
     single = [network_for(ulyanov(setting), style) for style in styles()]
     fixed = ",".join(quoted(str(path)) for path in single)
     others = [f"+compare.enc_adain_dec={quoted(str(path))}" for path in networks(setting).values()]
@@ -120,17 +120,18 @@ def comparison(setting: Setting) -> Job:
         "batch_size=1",
         f"size={size(setting)}",
     )
-    network = hashlib.sha256(bundled_file("compact").read_bytes()).hexdigest()[:6]  # another one is measured anew
+    # in the name, so that another bundled network is measured anew
+    network = hashlib.sha256(bundled_file("compact").read_bytes()).hexdigest()[:6]
     return Job("evaluate", f"all-{network}", settings, setting.folder)
 
 
 def encoder(setting: Setting) -> str:
-    """Weights of the network that measures: that of the trainings."""
+    """Weights of the loss network, which is that of the trainings."""
     return str(composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model.encoder)
 
 
 def unit_mean_images(setting: Setting) -> int:
-    """Photographs to scale it on: the bundled encoder is scaled already."""
+    """Number of content images to scale it on; the bundled encoder is already scaled."""
     return 0 if setting.small else 24
 
 
@@ -141,7 +142,7 @@ def jobs(setting: Setting) -> list[Job]:
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
-    """Read the table, judge, and draw the sheet."""
+    """Read the table, judge, and draw the grid."""
     rows = by_seed({setting.seeds[0]: evaluated(comparison(setting))})
     known = {name: key for name, key in METHODS.items() if key in rows}
     values = {name: selected(rows, QUANTITIES, [key])[key] for name, key in known.items()}
@@ -170,11 +171,11 @@ def conclude(setting: Setting) -> dict[str, Any]:
 
 
 def show(setting: Setting) -> None:
-    """The sheet: the demo's held-out photographs in the test styles."""
+    """Write the grid of the demo's held-out content images in the test styles."""
     device = choose_device(None)
     side = size(setting)
-    photographs = squares([str(path) for path in demo_content_images(held_out=True)], side)
-    paintings = squares(styles(), side)
+    content_images = squares([str(path) for path in demo_content_images(held_out=True)], side)
+    style_images = squares(styles(), side)
     methods: dict[str, Any] = {BUNDLED: load_network("compact")}
     methods |= {name: load_network(path) for name, path in networks(setting).items()}
     methods["Chen & Schmidt"] = load_network(style_swap(setting).checkpoint)
@@ -183,34 +184,34 @@ def show(setting: Setting) -> None:
     methods = {name: method.eval().to(device) for name, method in methods.items()}
     optimised = gatys(setting)
     rows = []
-    for i, content in enumerate(x.to(device) for x in photographs):
-        for j, style in enumerate(x.to(device) for x in paintings):
+    for i, content in enumerate(x.to(device) for x in content_images):
+        for j, style in enumerate(x.to(device) for x in style_images):
             with torch.inference_mode():
                 made = [method(content, style)[0].float().clamp(0, 1).cpu() for method in methods.values()]
             images = [to_image(x) for x in (content[0].cpu(), style[0].cpu(), *made)]
             rows.append([*images, optimised[i, j]])
     names = ["content", "style", *methods, "Gatys et al."]
-    save_sheet(image_grid(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
 
 
 def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:
-    """The demo's held-out photographs in the test styles by optimisation, each pair alone; kept in the run data."""
+    """The demo's held-out content images in the test styles, each pair optimised alone; kept in the run data."""
     device = choose_device(None)
     side = size(setting)
     criterion = PerceptualLoss()
-    phi = load_loss_network(encoder(setting), layers=criterion.layers).requires_grad_(False).to(device)
-    photographs = [x.to(device) for x in squares([str(path) for path in demo_content_images(held_out=True)], side)]
+    loss_network = load_loss_network(encoder(setting), layers=criterion.layers).requires_grad_(False).to(device)
+    content_images = [x.to(device) for x in squares([str(path) for path in demo_content_images(held_out=True)], side)]
     count = unit_mean_images(setting)
     if count:
-        phi.normalize(x.to(device) for x in squares(held_out(setting)[0][:count], side))
-    told = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.images()]).encode()).hexdigest()[:6]
+        loss_network.normalize(x.to(device) for x in squares(held_out(setting)[0][:count], side))
+    digest = hashlib.sha256("\n".join([encoder(setting), str(count), *setting.images()]).encode()).hexdigest()[:6]
     made = {}
-    pairs = [(i, j) for i in range(len(photographs)) for j in range(len(STYLES))]
+    pairs = [(i, j) for i in range(len(content_images)) for j in range(len(STYLES))]
     for i, j in tqdm(pairs, desc="Gatys et al.", unit="pair"):
-        kept = setting.folder / f"gatys-{side}-{told}" / f"{i}-{STYLES[j]}.png"
+        kept = setting.folder / f"gatys-{side}-{digest}" / f"{i}-{STYLES[j]}.png"
         if not kept.is_file():
             style = squares([styles()[j]], side)[0].to(device)
-            image = Gatys(phi, criterion, progress=False)(photographs[i], style)
+            image = Gatys(loss_network, criterion, progress=False)(content_images[i], style)
             write_image(to_image(image[0].cpu()), kept)
         made[i, j] = Image.open(kept).convert("RGB")
     return made

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from adain_evidence import Check, Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import draw_with_spread, image_grid, new_figure, save_figure, save_sheet
+from adain_evidence.figures import draw_with_spread, image_grid, new_figure, save_figure, save_grid
 from adain_evidence.images import demo_rows
 from adain_evidence.outcomes import logged
 from adain_evidence.systems import ABLATIONS
@@ -21,7 +21,7 @@ CLAIM = Claim(
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 CURVES = {"content_loss": "content loss (no unit)", "style_loss": "style loss (no unit)"}
 FALLS = 0.9
-"""A loss that does not come below this share of its first validation has not fallen."""
+"""A loss that stays above this fraction of its first validation has not fallen."""
 jobs = ABLATIONS.jobs
 
 
@@ -48,13 +48,13 @@ def conclude(setting: Setting) -> dict[str, Any]:
 
 
 def _concat_keeps(setting: Setting) -> Check:
-    """Whether the content loss of Enc-Concat-Dec, as it is trained (against f(c)), does not fall."""
-    shares = []
+    """Check that the training content loss of Enc-Concat-Dec (against f(c)) does not fall."""
+    ratios = []
     for seed in setting.seeds:
         _, losses = logged(ABLATIONS.run_of(setting, "ablation_concat", seed), "val/content_loss")
-        shares.append(losses[-1] / losses[0])
+        ratios.append(losses[-1] / losses[0])
     rule = f"last held-out content loss of Enc-Concat-Dec in training > {FALLS} of its first, in every seed"
-    return Check(rule, min(shares) > FALLS, ", ".join(f"{share:.3g}" for share in shares))
+    return Check(rule, min(ratios) > FALLS, ", ".join(f"{ratio:.3g}" for ratio in ratios))
 
 
 def _draw(setting: Setting) -> None:
@@ -79,7 +79,7 @@ def _show(setting: Setting) -> None:
     seed = setting.seeds[0]
     methods = {name: load_network(ABLATIONS.checkpoint(setting, key, seed)) for key, name in ABLATIONS.names.items()}
     rows, columns = demo_rows(methods, 4, size=192)
-    save_sheet(image_grid(rows, columns=columns, side=160), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(rows, columns=columns, side=160), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from adain_evidence import Check, Claim, Job, Setting, run_claim
 from adain_evidence.baselines import held_out, squares
 from adain_evidence.composition import composed
-from adain_evidence.control_sheets import draw_alpha, grids, strips
-from adain_evidence.figures import save_sheet
+from adain_evidence.control_grids import draw_alpha, grids, strips
+from adain_evidence.figures import save_grid
 from adain_evidence.systems import paper_system
 from adain_lit.devices import choose_device
 from adain_lit.evaluation.metrics import similarity
@@ -34,9 +34,10 @@ CLAIM = Claim(
 )
 ALPHAS = tuple(i / 10 for i in range(11))
 EQUAL = 1e-4
-"""Images and features in float32 are taken to be the same within this: far below a step of 1/255."""
-SEEN = 48
-"""Pixels from the edge of a region within which its image may see the other: the decoder's 30, and whole cells."""
+"""Tolerance below which float32 images and features count as equal: far below a step of 1/255."""
+REACH = 48
+"""Distance in pixels from the edge of a region within which its image may depend on the other region: the decoder's 30,
+rounded up to whole spatial positions."""
 
 
 def counts(setting: Setting) -> tuple[int, int, int]:
@@ -45,12 +46,12 @@ def counts(setting: Setting) -> tuple[int, int, int]:
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """None at small scale, where the bundled network is looked at; at paper scale the paper's system."""
+    """None at small scale, which uses the bundled network; at paper scale the paper's system."""
     return [] if setting.small else [paper_system(setting, setting.seeds[0])[0]]
 
 
 class Bench:
-    """The network that is looked at, the test images, and the losses.
+    """The network under test, the test images and the losses.
 
     Attributes:
         net: the network.
@@ -64,18 +65,18 @@ class Bench:
         self.net: StyleTransferNet = load_network(source).eval().to(device)
         model = composed("train", ["experiment=enc_adain_dec", *setting.training(0)]).model
         self.criterion = PerceptualLoss()
-        self.phi = load_loss_network(
+        self.loss_network = load_loss_network(
             model.encoder,
             layers=self.criterion.layers,
             widths=model.encoder_widths,
             preprocessing=model.encoder_preprocessing,
         )
-        self.phi.requires_grad_(False).to(device)
+        self.loss_network.requires_grad_(False).to(device)
         contents, styles, size = counts(setting)
-        photographs, paintings = held_out(setting)
-        self.phi.normalize(x.to(device) for x in squares(photographs[:24], size))
-        self.contents = [x.to(device) for x in squares(photographs[:contents], size)]
-        self.styles = [x.to(device) for x in squares(paintings[:styles], size)]
+        content_files, style_files = held_out(setting)
+        self.loss_network.normalize(x.to(device) for x in squares(content_files[:24], size))
+        self.contents = [x.to(device) for x in squares(content_files[:contents], size)]
+        self.styles = [x.to(device) for x in squares(style_files[:styles], size)]
 
     def pairs(self, what: str) -> Any:
         """Every content with every style."""
@@ -85,14 +86,15 @@ class Bench:
     def style_loss(self, image: Tensor, style: Tensor) -> float:
         """Eq. 13, mean over channels."""
         layers = self.criterion.layers
-        features = self.phi(image, layers)
+        features = self.loss_network(image, layers)
         target = features[self.criterion.content_layer]
-        return float(self.criterion(features, target, self.phi(style, layers))["style_loss"])
+        return float(self.criterion(features, target, self.loss_network(style, layers))["style_loss"])
 
     def content_distance(self, image: Tensor, content: Tensor) -> float:
         """Mean squared difference of the features of the deepest layer."""
         layer = self.criterion.content_layer
-        return float(content_loss(self.phi(image, (layer,))[layer], self.phi(content, (layer,))[layer]))
+        first, second = (self.loss_network(x, (layer,))[layer] for x in (image, content))
+        return float(content_loss(first, second))
 
 
 def far(a: Tensor, b: Tensor) -> float:
@@ -121,7 +123,7 @@ def trade_off(bench: Bench) -> tuple[list[Check], dict[str, list[float]]]:
     own = max(most(image, reconstructions[i // count * count]) for i, image in enumerate(reconstructions))
     mean = {name: np.mean(rows, 0).tolist() for name, rows in curves.items()}
     near, away = np.mean(ends, 0).tolist()
-    shares = np.mean([np.array(step) / sum(step) for step in steps], 0)
+    fractions = np.mean([np.array(step) / sum(step) for step in steps], 0)
     rising = {"style loss": -1, "content loss": 1}
     monotone = {name: np.diff(mean[name]) * sign > 0 for name, sign in rising.items()}
     each = {name: np.mean(np.diff(curves[name], axis=1) * sign > 0) for name, sign in rising.items()}
@@ -135,7 +137,8 @@ def trade_off(bench: Bench) -> tuple[list[Check], dict[str, list[float]]]:
               ", ".join(f"{name}: {steps.sum()} of {len(steps)} steps, of single pairs {each[name]:.0%}"
                         for name, steps in monotone.items())),
         Check("the transition is smooth: each of the ten steps covers 5 to 20 % of the way in pixels",
-              bool((shares >= 0.05).all() and (shares <= 0.2).all()), f"{shares.min():.1%} to {shares.max():.1%}"),
+              bool((fractions >= 0.05).all() and (fractions <= 0.2).all()),
+              f"{fractions.min():.1%} to {fractions.max():.1%}"),
     ], mean  # fmt: skip
 
 
@@ -203,16 +206,16 @@ def regions(bench: Bench) -> list[Check]:
     """Fig. 10: a style for the left half, another for the right."""
     net = bench.net
     alone, statistics, cropped = [], [], []
-    for number, content in enumerate(tqdm(bench.contents, desc="regions", unit="content")):
+    for k, content in enumerate(tqdm(bench.contents, desc="regions", unit="content")):
         size = content.shape[-1]
         middle = size // 2
         left = torch.zeros_like(content[:, :1])
         left[..., :middle] = 1
         masks = [left, 1 - left]
-        styles = [bench.styles[number % len(bench.styles)], bench.styles[(number + 1) % len(bench.styles)]]
+        styles = [bench.styles[k % len(bench.styles)], bench.styles[(k + 1) % len(bench.styles)]]
         both = net(content, styles, masks=masks)
         for style, mask, inside, half in zip(
-            styles, masks, (slice(0, middle - SEEN), slice(middle + SEEN, size)),
+            styles, masks, (slice(0, middle - REACH), slice(middle + REACH, size)),
             (slice(0, middle), slice(middle, size)), strict=True,
         ):  # fmt: skip
             single = net(content, style, masks=[mask])
@@ -221,11 +224,11 @@ def regions(bench: Bench) -> list[Check]:
         fused = net.fuse(net.encode(content), [net.encode(style) for style in styles], masks=masks)
         for i, style in enumerate(styles):
             for layer, plain, of_style in zip(fused, net.encode(content), net.encode(style), strict=True):
-                cells = slice(0, layer.shape[-1] // 2) if i == 0 else slice(layer.shape[-1] // 2, None)
+                positions = slice(0, layer.shape[-1] // 2) if i == 0 else slice(layer.shape[-1] // 2, None)
                 (mean, std), (_, own), (_, raised) = (
-                    channel_stats(layer[..., cells], eps=0.0),
-                    channel_stats(plain[..., cells], eps=0.0),
-                    channel_stats(plain[..., cells]),
+                    channel_stats(layer[..., positions], eps=0.0),
+                    channel_stats(plain[..., positions], eps=0.0),
+                    channel_stats(plain[..., positions]),
                 )
                 style_mean, style_std = channel_stats(of_style)
                 statistics += [most(mean, style_mean), most(std, style_std * own / raised)]
@@ -233,8 +236,8 @@ def regions(bench: Bench) -> list[Check]:
         Check("each region has the channel means and standard deviations of its own style at every fused layer (of a "
               "channel that hardly varies in the content Eq. 8's eps takes a part)", max(statistics) < EQUAL,
               f"greatest difference {max(statistics):.1e}"),
-        Check(f"further than {SEEN} pixels from the other region, each equals that region stylised alone",
-              max(alone) < EQUAL, f"greatest difference {max(alone):.1e}; to the region cut out and stylised as a "
+        Check(f"further than {REACH} pixels from the other region, each equals that region stylised alone",
+              max(alone) < EQUAL, f"greatest difference {max(alone):.1e}; to the region cut out and stylised as an "
               f"image of its own, borders included, {np.mean(cropped):.4f} in the mean"),
     ]  # fmt: skip
 
@@ -255,8 +258,8 @@ def conclude(setting: Setting) -> dict[str, Any]:
     checks, curves = trade_off(bench)
     checks += [*interpolation(bench), *colors(bench), *regions(bench), every_pair(bench)]
     draw_alpha(CLAIM.folder / "alpha.png", ALPHAS, curves, len(bench.contents) * len(bench.styles))
-    save_sheet(strips(bench.net), CLAIM.folder / "controls.jpg")
-    save_sheet(grids(bench.net), CLAIM.folder / "grids.jpg")
+    save_grid(strips(bench.net), CLAIM.folder / "controls.jpg")
+    save_grid(grids(bench.net), CLAIM.folder / "grids.jpg")
     contents, styles, size = counts(setting)
     values = {f"alpha {alpha:g}": {name: {0: curve[i]} for name, curve in curves.items()}
               for i, alpha in enumerate(ALPHAS)}  # fmt: skip

@@ -1,8 +1,8 @@
 """``python experiments/gpu/train_compact.py``: the bundled network's training on one GPU, as long as there is time.
 
 Every seed gets the same number of steps: as many as fit into ``--seconds`` at the measured speed, or ``--steps``.
-Networks (``seed_*.ckpt``), their logs (``seed_*.csv``) and ``training.json`` go into ``--output``. ``--measure`` tells
-how fast it goes, and nothing else. Further arguments are handed to `adain_lit.train`.
+Networks (``seed_*.ckpt``), their logs (``seed_*.csv``) and ``training.json`` go into ``--output``. ``--measure`` only
+measures the speed. Further arguments are passed to `adain_lit.train`.
 """
 
 import argparse
@@ -22,11 +22,11 @@ WORK = Path("outputs/compact")
 SETTINGS = ("experiment=compact_adain", "model.compile=true", "logger=csv", "callbacks.checkpoints.every_n_steps=5000")
 MEASURED = ("trainer.max_steps=160", "trainer.val_check_interval=1000", "model.skips_from=0")
 STARTUP = 85.0
-"""Seconds of a run that are no training: imports, compiling (64 on an H100 with 16 cores), validation."""
+"""Seconds of a run outside training: imports, compiling (64 on an H100 with 16 cores), validation."""
 
 
 def train(folder: Path, settings: list[str]) -> dict[int, dict[str, float]]:
-    """One run; the rows of its log by step. If it fails, so does the script, which leaves what was said to the run."""
+    """Run a training and return the rows of its log by step. If it fails, so does the script; the run prints why."""
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "adain_lit.train", *settings, f"hydra.run.dir={folder}"]
     if status := subprocess.run(command, check=False).returncode:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, new_figure, save_figure, save_sheet
+from adain_evidence.figures import image_grid, new_figure, save_figure, save_grid
 from adain_evidence.images import demo_rows
 from adain_evidence.systems import Systems
 from adain_lit.reports.style import COLOURS, MARKERS, label_axes
@@ -91,7 +91,7 @@ def _show(setting: Setting) -> None:
         images.append([row[2] for row in rows])
         names.append(f"lambda {weight}")
         columns = [""] * len(rows)
-    save_sheet(image_grid(images, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(images, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
 
 
 if __name__ == "__main__":

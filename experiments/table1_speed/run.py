@@ -51,7 +51,7 @@ CLAIM = Claim(
     },
 )
 ALIKE = 3
-"""Times that comparable speeds may differ by."""
+"""Factor by which comparable speeds may differ."""
 
 
 def jobs(setting: Setting) -> list[Job]:
@@ -88,7 +88,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
     seconds: dict[str, dict[tuple[int, bool], float]] = {}
     images: dict[str, list[int]] = {}
     for case in benchmark["cases"]:
-        # methods for fixed styles have none to encode: their one time is that without
+        # methods for fixed styles encode none: their only time is the one without
         fixed = case["method"] in ("ulyanov", "dumoulin")
         encoding = case["style_encoding"] and not fixed
         seconds.setdefault(case["method"], {})[case["size"], encoding] = case["median"]
@@ -124,7 +124,7 @@ def checks(
     slower = {size: seconds["gatys"][size, True] / ours[size] for size in SIZES}
     swap = {size: seconds["style_swap"][size, False] / ours[size] for size in SIZES}
     few = {key: {size: ours[size] / seconds[key][size, False] for size in SIZES} for key in ("ulyanov", "dumoulin")}
-    share = {size: seconds[OURS][size, True] / ours[size] for size in SIZES}
+    with_encoding = {size: seconds[OURS][size, True] / ours[size] for size in SIZES}
     counted = {size: found["style swap alone"] / found["AdaIN network"] for size, found in operations.items()}
     return [
         Check("Gatys et al. take more than 300 times as long, nearly 3 orders of magnitude", min(slower.values()) > 300,
@@ -136,7 +136,7 @@ def checks(
         *(Check(f"ours takes at most {ALIKE} times as long as {NAMES[key]}", max(found.values()) <= ALIKE,
                 _times(found, NAMES[key], inverse=True)) for key, found in few.items()),
         Check("with style encoding it takes 1.5 times as long as without, within a fifth: a third each",
-              all(1.2 <= x <= 1.8 for x in share.values()), _times(share)),
+              all(1.2 <= x <= 1.8 for x in with_encoding.values()), _times(with_encoding)),
         Check("a smaller network is faster still: the bundled one takes less than half of the time",
               all(seconds["compact"][size, False] < ours[size] / 2 for size in SIZES),
               _times({size: seconds["compact"][size, False] / ours[size] for size in SIZES})),

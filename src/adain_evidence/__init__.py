@@ -1,4 +1,4 @@
-"""Evidence for claims: each is a folder of ``experiments`` whose ``run.py`` trains, measures and says what holds."""
+"""Evidence for claims: each is a folder of ``experiments`` whose ``run.py`` trains, measures and judges."""
 
 from adain_evidence.claim import Check, Claim, in_every_seed
 from adain_evidence.jobs import Job, run_job

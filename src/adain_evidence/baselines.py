@@ -22,7 +22,7 @@ def single_styles(setting: Setting, styles: Sequence[str], seed: int, *more: str
         setting: of the claim.
         styles: files of the style images, two at least.
         seed: of the trainings.
-        more: further settings of the trainings, as ``trainer.max_steps=300``.
+        more: further settings of the trainings, such as ``trainer.max_steps=300``.
     """
     listed = ",".join(quoted(style) for style in styles)
     settings = ("experiment=baseline_ulyanov", f"model.styles={listed}", *setting.training(seed, *more))
@@ -36,18 +36,18 @@ def network_for(sweep: Job, style: str) -> Path:
 
 @functools.lru_cache(maxsize=1)
 def held_out(setting: Setting) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files of the held-out photographs and paintings, in the order in which an evaluation takes them.
+    """Files of the held-out content and style images, in the order in which an evaluation takes them.
 
-    Where there are no images, a run ends with an error before its first job. Its jobs can be composed all the same,
-    so the answer then is names that stand for files.
+    Without images, a run ends with an error before its first job, but its jobs can still be composed: placeholders
+    are returned then.
     """
     try:
         data = found_images(setting)
     except InputError:
-        return tuple(f"photograph_{i}.jpg" for i in range(100)), tuple(f"painting_{i}.jpg" for i in range(100))
+        return tuple(f"content_{i}.jpg" for i in range(100)), tuple(f"style_{i}.jpg" for i in range(100))
     return tuple(map(str, data.held_out_contents)), tuple(map(str, data.held_out_styles))
 
 
 def squares(files: Sequence[str], size: int) -> list[Tensor]:
-    """The middle squares of images, scaled to `size` pixels to each side: each (1, 3, size, size), RGB in [0, 1]."""
+    """Central squares of images, scaled to `size` pixels: each (1, 3, size, size), RGB in [0, 1]."""
     return [to_tensor(resized_crop(read_image(file), size, size, (0.5, 0.5)))[None].float() / 255 for file in files]

@@ -12,11 +12,11 @@ class Claim:
     """A claim, its folder and how it is judged.
 
     Attributes:
-        folder: of ``experiments``, where ``run.py`` lies and README, results and figure go.
+        folder: of ``experiments``, with ``run.py``, the README, results and figures.
         title: a few words for the index.
         statement: the claim in the paper's words.
-        source: where the paper says so: figure, table, section.
-        paper: the paper's own numbers, by system and quantity, where it gives some.
+        source: figure, table or section of the paper.
+        paper: the paper's own numbers by system and quantity, if it gives any.
     """
 
     folder: Path
@@ -36,9 +36,9 @@ class Check:
     """One part of a claim, decided by numbers.
 
     Attributes:
-        rule: what has to be true, in words that a reader can check against the table.
+        rule: what has to be true, in words that can be checked against the table.
         holds: whether it is.
-        found: the numbers that decided.
+        found: the numbers that decide it.
     """
 
     rule: str
@@ -47,7 +47,7 @@ class Check:
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """``holds`` if all parts hold, ``does not hold`` if none does, else ``holds in part``."""
+    """``holds`` if all parts hold, ``does not hold`` if none does, otherwise ``holds in part``."""
     if not checks:
         return "not run"
     count = sum(check.holds for check in checks)
@@ -60,13 +60,13 @@ def in_every_seed(
     second: Mapping[int, float],
     compare: Callable[[float, float], bool] = lambda a, b: a < b,
 ) -> Check:
-    """A check that holds where ``compare(first, second)``, by default less than, is true for every seed.
+    """A check that holds if ``compare(first, second)``, by default less than, is true for every seed.
 
     Args:
         rule: in words; it should name both sides in this order.
         first: a value for each seed.
-        second: likewise, for the same seeds.
-        compare: of the two values of a seed.
+        second: a value for each of the same seeds.
+        compare: compares the two values of a seed.
     """
     pairs = [(first[seed], second[seed]) for seed in first]
     return Check(

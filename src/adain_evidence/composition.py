@@ -1,4 +1,4 @@
-"""What the settings of a command come to, without running it."""
+"""Compose the configuration of a command without running it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Figures for people: curves with the spread over seeds, images in rows, the paper's statement beneath."""
+"""Figures of the claims: curves with their spread over seeds, image grids, captions with the paper's statement."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from adain_lit.reports.curves import running_mean
 from adain_lit.reports.style import WIDTH, caption_font, look, wrap_text
 
 Curve = tuple[Sequence[float], Sequence[float]]
-"""Where (optimiser steps, seconds, iterations), and the values there."""
+"""Positions (optimiser steps, seconds, iterations) and the values there."""
 
 MOST_BYTES = 300_000
-"""Of a figure's file."""
+"""Upper bound of the size of a figure's file."""
 GAP = 6
 
 
@@ -30,33 +30,33 @@ def new_figure(columns: int = 1, rows: int = 1, *, height: float = 3.2) -> tuple
 
 
 def draw_with_spread(axes: Axes, systems: Mapping[str, Sequence[Curve]], *, smooth: bool = False) -> None:
-    """A line for each system, the mean over its seeds, and a band from the least to the greatest.
+    """Draw the mean over seeds of each system as a line, and the range from minimum to maximum as a band.
 
     Args:
         axes: to draw in.
-        systems: for each label a curve for each seed, all at the same places.
+        systems: for each label a curve for each seed, all at the same steps.
         smooth: draw running means, for losses of single batches.
     """
-    for number, (name, curves) in enumerate(systems.items()):
-        style = look(number)
+    for i, (name, curves) in enumerate(systems.items()):
+        style = look(i)
         length = min(len(values) for _, values in curves)
-        places = list(curves[0][0])[:length]
+        steps = list(curves[0][0])[:length]
         values = np.array([running_mean(v) if smooth else list(v) for _, v in curves], dtype=float)[:, :length]
         line = style | ({"marker": ""} if smooth else {})
-        axes.plot(places, values.mean(0), label=name, linewidth=1.4, markersize=4, **line)
-        axes.fill_between(places, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
+        axes.plot(steps, values.mean(0), label=name, linewidth=1.4, markersize=4, **line)
+        axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.2, linewidth=0)
 
 
 def save_figure(figure: Figure, path: Path, *, caption: str) -> None:
-    """Write a figure as PNG with what the paper says and what is seen beneath.
+    """Write a figure as PNG with a caption below it.
 
     Raises:
-        ValueError: if the file has more than 300 kB.
+        ValueError: if the file is larger than 300 kB.
     """
     letters = round(figure.get_figwidth() * 14.5)
     figure.supxlabel("\n".join(textwrap.wrap(caption, letters)), fontsize=8, ha="left", x=0.01)
     _write(figure, path)
-    if path.stat().st_size > MOST_BYTES:  # fewer colours; curves and letters have few
+    if path.stat().st_size > MOST_BYTES:  # curves and letters need few colours
         with Image.open(path) as image:
             fewer = image.convert("RGB").quantize(64)
         write_atomically(path, lambda temporary: fewer.save(temporary, "PNG", optimize=True))
@@ -73,8 +73,8 @@ def image_grid(
     head = line * max(text.count("\n") + 1 for text in wrapped) + GAP
     left = max([round(font.getlength(name)) + 2 * GAP for name in names], default=0)
     size = (left + len(columns) * (side + GAP) + GAP, head + len(rows) * (side + GAP))
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
+    grid = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(grid)
     for j, text in enumerate(wrapped):
         draw.multiline_text((left + GAP + j * (side + GAP), GAP // 2), text, fill="black", font=font, spacing=2)
     for i, row in enumerate(rows):
@@ -85,27 +85,27 @@ def image_grid(
             fitted = image.convert("RGB").copy()
             fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
             x = left + GAP + j * (side + GAP) + (side - fitted.width) // 2
-            sheet.paste(fitted, (x, top + (side - fitted.height) // 2))
-    return sheet
+            grid.paste(fitted, (x, top + (side - fitted.height) // 2))
+    return grid
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write an image sheet as JPEG, at the best quality of which the file has at most 300 kB.
+def save_grid(grid: Image.Image, path: Path) -> None:
+    """Write an image grid as JPEG, at the best quality that keeps it within 300 kB.
 
     Raises:
         ValueError: if there is none.
     """
     for quality in (92, 85, 75, 65):
-        write_atomically(path, partial(sheet.save, format="JPEG", quality=quality))
+        write_atomically(path, partial(grid.save, format="JPEG", quality=quality))
         if path.stat().st_size <= MOST_BYTES:
             return
     require_small(path)
 
 
 def require_small(path: Path) -> None:
-    """Raise a ValueError if a file has more than 300 kB."""
+    """Raise a ValueError if a file is larger than 300 kB."""
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes, more than {MOST_BYTES}; show less in it")
+        raise ValueError(f"{path.name} is {path.stat().st_size} bytes, more than {MOST_BYTES}; show less in it")
 
 
 def _write(figure: Figure, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What trained networks make of the demo's held-out images, the only ones that a stored figure may show."""
+"""Results of trained networks on the demo's held-out images, the only ones that a stored figure may show."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,11 +13,11 @@ Method = Callable[[Tensor, Tensor], Tensor]
 
 
 def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
-    """Photographs and paintings, both (count, 3, size, size), RGB in [0, 1]: middle squares, all held out."""
-    photographs, paintings = demo_content_images(held_out=True), demo_style_images(held_out=True)
-    step = max(1, len(paintings) // count)
-    contents = [_square(photographs[i % len(photographs)], size) for i in range(count)]
-    styles = [_square(paintings[i * step % len(paintings)], size) for i in range(count)]
+    """Held-out content and style images, both (count, 3, size, size), RGB in [0, 1]: central squares."""
+    content_files, style_files = demo_content_images(held_out=True), demo_style_images(held_out=True)
+    step = max(1, len(style_files) // count)
+    contents = [_square(content_files[i % len(content_files)], size) for i in range(count)]
+    styles = [_square(style_files[i * step % len(style_files)], size) for i in range(count)]
     return torch.stack(contents), torch.stack(styles)
 
 
@@ -25,7 +25,7 @@ def demo_pairs(count: int, *, size: int = 256) -> tuple[Tensor, Tensor]:
 def demo_rows(
     methods: Mapping[str, Method], count: int, *, size: int = 256
 ) -> tuple[list[list[Image.Image]], list[str]]:
-    """Rows of an image sheet, and the captions of its columns: content, style, then one for each method."""
+    """Rows of an image grid and the captions of its columns: content, style, then each method."""
     contents, styles = demo_pairs(count, size=size)
     columns: list[Sequence[Image.Image]] = [[to_image(x) for x in contents], [to_image(x) for x in styles]]
     for method in methods.values():

@@ -1,4 +1,4 @@
-"""The index of all claims, and the parts of their READMEs that are made of their results."""
+"""The index of all claims, and the parts of their READMEs that are generated from their results."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from adain_lit.io.files import write_atomically
 
 HEAD = """# Evidence
 
-Each folder takes up one claim of the paper: `run.py` trains, measures and decides by a rule that its README states;
-`results.json` is what it wrote. This page is made of those files by `python experiments/index.py`.
+Each folder tests one claim of the paper: `run.py` trains, measures and decides by a rule that its README states;
+`results.json` is its output. This page is generated from those files by `python experiments/index.py`.
 
 ```bash
 python experiments/fig5_6_ablations/run.py scale=small                  # the demo's images, two cores
 python experiments/fig5_6_ablations/run.py scale=small content=PHOTOS style=PAINTINGS seeds=0,1,2
 python experiments/fig5_6_ablations/run.py scale=paper                  # VGG-19, COCO and WikiArt, a GPU
 ```
-A script that is broken off goes on when it is started again. `scale=small` uses the bundled encoder and small crops:
-by it the order of systems can be judged, the paper's absolute numbers cannot. Minutes are by the clock, on cores that
+An interrupted script continues when it is started again. `scale=small` uses the bundled encoder and small crops:
+it can rank the systems, but not reproduce the paper's absolute numbers. Minutes are wall-clock time, on cores that
 were shared with other work.
 """
 
@@ -59,7 +59,7 @@ def index(folder: Path) -> str:
 
 
 def write_index(folder: Path) -> None:
-    """Bring the index and the results in all READMEs up to date."""
+    """Update the index and the results in all READMEs."""
     for path in sorted(folder.glob("*/run.py")):
         write_readme(path.parent)
     text = index(folder)

@@ -1,4 +1,4 @@
-"""The public commands that a claim needs run, each once, however often its script is started."""
+"""Jobs of a claim: public commands, each run once however often the script is started."""
 
 import hashlib
 import itertools
@@ -30,8 +30,8 @@ class Job:
 
     Attributes:
         module: ``train``, ``evaluate``, ``benchmark``.
-        name: for people; with a checksum of the settings it names the folder.
-        settings: Hydra overrides, all but where the output goes.
+        name: a readable name; with a checksum of the settings it names the folder.
+        settings: Hydra overrides, without those of the output folder.
         below: folder of the claim's run data.
         multirun: whether it is a sweep.
     """
@@ -44,13 +44,13 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where its output goes; other settings have another folder."""
+        """The output folder, which depends on the settings."""
         digest = hashlib.sha256("\n".join([self.module, *self.settings]).encode()).hexdigest()[:8]
         return self.below / f"{self.name}_{digest}"
 
     @property
     def checkpoint(self) -> Path:
-        """What a single training leaves after its last step."""
+        """The last checkpoint of a single training."""
         return last_checkpoint(self.folder)
 
     def run_of(self, name: str, **values: object) -> Path:
@@ -67,24 +67,24 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """How long it took, all attempts together.
+        """Run time, all attempts together.
 
         Raises:
-            InputError: if it has not been run.
+            InputError: if it has not finished.
         """
         path = self.folder / DONE
         if not path.is_file():
-            raise InputError(f"{self.name} has not been run to its end: no {path}")
+            raise InputError(f"{self.name} has not finished: there is no {path}")
         return float(json.loads(path.read_text("utf-8"))["seconds"])
 
     def arguments(self) -> list[str]:
-        """Of the command line, after the module's name."""
+        """Command line arguments, after the module's name."""
         key = "hydra.sweep.dir" if self.multirun else "hydra.run.dir"
         resumed = [f"resume={quoted(str(self.folder))}"] if self._resumes() else []
         return [*(["-m"] if self.multirun else []), *self.settings, f"{key}={quoted(str(self.folder))}", *resumed]
 
     def compositions(self) -> Iterator[list[str]]:
-        """The settings of each run: of a sweep what is not swept, as Hydra composes that too, and every combination."""
+        """The settings of each run; for a sweep first those that are not swept, which Hydra composes as well."""
         parsed = OverridesParser.create().parse_overrides(list(self.settings))
         each = [
             [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
@@ -101,9 +101,9 @@ class Job:
 
 
 def run_job(job: Job) -> Path:
-    """Run a job unless it is done; a training that was broken off goes on from its last checkpoint.
+    """Run a job unless it is done; an interrupted training is resumed from its last checkpoint.
 
-    So does a sweep, with what of it is missing. Its output goes to ``output.log`` in the folder.
+    An interrupted sweep runs the jobs that are missing. Output goes to ``output.log`` in the folder.
 
     Returns:
         Its folder.
@@ -116,8 +116,8 @@ def run_job(job: Job) -> Path:
     job.folder.mkdir(parents=True, exist_ok=True)
     log.info("%s %s ...", job.module, job.name)
     spent = job.folder / "seconds_so_far"
-    goes_on = job.multirun or job._resumes()
-    before = float(spent.read_text()) if spent.is_file() and goes_on else 0.0
+    resumed = job.multirun or job._resumes()
+    before = float(spent.read_text()) if spent.is_file() and resumed else 0.0
     command = [sys.executable, "-m", f"adain_lit.{job.module}", *job.arguments()]
     start = time.monotonic()
     output = job.folder / OUTPUT

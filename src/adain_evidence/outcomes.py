@@ -1,4 +1,4 @@
-"""What jobs left: curves of trainings, and rows of evaluations."""
+"""Outcomes of jobs: curves of trainings and rows of evaluations."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from adain_lit.config.overrides import quoted
 from adain_lit.runs.rows import curve, read_rows, values_by_step
 
 FIRST = "stylised"
-"""What an evaluation calls the network that it is about."""
+"""Name of the evaluated network in the results of an evaluation."""
 
 
 def evaluation(setting: Setting, name: str, networks: Mapping[str, str | Path], *settings: str) -> Job:
-    """The evaluation of networks beside each other, on the same held-out pairs.
+    """An evaluation of several networks on the same held-out pairs.
 
     Args:
         setting: of the claim.
         name: of the job.
-        networks: files by name, letters and underscores; the first one's losses and encoder measure.
-        settings: further ones of ``adain_lit.evaluate``, as ``contents=20``.
+        networks: files by name (letters, digits and underscores); the first one's losses measure all.
+        settings: further settings of ``adain_lit.evaluate``, such as ``contents=20``.
     """
     (_, measured), *others = networks.items()
     compared = [f"+compare.{other}={quoted(str(path))}" for other, path in others]
@@ -38,7 +38,7 @@ def evaluated(job: Job, first: str = FIRST) -> dict[str, dict[str, float]]:
 
     Args:
         job: an evaluation that has been run.
-        first: what to call the network that it is about.
+        first: name for the evaluated network.
     """
     results: dict[str, Any] = json.loads((job.folder / "evaluation.json").read_text("utf-8"))["results"]
     return {
@@ -48,12 +48,12 @@ def evaluated(job: Job, first: str = FIRST) -> dict[str, dict[str, float]]:
 
 
 def pair_count(job: Job) -> int:
-    """How many pairs an evaluation measured."""
+    """Number of pairs that an evaluation measured."""
     return int(json.loads((job.folder / "evaluation.json").read_text("utf-8"))["pairs"])
 
 
 def by_seed(rows: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, dict[int, float]]]:
-    """Values as `write_results` takes them, from what `evaluated` gave for each seed."""
+    """Convert the results of `evaluated` for each seed to the values that `write_results` takes."""
     values: dict[str, dict[str, dict[int, float]]] = {}
     for seed, methods in rows.items():
         for method, quantities in methods.items():
@@ -67,15 +67,15 @@ def selected(
     names: Mapping[str, str],
     systems: Sequence[str] | None = None,
 ) -> dict[str, dict[str, dict[int, float]]]:
-    """Some quantities of some systems, under names for people.
+    """Select quantities of systems, under readable names.
 
     Args:
-        values: as `by_seed` gives them.
-        names: the new name of each quantity that is wanted.
-        systems: those that are wanted; None: all.
+        values: as returned by `by_seed`.
+        names: the readable name of each selected quantity.
+        systems: the selected systems; None: all.
     """
-    wanted = values if systems is None else systems
-    return {s: {new: dict(values[s][old]) for old, new in names.items() if old in values[s]} for s in wanted}
+    chosen = values if systems is None else systems
+    return {s: {new: dict(values[s][old]) for old, new in names.items() if old in values[s]} for s in chosen}
 
 
 def logged(run: Job | Path, name: str) -> tuple[list[int], list[float]]:

@@ -1,4 +1,4 @@
-"""What belongs to a result besides its numbers: the images, by their contents, and the circumstances."""
+"""What is recorded with a result: hashes of the images, versions and hardware."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from adain_lit.runs.record import environment
 
 
 def image_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
-    """Number and hash of the images on each side, and what they are in words; no name of a file or a folder.
+    """Number and hash of the images of each role, and a description; no names of files or folders.
 
     Args:
-        setting: says what they are.
+        setting: has the description.
         data: after ``setup``.
     """
     assert data.train_set is not None
@@ -30,7 +30,7 @@ def image_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
 
 
 def hash_of(paths: Sequence[Path]) -> str:
-    """SHA-256 of the sorted list of the files' own, so that names and folders play no part."""
+    """SHA-256 of the sorted SHA-256 sums of the files, independent of their names and folders."""
     each = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
     return hashlib.sha256("\n".join(each).encode()).hexdigest()
 

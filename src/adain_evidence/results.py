@@ -1,4 +1,4 @@
-"""``results.json`` of a claim, and the part of its README that is made of it."""
+"""``results.json`` of a claim, and the part of its README that is generated from it."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from adain_evidence.setting import Setting
 from adain_lit.io.files import write_atomically, write_json
 
 Values = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""Numbers by system, quantity and seed; what has no seed, such as a time, has the only seed 0."""
+"""Numbers by system, quantity and seed; values without a seed, such as times, have seed 0."""
 
 RESULTS = "results.json"
 BEGIN, END = "<!-- results: written by run.py -->", "<!-- end of results -->"
@@ -28,15 +28,15 @@ def write_results(
     record: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Put what a run has found into the claim's ``results.json``, beside that of the other scale, and into its README.
+    """Write the results of a run to the claim's ``results.json``, beside those of the other scale, and to its README.
 
     Args:
-        claim: what was looked into.
-        setting: how.
+        claim: the claim.
+        setting: how it was run.
         values: the numbers.
         checks: the parts of the claim.
-        record: images, circumstances, seconds and whatever else a reader needs to do it again, as JSON.
-        notes: sentences that a reader should know, such as what was left out.
+        record: images, circumstances, seconds and whatever else is needed to reproduce it, as JSON.
+        notes: sentences for the reader, such as what was left out.
     """
     known = read_results(claim.folder)
     run = {
@@ -57,13 +57,13 @@ def write_results(
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """The results of a claim; empty where it has not been run."""
+    """The results of a claim; empty if it has not been run."""
     path = folder / RESULTS
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
 def write_readme(folder: Path) -> None:
-    """Bring the part of a claim's README between the two marks up to date; a README without them is left alone."""
+    """Update the part of a claim's README between the two marks; a README without them is left alone."""
     path = folder / "README.md"
     if path.is_file():
         text = with_results(path.read_text("utf-8"), folder)
@@ -71,7 +71,7 @@ def write_readme(folder: Path) -> None:
 
 
 def with_results(text: str, folder: Path) -> str:
-    """A README with its part between the marks made anew from the results."""
+    """A README with its part between the marks regenerated from the results."""
     marked = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     return marked.sub(lambda _: f"{BEGIN}\n{summary(read_results(folder))}\n{END}", text)
 
@@ -94,12 +94,12 @@ def _scale(name: str, run: Mapping[str, Any]) -> str:
 
 
 def _cells(text: str) -> str:
-    """A text in a cell of a table, which a bar would end."""
+    """Escape a text for a table cell, which a bar would end."""
     return text.replace("|", "\\|")
 
 
 def _table(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Systems in rows, quantities in columns; mean, and the least and greatest over the seeds."""
+    """Systems in rows, quantities in columns: mean, minimum and maximum over the seeds."""
     names = list(dict.fromkeys(name for quantities in values.values() for name in quantities))
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for system, quantities in values.items():

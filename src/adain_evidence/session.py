@@ -1,4 +1,4 @@
-"""A claim's script from the command line to the last line it prints."""
+"""Run the script of a claim: parse the command line, run the jobs, write the results."""
 
 import logging
 import sys
@@ -28,15 +28,15 @@ def run_claim(
 ) -> None:
     """Run a claim's jobs, draw its conclusions and write them.
 
-    A mistake of a person, or a job that failed, ends in one line on the standard error and status 2. What was finished
-    is not done again next time.
+    A user error or a failed job ends with one line on standard error and status 2. Finished jobs
+    are not run again next time.
 
     Args:
-        claim: what is looked into.
-        jobs: the commands that it needs, in order; each ``train``, ``evaluate`` or ``benchmark``.
-        conclude: reads what these left, draws the figure, and gives ``values`` and ``checks``, perhaps ``notes`` (see
-            `write_results`), and whatever else is to be recorded, such as ``steps``.
-        arguments: of the command line; None: sys.argv.
+        claim: the claim.
+        jobs: the jobs that it needs, in order, each ``train``, ``evaluate`` or ``benchmark``.
+        conclude: reads their outputs, draws the figure, and returns ``values`` and ``checks``, perhaps ``notes`` (see
+            `write_results`), and further entries of the record, such as ``steps``.
+        arguments: command line arguments; None: those of sys.argv.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -60,7 +60,7 @@ def _run(
     record = {"images": image_record(setting, data), "seeds": list(setting.seeds), **circumstances(setting)}
     planned = list({job.folder: job for job in jobs(setting)}.values())
     for job in planned:
-        composed(job.module, next(job.compositions()))  # a mistake is found before hours of training
+        composed(job.module, next(job.compositions()))  # finds mistakes before hours of training
     for job in planned:
         run_job(job)
     start = time.monotonic()
@@ -74,7 +74,7 @@ def _run(
 
 
 def found_images(setting: Setting) -> PairedDataModule:
-    """The images of a claim's trainings, found and the held-out ones read.
+    """Find the images of a claim's trainings and read the held-out ones.
 
     Raises:
         InputError: if there are none.

@@ -1,4 +1,4 @@
-"""What a person sets when running a claim: ``scale=small|paper``, images, seeds, and any setting of the training."""
+"""Settings of a claim's script: ``scale=small|paper``, images, seeds, and any setting of the training."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -11,7 +11,7 @@ from adain_lit.errors import InputError
 
 SCALES = ("small", "paper")
 FOLDERS = ("content", "style", "val_content", "val_style")
-DEMO_SOURCE = "photographs of scikit-image, paintings rendered by the package"
+DEMO_SOURCE = "photographs of scikit-image, rendered paintings of the package"
 SMALL = (
     "scale=demo",
     "data.resize=160",
@@ -32,16 +32,16 @@ class Setting:
     Attributes:
         claim: name of the claim's folder.
         scale: ``small``: the bundled encoder and small crops, minutes on two cores; ``paper``: the paper's setting.
-        content: folder or list of photographs; None: the demo's at small scale, COCO below $ADAIN_DATA at paper scale.
-        style: paintings, likewise (WikiArt).
-        val_content: held-out photographs; None: a share of `content`.
-        val_style: held-out paintings, likewise.
-        source: what the images are, in words, for the record.
-        seeds: each a training of its own.
+        content: folder or list of content images; None: the demo's at small scale, COCO in $ADAIN_DATA at paper scale.
+        style: style images, likewise (WikiArt).
+        val_content: held-out content images; None: a fraction of `content`.
+        val_style: held-out style images, likewise.
+        source: description of the images, for the record.
+        seeds: one training for each.
         precision: of the training; None: bf16-mixed at small scale, 32-true at paper scale.
         out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
-        overrides: further settings of every training, as ``trainer.max_steps=100``.
-        given: the arguments as they were typed.
+        overrides: further settings of every training, such as ``trainer.max_steps=100``.
+        given: the arguments as typed.
     """
 
     claim: str
@@ -62,7 +62,7 @@ class Setting:
         """Read ``key=value`` arguments; a key with a dot is a setting of the trainings.
 
         Raises:
-            InputError: for an argument that is none, an unknown key or an unusable value.
+            InputError: for an argument that is not KEY=VALUE, an unknown key or an invalid value.
         """
         values: dict[str, Any] = {}
         overrides = []
@@ -72,8 +72,11 @@ class Setting:
             if equals and "." in key:
                 overrides.append(argument)
             elif not equals or key not in known:
-                raise InputError(f"{argument!r} is no setting; give {', '.join(f'{name}=' for name in known)} or any "
-                                 "of the training that has a dot, as trainer.max_steps=100")  # fmt: skip
+                keys = ", ".join(f"{name}=" for name in known)
+                raise InputError(
+                    f"{argument!r} is not a setting; give {keys} or any setting of the training with a dot, "
+                    "such as trainer.max_steps=100"
+                )
             else:
                 values[key] = value
         if values.get("scale", "small") not in SCALES:
@@ -84,7 +87,7 @@ class Setting:
             values["out"] = Path(values["out"])
         setting = cls(claim, **values, overrides=tuple(overrides), given=tuple(arguments))
         if (setting.content is None) != (setting.style is None):
-            raise InputError("content and style belong together: give folders of both, or of none")
+            raise InputError("content and style belong together: give folders for both or for neither")
         return setting
 
     @property
@@ -94,7 +97,7 @@ class Setting:
 
     @property
     def folder(self) -> Path:
-        """Where run data goes."""
+        """Folder of the run data."""
         return self.out or Path("outputs", "experiments", self.claim, self.scale)
 
     @property
@@ -104,12 +107,12 @@ class Setting:
 
     @property
     def where_from(self) -> str:
-        """What the images are, in words."""
+        """Description of the images."""
         if self.source:
             return self.source
         if self.content is None:
             return DEMO_SOURCE if self.small else "COCO photographs, WikiArt paintings"
-        return "images of the user's"
+        return "the user's images"
 
     def images(self) -> list[str]:
         """Settings that choose the images, of ``adain_lit.train`` and ``adain_lit.evaluate``."""
@@ -131,7 +134,7 @@ class Setting:
         return (*common, *self.images(), *log, *more, *self.overrides)
 
     def shown(self) -> str:
-        """The command, with words in the place of folders."""
+        """The command, with placeholders in place of folders."""
         words = {"content": "PHOTOGRAPHS", "style": "PAINTINGS", "out": "FOLDER"}
         words |= {"val_content": "HELD_OUT_PHOTOGRAPHS", "val_style": "HELD_OUT_PAINTINGS"}
         parts = []
@@ -146,4 +149,4 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"seeds is {text!r}; give whole numbers with commas between, as seeds=0,1") from error
+        raise InputError(f"seeds is {text!r}; give comma-separated integers, such as seeds=0,1") from error

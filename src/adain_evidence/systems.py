@@ -17,11 +17,11 @@ class Systems:
     """Trainings that differ in one setting.
 
     Attributes:
-        names: what people call each system, by its value of the setting.
-        steps: of the trainings at small scale, over which their rate falls to 0: at a constant one the losses of so few
-            steps swing more than the systems differ.
+        names: readable name of each system, by its value of the setting.
+        steps: of the trainings at small scale, over which their learning rate falls to 0: at a constant one the losses
+            vary more within so few steps than the systems differ.
         key: the setting.
-        experiment: that of all trainings, where `key` is another setting.
+        experiment: that of all trainings, if `key` is another setting.
     """
 
     names: Mapping[str, str]
@@ -30,7 +30,7 @@ class Systems:
     experiment: str | None = None
 
     def trainings(self, setting: Setting) -> Job:
-        """Every system from every seed: a multirun of Hydra."""
+        """Every system with every seed, as one Hydra multirun."""
         fixed = () if self.experiment is None else (f"experiment={self.experiment}",)
         small = (
             f"trainer.max_steps={self.steps}",
@@ -48,11 +48,11 @@ class Systems:
         return self.trainings(setting).run_of(self.experiment or system, seed=seed, **own)
 
     def checkpoint(self, setting: Setting, system: str, seed: int) -> Path:
-        """What it leaves after its last step."""
+        """The last checkpoint of one training."""
         return last_checkpoint(self.run_of(setting, system, seed))
 
     def comparison(self, setting: Setting, seed: int) -> Job:
-        """All systems of one seed on the same held-out pairs, measured by the losses of the first one's training."""
+        """All systems of one seed on the same held-out pairs, measured with the losses of the first one."""
         networks = {self._alias(system): self.checkpoint(setting, system, seed) for system in self.names}
         small = ("data.resize=160", "data.crop=96") if setting.small else ()
         return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *small)
@@ -62,11 +62,11 @@ class Systems:
         return [self.trainings(setting), *(self.comparison(setting, seed) for seed in setting.seeds)]
 
     def measured(self, setting: Setting, quantities: Mapping[str, str]) -> dict[str, dict[str, dict[int, float]]]:
-        """What the evaluations found, as `write_results` takes it: each system, and both images as they are.
+        """Results of the evaluations as `write_results` takes them, for each system and for both images themselves.
 
         Args:
             setting: of the claim.
-            quantities: what is wanted, and its name for people.
+            quantities: readable name of each selected quantity.
         """
         first = self._alias(next(iter(self.names)))
         rows = {seed: evaluated(self.comparison(setting, seed), first) for seed in setting.seeds}
@@ -75,13 +75,13 @@ class Systems:
         return values | found
 
     def record(self, setting: Setting) -> dict[str, Any]:
-        """Steps of the trainings and pairs of the evaluations."""
+        """Number of steps of the trainings and of pairs of the evaluations."""
         seed = setting.seeds[0]
         steps, _ = logged(self.run_of(setting, next(iter(self.names)), seed), "val/loss")
         return {"steps": steps[-1], "pairs": pair_count(self.comparison(setting, seed))}
 
     def _alias(self, system: str) -> str:
-        """Name in an evaluation, where only letters, digits and underscores will do."""
+        """Name in an evaluation, which allows only letters, digits and underscores."""
         return system if self.experiment is None else re.sub(r"\W", "_", f"{self.key.rpartition('.')[2]}_{system}")
 
 
@@ -94,14 +94,14 @@ ABLATIONS = Systems(
     },
     1000,
 )
-"""The four systems of Figs. 5 and 6, which other claims look at too."""
+"""The four systems of Figs. 5 and 6, which other claims use as well."""
 
 
 def paper_system(setting: Setting, seed: int) -> tuple[Job, Path]:
     """Enc-AdaIN-Dec as the claim ``fig5_6_ablations`` trains it.
 
     Args:
-        setting: of the claim that looks at it.
+        setting: of the claim that uses it.
         seed: of the training.
 
     Returns:

@@ -146,7 +146,7 @@ def test_a_signal_to_one_process_saves_and_ends_all_and_resuming_is_exact(folder
     arguments = [*DDP, *folders, *STEPS, "trainer.devices=2", "experiment=enc_adain_dec"]
     ended = run("adain_lit.train", [*arguments, *signal_one_rank(1, 3, signal.SIGTERM)], tmp_path)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stdout + ended.stderr
-    assert ended.stdout.count("stopped by SIGTERM after step 3; resume=last goes on from there") == 1
+    assert ended.stdout.count("stopped by SIGTERM after step 3; resume=last continues from there") == 1
     assert "[rank 0]" in ended.stdout
     assert last(only_run(tmp_path))["global_step"] == 3
     for more in (["resume=last"], ["hydra.run.dir=unbroken"]):

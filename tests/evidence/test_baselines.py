@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_evidence import Setting, control_sheets
+from adain_evidence import Setting, control_grids
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
 from adain_evidence.figures import GAP
 from adain_evidence.session import found_images
@@ -36,7 +36,7 @@ def test_held_out_files_are_those_of_the_evaluation(photographs: Path, paintings
     assert len(held_out(Setting("claim", content="nowhere", style="nowhere"))[1]) == 100
 
 
-def test_squares_are_the_middle_of_each_picture(photographs: Path) -> None:
+def test_squares_are_the_middle_of_each_image(photographs: Path) -> None:
     """Oracle: an image already square, untouched."""
     path = min(photographs.glob("*.jpg"))
     whole = to_tensor(read_image(path)).float() / 255
@@ -47,14 +47,14 @@ def test_squares_are_the_middle_of_each_picture(photographs: Path) -> None:
 
 
 def test_strip_over_alpha_goes_from_the_content_to_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the network, and the images that it was given, at their places on the sheet."""
-    monkeypatch.setattr(control_sheets, "SIZE", 48)
+    """Oracle: the network, and the images that it was given, at their places on the grid."""
+    monkeypatch.setattr(control_grids, "SIZE", 48)
     net = load_network("compact")
     content, style = torch.rand(2, 1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    sheet = control_sheets._alpha(net, content, style)
+    grid = control_grids._alpha(net, content, style)
     with torch.inference_mode():
         shown = [content, *(net(content, style, alpha=alpha) for alpha in (0, 0.25, 0.5, 0.75, 1)), style]
-    pixels = to_tensor(sheet)
+    pixels = to_tensor(grid)
     row = pixels[:, -150:]
     for i, image in enumerate(shown):
         x = GAP + i * (150 + GAP) + 51  # an image of 48 pixels in the middle of a place of 150

@@ -19,7 +19,7 @@ from adain_evidence.figures import (
     image_grid,
     new_figure,
     save_figure,
-    save_sheet,
+    save_grid,
 )
 from adain_evidence.index import index
 from adain_evidence.outcomes import by_seed, evaluated, evaluation, logged, selected
@@ -67,13 +67,13 @@ def test_settings_are_read() -> None:
     ("argument", "message"),
     [
         ("scale=large", "scale is 'large'; known are small, paper"),
-        ("seeds=a", "seeds is 'a'; give whole numbers with commas between, as seeds=0,1"),
-        ("steps=3", "'steps=3' is no setting; give scale=, content=, "),
-        ("small", "'small' is no setting; give "),
-        ("content=here", "content and style belong together: give folders of both, or of none"),
+        ("seeds=a", "seeds is 'a'; give comma-separated integers, such as seeds=0,1"),
+        ("steps=3", "'steps=3' is not a setting; give scale=, content=, "),
+        ("small", "'small' is not a setting; give "),
+        ("content=here", "content and style belong together: give folders for both or for neither"),
     ],
 )
-def test_mistakes_are_told(argument: str, message: str) -> None:
+def test_invalid_arguments_are_reported(argument: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         Setting.parse("claim", [argument])
     assert str(caught.value).startswith(message)
@@ -109,11 +109,11 @@ def test_a_job_that_fails_says_why_and_is_not_done(tmp_path: Path) -> None:
     job = Job("train", "a", ("model.fusion=nonsense", "trainer=smoke"), tmp_path)
     with pytest.raises(InputError, match=r"^train a ended with status 2: .*unknown fusion 'nonsense'"):
         run_job(job)
-    with pytest.raises(InputError, match="has not been run to its end"):
+    with pytest.raises(InputError, match="has not finished"):
         _ = job.seconds
 
 
-def test_settings_that_do_not_compose_are_told_in_one_line() -> None:
+def test_settings_that_do_not_compose_are_reported_in_one_line() -> None:
     with pytest.raises(InputError, match=r"^no key model.fusoin; did you mean model.fusion"):
         composed("train", ["model.fusoin=adain"])
 
@@ -241,11 +241,11 @@ def test_curves_show_mean_and_spread(tmp_path: Path) -> None:
     assert (tmp_path / "figure.png").stat().st_size <= MOST_BYTES
 
 
-def test_sheets_are_small_enough_or_refused(tmp_path: Path) -> None:
+def test_grids_are_small_enough_or_refused(tmp_path: Path) -> None:
     image = small("coffee.png", (256, 256))
-    sheet = image_grid([[image] * 3] * 2, columns=["one", "two words", "three"], names=["a", "b"], side=128)
-    save_sheet(sheet, tmp_path / "sheet.jpg")
-    assert (tmp_path / "sheet.jpg").stat().st_size <= MOST_BYTES
+    grid = image_grid([[image] * 3] * 2, columns=["one", "two words", "three"], names=["a", "b"], side=128)
+    save_grid(grid, tmp_path / "grid.jpg")
+    assert (tmp_path / "grid.jpg").stat().st_size <= MOST_BYTES
     noise = Image.fromarray(np.random.default_rng(0).integers(256, size=(1500, 1500, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match="more than 300000; show less in it"):
-        save_sheet(noise, tmp_path / "noise.jpg")
+        save_grid(noise, tmp_path / "noise.jpg")

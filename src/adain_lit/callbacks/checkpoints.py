@@ -172,7 +172,7 @@ class Checkpoints(Checkpoint):
             return
         if trainer.is_global_zero:
             name = signal.Signals(number).name
-            log.warning("stopped by %s after step %d; resume=last goes on from there", name, trainer.global_step)
+            log.warning("stopped by %s after step %d; resume=last continues from there", name, trainer.global_step)
             if number == signal.SIGUSR1:
                 processes.queue_again()
         self._leaving_together = trainer.world_size > 1

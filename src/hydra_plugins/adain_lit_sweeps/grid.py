@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class GridSweeper(Sweeper):
     """Every combination of the values, as Hydra's own sweeper, but only those that are missing.
 
-    Each job has a folder that its settings name. What is finished is left alone, what was broken off is resumed from
-    its last checkpoint, and at the end of every attempt the table, the plot and the grid of all jobs are written anew.
+    Each job has a folder that its settings name. Finished jobs are left alone, interrupted ones are resumed from
+    their last checkpoint, and every attempt ends by rewriting the table, the plot and the contact sheet of all jobs.
 
     Args:
         params: settings to sweep over, beside those of the command line.
@@ -98,7 +98,7 @@ class GridSweeper(Sweeper):
         return Job(str(config.name), folder, tuple(overrides), dict(swept), of_the_training(config))
 
     def launch(self, jobs: Sequence["Job"], *, first: int = 0, own: Sequence[Sequence[str]] = ()) -> None:
-        """Run jobs to their ends, numbered from `first`, each with further settings of its `own`."""
+        """Run jobs until all have ended, numbered from `first`, each with its own further settings `own`."""
         assert self.launcher is not None
         if not jobs:
             return

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class OptunaSweeper(grid.GridSweeper):
-    """A search that prunes trials which lag behind, and continues where it was interrupted.
+    """A search that prunes unpromising trials and continues where it was interrupted.
 
-    The published Optuna sweepers for Hydra 1.3 need Optuna 2; none of them tells a job which trial it is, so that it
-    could be pruned, and all start again from the first trial.
+    The published Optuna sweepers for Hydra 1.3 need Optuna 2; none of them passes a job the number of its trial, which
+    pruning needs, and all start again from the first trial.
 
     Args:
         n_trials: trials that are to be finished or pruned in the end, those of earlier attempts counted.

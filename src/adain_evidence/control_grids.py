@@ -1,4 +1,4 @@
-"""Images of the controls at run time (Figs. 7 to 11), made of the demo's images."""
+"""Image grids of the controls at run time (Figs. 7 to 11), made from the demo's images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +18,9 @@ from adain_lit.reports.style import COLOURS, label_axes
 
 SIZE = 256
 """Side in pixels at which the images are stylised."""
-PHOTOGRAPHS = ("chelsea.png", "rocket.jpg", "astronaut.png", "coffee.png")
+CONTENTS = ("chelsea.png", "rocket.jpg", "astronaut.png", "coffee.png")
 STYLES = 6
-"""Paintings on the sheet of every content with every style."""
+"""Number of style images in the grid of every content with every style."""
 
 
 def strips(net: StyleTransferNet) -> Image.Image:
@@ -53,11 +53,11 @@ def draw_alpha(path: Path, alphas: Sequence[float], curves: Mapping[str, Sequenc
         path: of the PNG.
         alphas: 0 to 1.
         curves: a value for each, by quantity.
-        pairs: how many they are the means of.
+        pairs: number of pairs that they are means over.
     """
     figure, axes = new_figure(len(curves), height=2.6)
-    for number, (panel, (name, values)) in enumerate(zip(axes, curves.items(), strict=True)):
-        panel.plot(alphas, values, color=COLOURS[number], marker="o", markersize=3, linewidth=1.4)
+    for i, (panel, (name, values)) in enumerate(zip(axes, curves.items(), strict=True)):
+        panel.plot(alphas, values, color=COLOURS[i], marker="o", markersize=3, linewidth=1.4)
         panel.set_ylim(bottom=0)
         label_axes(panel, "alpha", f"{name} (no unit)")
     caption = (
@@ -69,7 +69,7 @@ def draw_alpha(path: Path, alphas: Sequence[float], curves: Mapping[str, Sequenc
 
 def _contents(net: StyleTransferNet) -> list[Tensor]:
     files = {path.name: path for held_out in (True, False) for path in demo_content_images(held_out)}
-    return _on(net, squares([str(files[name]) for name in PHOTOGRAPHS], SIZE))
+    return _on(net, squares([str(files[name]) for name in CONTENTS], SIZE))
 
 
 def _styles(net: StyleTransferNet) -> list[Tensor]:
@@ -105,7 +105,7 @@ def _colour(net: StyleTransferNet, content: Tensor, style: Tensor) -> Image.Imag
 
 @torch.inference_mode()
 def _regions(net: StyleTransferNet, content: Tensor, first: Tensor, second: Tensor) -> Image.Image:
-    """The middle in one style, what is around it in another."""
+    """The centre in one style, its surroundings in another."""
     place = torch.linspace(-1, 1, content.shape[-1], device=content.device)
     middle = ((place[None] ** 2 + place[:, None] ** 2) < 0.5).to(content)[None, None]
     both = net(content, [first, second], masks=[middle, 1 - middle])
@@ -119,9 +119,9 @@ def _mixtures(net: StyleTransferNet, content: Tensor, styles: Sequence[Tensor], 
     rows = []
     for i in range(steps):
         down = i / (steps - 1)
-        shares = [((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
+        corners = [((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
                   for right in (j / (steps - 1) for j in range(steps))]  # fmt: skip
-        rows.append([_image(net(content, list(styles), weights=list(share))) for share in shares])
+        rows.append([_image(net(content, list(styles), weights=list(weights))) for weights in corners])
     rows[0] = [_image(styles[0]), *rows[0], _image(styles[1])]
     rows[-1] = [_image(styles[2]), *rows[-1], _image(styles[3])]
     blank = Image.new("RGB", (8, 8), "white")
@@ -138,14 +138,14 @@ def _every(net: StyleTransferNet, contents: Sequence[Tensor], styles: Sequence[T
 
 
 def _stacked(sections: Mapping[str, Image.Image]) -> Image.Image:
-    """Sheets below each other, each under its title."""
+    """Grids stacked vertically, each under its title."""
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf"), 15)
     head = 28
-    size = (max(sheet.width for sheet in sections.values()), sum(head + sheet.height for sheet in sections.values()))
+    size = (max(grid.width for grid in sections.values()), sum(head + grid.height for grid in sections.values()))
     stacked = Image.new("RGB", size, "white")
     draw, top = ImageDraw.Draw(stacked), 0
-    for title, sheet in sections.items():
+    for title, grid in sections.items():
         draw.text((6, top + 6), title, fill="black", font=font)
-        stacked.paste(sheet, (0, top + head))
-        top += head + sheet.height
+        stacked.paste(grid, (0, top + head))
+        top += head + grid.height
     return stacked
