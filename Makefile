@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-browser test-promises coverage docs lint format clean
+.PHONY: install demo test test-slow test-browser test-promises reliability coverage docs lint format clean
 
 install: $(INSTALLED)
 
@@ -28,6 +28,11 @@ test-slow: install
 # The slow tests of what is promised: equal weights in several processes, killed and resumed runs, sweeps.
 test-promises: install
 	$(BIN)/pytest -m slow tests/distributed tests/sweeps tests/documents
+
+# Breaks things on purpose, as users and machines do, and writes what happened into docs/reliability.md.
+reliability: FILES ?= tests/reliability
+reliability: install
+	RELIABILITY_PAGE=docs/reliability.md $(BIN)/pytest -m "not gpu and not network" $(FILES)
 
 # Needs a Chromium; without one the tests are skipped and say so.
 test-browser: install

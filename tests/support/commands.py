@@ -60,7 +60,11 @@ def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[
 def run(module: str, arguments: list[str], folder: Path, *, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
     """Run ``python -m module`` in `folder` to its end, for at most `timeout` seconds."""
     process = start(module, arguments, folder)
-    out, err = process.communicate(timeout=timeout)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

@@ -21,8 +21,8 @@ from adain_lit.data.pairs import (
     PairDataset,
     SkippedFile,
     StepBatches,
+    WorkerLoader,
     collate,
-    ignore_signals,
     read_held_out,
 )
 from adain_lit.errors import InputError
@@ -159,12 +159,10 @@ class PairedDataModule(L.LightningDataModule):
         first = 0 if self.trainer is None else self.trainer.global_step * self.trainer.accumulate_grad_batches
         batches = StepBatches(first, self.hparams["batch_size"], **self._process())
         workers = self.hparams["num_workers"]
-        return DataLoader(
+        return WorkerLoader(
             self.train_set,
             batch_sampler=batches,
             num_workers=workers,
-            collate_fn=collate,
-            worker_init_fn=ignore_signals,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=workers > 0,
         )

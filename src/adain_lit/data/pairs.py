@@ -5,15 +5,17 @@ import signal
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count
+from multiprocessing import active_children
+from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from adain_lit.errors import InputError
 from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
@@ -264,11 +266,27 @@ def collate(samples: Sequence[PairBatch]) -> PairBatch:
     )
 
 
-def ignore_signals(worker: int) -> None:
-    """Keep a loader's worker alive when Ctrl-C or a scheduler signals the whole process group.
+class WorkerLoader(DataLoader[PairBatch]):
+    """A loader whose workers ignore signals to the process group, and end with the process that iterates over it.
 
-    The training process decides what a signal means, and needs its workers until the current step is complete.
+    The training process decides what a signal means, and needs its workers until the current step is complete. At its
+    exit multiprocessing sends every worker a SIGTERM and waits for it, so they have to be killed before.
     """
+
+    def __init__(self, dataset: Dataset[PairBatch], **options: Any) -> None:
+        super().__init__(dataset, collate_fn=collate, worker_init_fn=ignore_signals, **options)
+
+    def __iter__(self) -> Any:
+        """Start the workers, if there are any, and iterate."""
+        before = set(active_children())
+        batches = super().__iter__()
+        for worker in set(active_children()) - before:
+            Finalize(None, worker.kill, exitpriority=0)  # unlike atexit, in children of multiprocessing too
+        return batches
+
+
+def ignore_signals(worker: int) -> None:
+    """Keep a loader's worker alive when Ctrl-C or a scheduler signals the whole process group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
