@@ -8,8 +8,9 @@ from argparse import ArgumentParser, Namespace
 
 import pytest
 
-from adain_lit.cli import run
+from adain_lit.cli import EXTRAS, missing_extra, run
 from adain_lit.errors import InputError
+from support.commands import run_without
 
 PARSER = ArgumentParser(prog="adain_lit.test")
 
@@ -75,3 +76,22 @@ def test_a_reader_that_leaves_is_no_error(lines: int) -> None:
     process.stdin.close()
     assert (process.wait(60), process.stderr.read()) == (141, "")
     process.stderr.close()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "report"])
+def test_a_command_without_its_extra_is_one_line_that_names_it(command: str) -> None:
+    """In a process that has none of the extra's packages."""
+    code = f"import runpy; sys.argv = ['adain-{command}', '--help']; runpy.run_module('adain_lit.{command}')"
+    done = run_without(EXTRAS["train"], code)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"adain_lit.{command}: error: ")
+    assert line.endswith(" is not installed; pip install 'adain_lit[train]'")
+
+
+def test_only_packages_of_extras_are_explained() -> None:
+    """What is missing otherwise is a defect, with its traceback."""
+    assert missing_extra(ModuleNotFoundError("no", name="torch")) is None
+    assert missing_extra(ImportError("cannot import name 'x' from 'hydra'", name="hydra")) is None
+    done = run_without(["numpy"], "import adain_lit.cli, numpy")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "Traceback (most recent call last):")

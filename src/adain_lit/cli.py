@@ -1,5 +1,8 @@
 """What the commands share: threads that wait passively, one line for every error, and the exit statuses.
 
+An installation without extras can stylise, export and serve. Where a command needs a package of an extra that is not
+installed, it ends with one line that names the extra, wherever the import is.
+
 Commands import this before torch, whose OpenMP threads otherwise spin while they wait for each other. On cores that are
 busy with loader workers or a browser, that makes a training step several times slower.
 """
@@ -8,6 +11,8 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
 
 from adain_lit.errors import InputError
 
@@ -15,6 +20,28 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit statuses that shells use for a process ended by SIGINT and SIGPIPE (128 plus the signal's number)."""
+EXTRAS = {
+    "train": [
+        "lightning",
+        "torchmetrics",
+        "hydra",
+        "omegaconf",
+        "wandb",
+        "tensorboard",
+        "matplotlib",
+        "submitit",
+        "filelock",
+        "pooch",
+        "requests",
+        "rich",
+        "skimage",
+    ],
+    "video": ["av"],
+    "export": ["onnx", "onnxruntime", "onnxscript"],
+    "app": ["gradio"],
+    "sweeps": ["optuna"],
+}
+"""Modules of each extra, see ``pyproject.toml``."""
 
 
 def run(
@@ -64,3 +91,28 @@ def run(
 def _fail(parser: ArgumentParser, text: str, status: int) -> int:
     sys.stderr.write(f"{parser.prog}: {' '.join(text.split())}\n")
     return status
+
+
+def missing_extra(error: BaseException) -> str | None:
+    """One line for an import that failed because an extra is not installed; None for any other error.
+
+    Example:
+        >>> missing_extra(ModuleNotFoundError("No module named 'hydra.core'", name="hydra.core"))
+        "hydra is not installed; pip install 'adain_lit[train]'"
+    """
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else None
+    extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+    return extra and f"{module} is not installed; pip install 'adain_lit[{extra}]'"
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print one line if an extra is missing: at the top of a module too, where no function of ours is running yet."""
+    line = missing_extra(error)
+    if line is None:
+        _previous_hook(kind, error, trace)
+        return
+    sys.stderr.write(f"adain_lit.{Path(sys.argv[0]).stem.removeprefix('adain-')}: error: {line}\n")
+    raise SystemExit(2)  # Python takes the exit status of its hook
+
+
+_previous_hook, sys.excepthook = sys.excepthook, _excepthook

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,15 @@ def run(module: str, arguments: list[str], folder: Path, *, timeout: float = 300
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_without(
+    modules: Iterable[str], code: str, *arguments: object, folder: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python code in a process of its own in which `modules` cannot be imported."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({list(modules)}))\n"
+    command = [sys.executable, "-c", blocked + code, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import adain_lit
 from adain_lit import stylize, train
+from adain_lit.cli import EXTRAS
 from adain_lit.errors import InputError
 from adain_lit.io.images import to_tensor
 from adain_lit.methods.fixed_styles import load_method
@@ -23,7 +24,7 @@ from adain_lit.weights import files as state_files
 from adain_lit.weights.encoders import load_encoder
 from adain_lit.weights.files import BUNDLED, bundled_file
 from adain_lit.weights.networks import load_network, save_network
-from support.commands import run_here, tiny
+from support.commands import run_here, run_without, tiny
 from support.images import small
 from support.networks import SKIP_LAYERS, small_network
 from support.runs import only_run
@@ -340,6 +341,23 @@ def test_checkpoint_of_a_run_is_the_network_that_was_trained(run: Path) -> None:
         expected = module(*PAIR)
     assert_same_picture(load_network(run), expected)
     assert not load_network(run).training
+
+
+def test_checkpoint_of_a_run_stylises_without_the_extra_that_trains(run: Path, tmp_path: Path) -> None:
+    """In a process that has neither Lightning nor Hydra nor anything else of the extra."""
+    small("coffee.png").save(tmp_path / "photo.png")
+    code = (
+        "from adain_lit import export, stylize\n"
+        "run = sys.argv[1]\n"
+        "sys.argv[1:] = ['photo.png', '-s', 'photo.png', '--checkpoint', run, '--device', 'cpu', '-o', 'made.png']\n"
+        "assert stylize.main() == 0\n"
+        "sys.argv[1:] = [run, 'net.safetensors']\n"
+        "assert export.main() == 0\n"
+    )
+    done = run_without(EXTRAS["train"], code, run, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "made.png").is_file()
+    assert (tmp_path / "net.safetensors").is_file()
 
 
 def test_the_folder_of_a_run_is_its_best_checkpoint(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
