@@ -25,7 +25,15 @@ SECOND_SIGNAL_AFTER = 2.0
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there when it is whole."""
+    """Writes a checkpoint beside its place and moves it there when it is whole.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "last.ckpt")
+        >>> AtomicCheckpointIO().save_checkpoint({"global_step": 5}, path)
+        >>> torch.load(path)
+        {'global_step': 5}
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save; a file that was there before stays until the new one is complete."""
@@ -45,6 +53,10 @@ class Checkpoints(Checkpoint):
         every_n_steps: how often ``last.ckpt`` is written; it is also written at each validation and at the end.
         keep_every_n_steps: how often a ``step_*.ckpt`` is kept; 0 keeps none.
         monitor: the validation value to minimise; its least value so far is that of ``best.ckpt``.
+
+    Example:
+        >>> Checkpoints("run/checkpoints", every_n_steps=100).state_dict()
+        {'best': None, 'best_step': 0}
     """
 
     def __init__(

@@ -39,12 +39,19 @@ def help_groups(conf: Path) -> str:
 
 
 def help_keys(cfg: DictConfig, conf: Path, command: str) -> str:
-    """List every key of a configuration as ``key=value`` with its explanation, grouped by the first part of the key.
+    r"""List every key of a configuration as ``key=value`` with its explanation, grouped by the first part of the key.
 
     Args:
         cfg: the composed configuration.
         conf: the configuration tree, whose comments are read.
         command: name of the command, whose file ``conf/COMMAND.yaml`` is read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "train.yaml").write_text("seed: 0  # of everything random\n")
+        ...     help_keys(OmegaConf.create({"seed": 0}), Path(folder), "train")
+        'seed=0                                      of everything random'
     """
     found = _comments(conf, command)
     for group in map(str, cfg):

@@ -97,6 +97,14 @@ def unpack_flat(archive: str | Path, folder: str | Path, *, progress: bool = Tru
 
     Raises:
         InputError: if the archive is damaged, has a file outside that folder, or does not fit on the disk.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with zipfile.ZipFile(folder / "val.zip", "w") as archive:
+        ...     archive.writestr("val/a.jpg", b"image")
+        >>> unpack_flat(folder / "val.zip", folder / "val", progress=False), (folder / "val" / "a.jpg").read_bytes()
+        (1, b'image')
     """
     archive, folder = Path(archive), Path(folder)
     try:

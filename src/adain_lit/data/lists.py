@@ -55,6 +55,11 @@ class ImageList:
     Attributes:
         root: the folder, absolute.
         entries: the images, in the order of the list.
+
+    Example:
+        >>> entry = ImageEntry("cats/a.jpg", "0" * 64, width=640, height=480)
+        >>> [path.as_posix() for path in ImageList(Path("images"), (entry,)).paths]
+        ['images/cats/a.jpg']
     """
 
     root: Path
@@ -102,6 +107,12 @@ def find_source_images(source: str | Path) -> tuple[list[Path], Path]:
 
     Raises:
         InputError: if there are none.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> paths, root = find_source_images(STYLE_FOLDER)
+        >>> len(paths), root == STYLE_FOLDER
+        (68, True)
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -134,7 +145,15 @@ def write_list(path: str | Path, images: ImageList) -> None:
 
 
 def write_broken(path: str | Path, broken: Iterable[BrokenImage]) -> None:
-    """Write one line for each broken image: path, tab, reason."""
+    r"""Write one line for each broken image: path, tab, reason.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "broken.txt")
+        >>> write_broken(path, [BrokenImage("cats/b.jpg", "truncated")])
+        >>> path.read_text()
+        'cats/b.jpg\ttruncated\n'
+    """
     lines = [f"{_printable(image.path)}\t{_printable(image.reason)}\n" for image in broken]
     _write_text(Path(path), "".join(lines))
 

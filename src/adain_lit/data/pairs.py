@@ -127,7 +127,16 @@ class ImageStream:
 
 
 class PairDataset(Dataset[PairBatch]):
-    """Sample i pairs content crop i with style crop i."""
+    """Sample i pairs content crop i with style crop i.
+
+    Example:
+        >>> from adain_lit.data.demo import demo_content_images, demo_style_images
+        >>> contents = ImageStream(demo_content_images(held_out=True), seed=0, stream=CONTENT, crop=32)
+        >>> styles = ImageStream(demo_style_images(held_out=True), seed=0, stream=STYLE, crop=32)
+        >>> sample = PairDataset(contents, styles)[7]
+        >>> sample.content.shape, sample.indices
+        (torch.Size([3, 32, 32]), tensor(7))
+    """
 
     def __init__(self, contents: ImageStream, styles: ImageStream) -> None:
         self.contents = contents
@@ -259,7 +268,14 @@ class HeldOutBatches(Sampler[list[int]]):
 
 
 def collate(samples: Sequence[PairBatch]) -> PairBatch:
-    """Stack samples to a batch and concatenate their lists of skipped files."""
+    """Stack samples to a batch and concatenate their lists of skipped files.
+
+    Example:
+        >>> image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+        >>> batch = collate([PairBatch(image, image, torch.tensor(i), []) for i in (4, 5)])
+        >>> batch.content.shape, batch.indices
+        (torch.Size([2, 3, 8, 8]), tensor([4, 5]))
+    """
     contents, styles, indices, skipped = zip(*samples, strict=True)
     return PairBatch(
         torch.stack(contents), torch.stack(styles), torch.stack(indices), [file for files in skipped for file in files]

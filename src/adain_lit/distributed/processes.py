@@ -55,19 +55,34 @@ def environment() -> ClusterEnvironment | None:
 
 
 def rank() -> int:
-    """Rank of this process among all; process 0 writes the files."""
+    """Rank of this process among all; process 0 writes the files.
+
+    Example:
+        >>> rank()  # in a command that runs alone
+        0
+    """
     here = environment()
     return 0 if here is None else here.global_rank()
 
 
 def local_rank() -> int:
-    """Rank of this process on its machine, and the index of its GPU."""
+    """Rank of this process on its machine, and the index of its GPU.
+
+    Example:
+        >>> local_rank()  # in a command that runs alone
+        0
+    """
     here = environment()
     return 0 if here is None else here.local_rank()
 
 
 def world_size() -> int:
-    """Number of all processes."""
+    """Number of all processes.
+
+    Example:
+        >>> world_size()  # in a command that runs alone
+        1
+    """
     here = environment()
     return 1 if here is None else here.world_size()
 
@@ -201,7 +216,12 @@ def abandoned() -> bool:
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Whether the error means that a process which this one communicates with is gone."""
+    """Whether the error means that a process which this one communicates with is gone.
+
+    Example:
+        >>> connection_lost(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer"))
+        True
+    """
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in ("/gloo/", "ncclRemoteError"))
 
 

@@ -53,6 +53,16 @@ def measure(
         (Eq. 13), ``style_loss/<layer>``, ``content_distance`` (content loss against f(c) instead of t, as in Gatys et
         al.), ``ssim`` (structural similarity to the content, 1 if equal) and, with `lpips`, ``lpips`` (perceptual
         distance to the content, 0 if equal).
+
+    Example:
+        >>> from adain_lit.data.pairs import HeldOutPairs, collate
+        >>> from adain_lit.weights import load_encoder
+        >>> images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+        >>> pairs = HeldOutPairs(images, images.flip(0))
+        >>> batches = [collate([pairs[0], pairs[1]])]
+        >>> values = measure(REFERENCES, batches, load_encoder("distilled"), PerceptualLoss())
+        >>> values["content image"]["ssim"], values["style image"]["style_loss"]
+        (tensor([1., 1.]), tensor([0., 0.]))
     """
     device = device or next(loss_network.parameters()).device
     parts: dict[str, dict[str, list[Tensor]]] = {name: {} for name in methods}
@@ -84,6 +94,11 @@ def reconstruction(methods: Mapping[str, Method], batches: Iterable[Tensor]) -> 
 
     Returns:
         By method ``reconstruction``: the structural similarity of method(c, c) to c, one value for each image c.
+
+    Example:
+        >>> images = [torch.rand(2, 3, 16, 16)]
+        >>> reconstruction({"identity": lambda content, style: content}, images)
+        {'identity': {'reconstruction': tensor([1., 1.])}}
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     for batch in batches:
@@ -170,7 +185,17 @@ def summarise(values: Values) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:
-    """Format the results of `summarise`: one row for each method, one column for each metric."""
+    """Format the results of `summarise`: one row for each method, one column for each metric.
+
+    Example:
+        >>> print(table({"adain": {"loss": {"mean": 2.0, "std": 1.0}}}, title="losses"))
+                 losses
+        <BLANKLINE>
+                            loss
+         ───────────────────────
+         adain   2.0000 +- 1.000
+        <BLANKLINE>
+    """
     columns = list(dict.fromkeys(key for rows in results.values() for key in rows))
     rows = [[name, *(_cell(key, of[key]) if key in of else "" for key in columns)] for name, of in results.items()]
     head = ["", *(key.removeprefix("style_loss/") for key in columns)]

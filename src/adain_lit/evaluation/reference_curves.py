@@ -64,6 +64,11 @@ def curve_for(settings: Mapping[str, Any]) -> ReferenceCurve | None:
 
     Args:
         settings: hyper-parameters of a LightningModule.
+
+    Example:
+        >>> losses = {"loss_encoder": None, "reduction": "mean", "style_statistic": "mean_std"}
+        >>> curve_for({"encoder": "torchvision"} | losses).name
+        'normalised VGG-19, lambda 10'
     """
     if settings.get("fusion", "adain") != "adain" or "loss_encoder" not in settings:
         return None
@@ -87,6 +92,13 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
     Returns:
         One or two sentences that start with ``broken``, ``on track``, ``too early``, ``style weight too low``,
         ``style weight too high`` or ``no reference``.
+
+    Example:
+        >>> loss = {"content_loss": {"mean": 1.3}, "style_loss": {"mean": 0.42}}
+        >>> plain = {"content_loss": {"mean": 9.0}, "style_loss": {"mean": 9.0}}
+        >>> results = {"stylised": loss, "content image": plain, "style image": plain}
+        >>> verdict(results, step=None, settings={})
+        'no reference curve for these settings; the style loss is 5% of that of the unchanged content image'
     """
     content, style = (results["stylised"][f"{name}_loss"]["mean"] for name in ("content", "style"))
     untouched = results["content image"]["style_loss"]["mean"]

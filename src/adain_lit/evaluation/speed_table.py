@@ -42,6 +42,17 @@ def speed_table(cases: Sequence[Mapping[str, Any]], *, reference: str) -> str:
     Args:
         cases: as in the JSON of `adain_lit.benchmark`.
         reference: name of the method that ratios compare with.
+
+    Example:
+        >>> case = {"method": "plain", "size": 256, "median": 0.2, "quartiles": [0.2, 0.3], "ratio": 1.0}
+        >>> case |= {"style_encoding": True, "extrapolated": None, "memory": None}
+        >>> print(speed_table([case], reference="plain"))
+        <BLANKLINE>
+         method    px   s, style encoded before   x plain   s, with style encoding   x plain   MiB   paper, Titan X
+         ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+         plain    256                         -         -         0.2 (0.2 to 0.3)         1     -    0.018 (0.027)
+        <BLANKLINE>
+        x plain: how many times as fast; MiB: memory that building the method and one image take
     """
     ratio = f"x {reference}"
     times = ["s, style encoded before", ratio, "s, with style encoding", ratio]

@@ -96,6 +96,11 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> dict[str,
 
     Returns:
         MiB ``before`` the action (on a CPU: Python and its libraries) and at the ``peak``.
+
+    Example:
+        >>> memory = peak_memory(lambda: bytearray(2**24), torch.device("cpu"))
+        >>> memory["peak"] >= memory["before"]
+        True
     """
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device) / MIB

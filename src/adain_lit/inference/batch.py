@@ -34,6 +34,13 @@ class Failures:
 
     Attributes:
         lines: the errors so far, each once.
+
+    Example:
+        >>> failures = Failures()
+        >>> with failures.caught([Output(Path("cat.jpg"), (), Path("cat.png"))]):
+        ...     raise InputError("cannot be read")
+        >>> failures.lines
+        ['cat.jpg: cannot be read']
     """
 
     def __init__(self) -> None:

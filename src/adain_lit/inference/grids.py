@@ -66,6 +66,14 @@ def trade_off(
         steps: the number of images.
         side: longer side of each image in pixels.
         controls: as for a call of the stylizer, without ``alpha``.
+
+    Example:
+        >>> from adain_lit.inference.stylizer import load
+        >>> stylizer = load(device="cpu")
+        >>> content = stylizer.encode_content(Image.new("RGB", (48, 32), "teal"))
+        >>> style = stylizer.encode_style(Image.new("RGB", (32, 32), "orange"))
+        >>> trade_off(stylizer, content, [style], steps=3, side=60).size
+        (204, 52)
     """
     alphas = [i / (steps - 1) for i in range(steps)]
     return image_grid([[stylizer(content, styles, alpha=alpha, **controls) for alpha in alphas]], side=side)
@@ -86,6 +94,14 @@ def interpolation(
 
     Raises:
         InputError: if there are not four styles.
+
+    Example:
+        >>> from adain_lit.inference.stylizer import load
+        >>> stylizer = load(device="cpu")
+        >>> content = stylizer.encode_content(Image.new("RGB", (48, 32), "teal"))
+        >>> styles = [stylizer.encode_style(Image.new("RGB", (32, 32), c)) for c in ("red", "gold", "green", "blue")]
+        >>> interpolation(stylizer, content, styles, steps=2, side=60).size
+        (138, 98)
     """
     if len(styles) != 4:
         raise InputError(f"{len(styles)} styles for the four corners of the interpolation grid; give four")

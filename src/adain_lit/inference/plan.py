@@ -56,6 +56,10 @@ def find_inputs(names: Iterable[str], role: str, *, video: bool = False) -> list
 
     Raises:
         InputError: if nothing matches a name, or a folder holds no image.
+
+    Example:
+        >>> [file.path.name for file in find_inputs(["demo"], "content")]
+        ['chelsea.png', 'rocket.jpg']
     """
     found: list[InputFile] = []
     for name in names:
@@ -146,6 +150,11 @@ def plan_grid(
 
     Raises:
         InputError: if it would overwrite an input, or its suffix cannot be written.
+
+    Example:
+        >>> contents, styles = [InputFile(Path("cat.jpg"))], [InputFile(Path("wave.jpg"))]
+        >>> plan_grid(contents, styles, Path("folder"), suffix=".jpg").path.as_posix()
+        'folder/grid.jpg'
     """
     path = output or Path()
     if path.is_dir() or not path.suffix:
@@ -216,5 +225,11 @@ def is_video(path: Path) -> bool:
 
 
 def missing(outputs: Iterable[Output]) -> list[Output]:
-    """The outputs whose file does not exist yet."""
+    """The outputs whose file does not exist yet.
+
+    Example:
+        >>> output = Output(Path("cat.jpg"), (Path("wave.jpg"),), Path("no such folder", "cat.jpg"))
+        >>> missing([output]) == [output]
+        True
+    """
     return [output for output in outputs if not output.path.exists()]

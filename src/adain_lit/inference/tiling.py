@@ -70,6 +70,13 @@ def stylize_tiles(
 
     Returns:
         Images, shape (N, 3, H, W), on the device of `content`.
+
+    Example:
+        >>> import adain_lit
+        >>> net = adain_lit.load("compact", device="cpu").net
+        >>> content = torch.randint(256, (1, 3, 96, 160), dtype=torch.uint8)
+        >>> stylize_tiles(net, content, [net.encode(content / 255)], tile=64).shape
+        torch.Size([1, 3, 96, 160])
     """
     height, width = content.shape[2:]
     out = torch.empty_like(content, dtype=dtype)
@@ -109,6 +116,13 @@ def tiled_statistics(
 
     Raises:
         InputError: if a mask is empty.
+
+    Example:
+        >>> import adain_lit
+        >>> net = adain_lit.load("compact", device="cpu").net
+        >>> image = torch.randint(256, (1, 3, 96, 160), dtype=torch.uint8)
+        >>> [stats] = tiled_statistics(net, image, tile=64)
+        >>> torch.testing.assert_close(stats[0], channel_stats(net.encode(image / 255)[0]))
     """
     height, width = image.shape[2:]
     count = 1 if masks is None else len(masks)

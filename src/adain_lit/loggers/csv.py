@@ -22,13 +22,22 @@ _reported: set[int] = set()
 
 
 class MetricsFile(Logger):
-    """Writes ``metrics.csv``: a row for each step that was logged, a column for each value.
+    r"""Writes ``metrics.csv``: a row for each step that was logged, a column for each value.
 
     Values of one step share a row. Steps only go forward: a value for an earlier step than the last row's means that
     the run was resumed from before it, so the rows from there on never happened and are dropped.
 
     Args:
         path: the CSV file; an existing one is appended to.
+
+    Example:
+        >>> import tempfile
+        >>> log_file = MetricsFile(Path(tempfile.mkdtemp(), "metrics.csv"))
+        >>> log_file.log_metrics({"train/loss": 2.0}, step=10)
+        >>> log_file.log_metrics({"val/loss": 3.0}, step=10)
+        >>> log_file.save()
+        >>> log_file.path.read_text()
+        'step,train/loss,val/loss\n10,2.0,3.0\n'
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -100,6 +109,14 @@ def log_everywhere(loggers: Iterable[AnyLogger], values: Mapping[str, float], st
 
     A logger other than `MetricsFile` that fails (a service that died, a full quota) is reported once and does not end
     the training; the file holds the values in any case.
+
+    Example:
+        >>> import tempfile
+        >>> file = MetricsFile(Path(tempfile.mkdtemp(), "metrics.csv"))
+        >>> log_everywhere([file], {"train/loss": 2.0}, step=10)
+        >>> file.finalize("success")
+        >>> file.path.read_text().split()
+        ['step,train/loss', '10,2.0']
     """
     for logger in loggers:
         if isinstance(logger, MetricsFile):
@@ -119,7 +136,15 @@ def attempt(logger: AnyLogger, action: Callable[[], object]) -> None:
 
 
 def last_validation(path: Path) -> dict[str, float]:
-    """The values of the last validation in a ``metrics.csv``, with its step; empty if there was none."""
+    r"""The values of the last validation in a ``metrics.csv``, with its step; empty if there was none.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "metrics.csv")
+        >>> _ = path.write_text("step,train/loss,val/loss\n10,1.5,2.5\n20,1.0,\n")
+        >>> last_validation(path)
+        {'step': 10.0, 'train/loss': 1.5, 'val/loss': 2.5}
+    """
     for row in reversed(read_rows(path)[1]):
         if any(name.startswith("val/") for name in row):
             return {name: float(value) for name, value in row.items()}

@@ -41,6 +41,13 @@ def build_method(node: DictConfig, name: str, *, losses: Callable[[], Losses], d
         name: key of the node, for error messages.
         losses: returns what optimisation-based methods minimise; called for these only.
         device: where the method runs.
+
+    Example:
+        >>> from omegaconf import OmegaConf
+        >>> node = OmegaConf.create({"_target_": "adain_lit.methods.reference.PlainAdaIN", "widths": "compact"})
+        >>> method = build_method(node, "plain", losses=lambda: None, device=torch.device("cpu"))
+        >>> method(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 32, 32])
     """
     needs = dict(zip(("loss_network", "criterion"), losses(), strict=True)) if _optimises(node) else {}
     method: Method = instantiate(node, f"method.{name}", **needs)

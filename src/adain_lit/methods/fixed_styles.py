@@ -27,6 +27,14 @@ class FixedStyles(nn.Module):
         - input: contents (N, 3, H, W) and styles (N, 3, H', W'), RGB in [0, 1]; the first network that knows a style
           is used
         - output: (N, 3, H, W), RGB in [0, 1]
+
+    Example:
+        >>> thumbnails = torch.tensor([0.2, 0.8]).view(2, 1, 1, 1).expand(2, 3, 8, 8)
+        >>> nets = [FixedStyleNet(TransformerNet(width=4, blocks=1), thumbnail[None]) for thumbnail in thumbnails]
+        >>> method = FixedStyles(nets, [["dark.png"], ["light.png"]])
+        >>> style = torch.full((1, 3, 32, 32), 0.8)
+        >>> method.files, method(torch.rand(1, 3, 32, 32), style).shape
+        (['dark.png', 'light.png'], torch.Size([1, 3, 32, 32]))
     """
 
     def __init__(self, nets: Sequence[FixedStyleNet], files: Sequence[Sequence[str]]) -> None:
@@ -56,6 +64,11 @@ def style_images(files: Sequence[str], size: int) -> Tensor:
 
     Raises:
         InputError: if one can no longer be read.
+
+    Example:
+        >>> from adain_lit.data.fixed_styles import style_files
+        >>> style_images([str(path) for path in style_files("demo", count=2)], size=32).shape
+        torch.Size([2, 3, 32, 32])
     """
     try:
         return read_styles(files, size)
@@ -69,6 +82,10 @@ def load_method(source: str | Path, *, encoder: str | Path | None = None) -> Sty
     Args:
         source: a checkpoint of `FixedStyleModule`, or whatever `load_network` takes.
         encoder: encoder weights if the file has none, see `load_network`.
+
+    Example:
+        >>> load_method("compact").config.fusion
+        'adain'
     """
     path = weights_file(source)
     if path.suffix == ".ckpt" and "fixed_styles" in read_checkpoint(path):

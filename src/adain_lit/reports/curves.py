@@ -49,12 +49,20 @@ def draw_curves(runs: Mapping[str, Rows]) -> Figure:
 
 
 def plot_curves(metrics: Path, image: Path, *, title: str = "") -> None:
-    """Plot the losses of a ``metrics.csv`` to a PNG.
+    r"""Plot the losses of a ``metrics.csv`` to a PNG.
 
     Args:
         metrics: the log of a run.
         image: the PNG to write.
         title: name of the run; that of its folder by default.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "metrics.csv").write_text("step,train/loss\n1,3.0\n2,2.0\n")
+        >>> plot_curves(folder / "metrics.csv", folder / "curves.png", title="adain")
+        >>> (folder / "curves.png").read_bytes()[1:4]
+        b'PNG'
     """
     figure = draw_curves({title or metrics.parent.name: values_by_step(read_rows(metrics)[1])})
     write_atomically(image, figure.savefig)

@@ -53,6 +53,12 @@ def report_page(
         sheet: PNG of the contact sheet; None if no run made images.
         common: settings that all runs share.
         notes: warnings: what does not compare, and which runs are missing.
+
+    Example:
+        >>> table = {"rows": [{"run": "adain", "settings": "", "steps": "5"}], "folders": {"adain": "outputs/a"}}
+        >>> page = report_page("Runs", **table, curves=b"", sheet=None, common={}, notes=["few steps"])
+        >>> page.count("<figure"), '<p class="note">few steps</p>' in page
+        (1, True)
     """
     parts = [f"<h1>{escape(title)}</h1>", *(f'<p class="note">{escape(note)}</p>' for note in notes)]
     parts += ["<h2>Curves</h2>", _figure("curves", curves, "Loss curves of the runs", CURVES_CAPTION)]

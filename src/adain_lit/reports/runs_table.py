@@ -20,6 +20,12 @@ def rows_of(runs: Mapping[str, Run]) -> list[Cells]:
 
     Args:
         runs: by label.
+
+    Example:
+        >>> from pathlib import Path
+        >>> rows = rows_of({"adain": Run(Path("a"), "adain", {"seed": 0}, {5: {"val/loss": 2.0}})})
+        >>> rows[0]["run"], rows[0]["last total"], rows[0]["best step"]
+        ('adain', '2', '5')
     """
     differing = differences(list(runs.values()))
     rows = []
@@ -31,7 +37,16 @@ def rows_of(runs: Mapping[str, Run]) -> list[Cells]:
 
 
 def as_text(rows: Sequence[Cells]) -> str:
-    """Format the rows of `rows_of` for a terminal."""
+    """Format the rows of `rows_of` for a terminal.
+
+    Example:
+        >>> print(as_text([{"run": "adain", "settings that differ": "seed=0", "steps": "5"}]))
+        <BLANKLINE>
+         run     settings that differ   steps
+         ────────────────────────────────────
+         adain   seed=0                     5
+        <BLANKLINE>
+    """
     cells = [row | {"settings that differ": _shortened(row["settings that differ"])} for row in rows]
     return text_table(list(rows[0]), [list(row.values()) for row in cells], left=2)
 

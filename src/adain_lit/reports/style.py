@@ -44,6 +44,14 @@ def label_axes(
         title: of the panel.
         logarithmic: scale of the y axis.
         logarithmic_x: scale of the x axis.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> axes = Figure().subplots()
+        >>> _ = axes.plot([1, 10], [0.5, 50])
+        >>> label_axes(axes, "optimiser steps", "loss (no unit)", logarithmic=True)
+        >>> axes.get_yscale(), axes.get_ylabel()
+        ('log', 'loss (no unit)')
     """
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
@@ -70,7 +78,12 @@ def _ticks(low: float, high: float) -> Locator:
 
 @cache
 def caption_font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of captions in image grids, DejaVu Sans as matplotlib ships it; `size` in pixels."""
+    """The font of captions in image grids, DejaVu Sans as matplotlib ships it; `size` in pixels.
+
+    Example:
+        >>> caption_font(10).getname(), caption_font(10).size
+        (('DejaVu Sans', 'Book'), 10)
+    """
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 

@@ -107,7 +107,14 @@ def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def common_settings(runs: Sequence[Run]) -> dict[str, Any]:
-    """Settings that are the same in all runs, without bookkeeping."""
+    """Settings that are the same in all runs, without bookkeeping.
+
+    Example:
+        >>> from pathlib import Path
+        >>> runs = [Run(Path(), "a", {"model.lr": lr, "seed": 0, "tags": []}, {}) for lr in (0.1, 0.2)]
+        >>> common_settings(runs)
+        {'seed': 0}
+    """
     first = next((run.settings for run in runs if run.settings), {})
     differing = differences(runs)
     return {k: v for k, v in first.items() if k not in differing and not _is_bookkeeping(k)}

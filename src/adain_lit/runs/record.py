@@ -14,7 +14,12 @@ PACKAGES = ("adain_lit", "torch", "torchvision", "lightning", "hydra-core", "ome
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware, command line and, in a checkout, the commit."""
+    """Versions, hardware, command line and, in a checkout, the commit.
+
+    Example:
+        >>> environment()["packages"]["torch"] == torch.__version__
+        True
+    """
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "command": " ".join(sys.argv),

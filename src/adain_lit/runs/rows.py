@@ -8,7 +8,15 @@ Row = dict[str, str]
 
 
 def read_rows(path: Path) -> tuple[list[str], list[Row]]:
-    """Columns and rows of a ``metrics.csv``; an incomplete last line, left by a killed run, is dropped."""
+    r"""Columns and rows of a ``metrics.csv``; an incomplete last line, left by a killed run, is dropped.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "metrics.csv")
+        >>> _ = path.write_text("step,train/loss\n5,1.5\n10,1")  # killed while it wrote the last line
+        >>> read_rows(path)
+        (['step', 'train/loss'], [{'step': '5', 'train/loss': '1.5'}])
+    """
     if not path.is_file():
         return ["step"], []
     text = path.read_text("utf-8")

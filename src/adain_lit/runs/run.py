@@ -46,6 +46,15 @@ def find_runs(path: Path) -> list[Path]:
 
     Raises:
         InputError: if there is none.
+
+    Example:
+        >>> import tempfile
+        >>> sweep = Path(tempfile.mkdtemp())
+        >>> for name in ("10_b", "2_a"):
+        ...     (sweep / name).mkdir()
+        ...     (sweep / name / "metrics.csv").touch()
+        >>> [run.name for run in find_runs(sweep)]
+        ['2_a', '10_b']
     """
     if path.is_file() and path.name in RUN_FILES:
         path = path.parent
@@ -60,10 +69,19 @@ def find_runs(path: Path) -> list[Path]:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder.
+    r"""Read a run folder.
 
     Raises:
         InputError: if it logged nothing, or if a file of it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "config.yaml").write_text("name: adain\nmodel: {lr: 0.1}\n")
+        >>> _ = (folder / "metrics.csv").write_text("step,val/loss\n5,1.5\n")
+        >>> run = read_run(folder)
+        >>> run.name, run.settings["model.lr"], run.rows
+        ('adain', 0.1, {5: {'val/loss': 1.5}})
     """
     path = folder / "metrics.csv"
     try:

@@ -28,6 +28,10 @@ class Record:
 
     `status` is ``running``, ``finished``, ``pruned``, ``failed`` or ``interrupted``; `seconds` counts all attempts;
     `objective` is what a sweeper minimises; `error` is one line.
+
+    Example:
+        >>> Record("finished", seconds=12.5, objective=0.3)
+        Record(status='finished', seconds=12.5, objective=0.3, error=None)
     """
 
     status: str
@@ -46,6 +50,11 @@ class Job:
         overrides: all that the command sets for it, ``KEY=VALUE`` each.
         swept: those of them that differ from job to job.
         settings: what makes the training what it is, see `of_the_training`.
+
+    Example:
+        >>> job = Job("adain", Path("sweep/seed=0"), ("seed=0",), {"seed": "0"}, {"seed": 0})
+        >>> job.status, job.arguments
+        ('not begun', ['seed=0', "hydra.sweep.dir='sweep'", "hydra.sweep.subdir='seed=0'"])
     """
 
     name: str
@@ -126,7 +135,12 @@ class Job:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record of a job, None if it was never begun."""
+    """The record of a job, None if it was never begun.
+
+    Example:
+        >>> read_record(Path("no such folder")) is None
+        True
+    """
     path = folder / "job.json"
     return Record(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
@@ -143,6 +157,14 @@ def recording(folder: Path) -> Iterator[Record]:
 
     Raises:
         InputError: if another process is at work in the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with recording(folder) as record:
+        ...     record.objective = 0.3
+        >>> read_record(folder).status, read_record(folder).objective
+        ('finished', 0.3)
     """
     before = read_record(folder)
     record = Record("running", before.seconds if before else 0.0)
@@ -165,7 +187,12 @@ def recording(folder: Path) -> Iterator[Record]:
 
 
 def described(error: BaseException) -> str:
-    """An error in one line."""
+    """An error in one line.
+
+    Example:
+        >>> described(InputError("no image a.jpg")), described(ZeroDivisionError("division by zero"))
+        ('no image a.jpg', 'ZeroDivisionError: division by zero')
+    """
     return one_line(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -175,6 +202,14 @@ def only_process(folder: Path) -> Iterator[None]:
 
     Raises:
         InputError: if another process holds it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with only_process(folder), only_process(folder):
+        ...     pass
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: another process trains in ...; wait for it, or end it
     """
     lock = FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
     try:

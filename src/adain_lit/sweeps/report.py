@@ -117,7 +117,13 @@ def _run_of(job: Job) -> Run | None:
 
 
 def result(job: Job, run: Run | None) -> Result:
-    """A row of ``sweep.csv``: the swept settings, status, losses of the last validation, time and folder."""
+    """A row of ``sweep.csv``: the swept settings, status, losses of the last validation, time and folder.
+
+    Example:
+        >>> job = Job("adain", Path("sweep/seed=0"), ("seed=0",), {"seed": "0"}, {"seed": 0})
+        >>> result(job, Run(job.folder, "adain", {}, {5: {"val/loss": 2.0}}))
+        {'job': 'seed=0', 'status': 'not begun', 'seed': '0', 'step': 5, 'val/loss': 2.0, 'folder': 'sweep/seed=0'}
+    """
     record = job.record
     row: Result = {"job": job.folder.name, "status": job.status, **job.swept}
     if run is not None and (last := summarise(run).last):
@@ -128,7 +134,16 @@ def result(job: Job, run: Run | None) -> Result:
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results as a table for a terminal."""
+    """The results as a table for a terminal.
+
+    Example:
+        >>> print(table([{"job": "seed=0", "status": "finished", "step": 5, "val/content_loss": 1.5, "seconds": 12.5}]))
+        <BLANKLINE>
+         job      status     step   content loss   style loss   seconds
+         ──────────────────────────────────────────────────────────────
+         seed=0   finished      5         1.5000                   12.5
+        <BLANKLINE>
+    """
     rows = []
     for row in results:
         losses = [f"{row[name]:.4f}" if name in row else "" for name in (CONTENT_LOSS, STYLE_LOSS)]
@@ -145,6 +160,13 @@ def plot_pareto(measured: Sequence[tuple[Job, Run, Result]], *, title: str = "")
     Args:
         measured: jobs with finite losses, their runs and their rows of the results.
         title: of the figure.
+
+    Example:
+        >>> job = Job("adain", Path("seed=0"), (), {"seed": "0"}, {})
+        >>> row = {"val/content_loss": 1.5, "val/style_loss": 2.5}
+        >>> figure = plot_pareto([(job, Run(job.folder, "adain", {}, {}), row)], title="lambda")
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['adain', 'no run is better in both']
     """
     jobs = [job for job, _, _ in measured]
     points = [(float(row[CONTENT_LOSS]), float(row[STYLE_LOSS])) for _, _, row in measured]

@@ -39,7 +39,13 @@ class ModelConfig(OptimConfig):
 
 @dataclass
 class StyleTransferConfig(ModelConfig, LossConfig, EncoderConfig, NetConfig):
-    """Options of `StyleTransferModule`."""
+    """Options of `StyleTransferModule`.
+
+    Example:
+        >>> config = StyleTransferConfig(encoder="distilled", style_weight=1.0)
+        >>> config.fusion, config.train_encoder, config.lr
+        ('adain', False, 0.0001)
+    """
 
     train_encoder: bool = False
     """train the encoder with the decoder, on the losses of loss_encoder; fixed in the paper (Sec. 6.1)"""

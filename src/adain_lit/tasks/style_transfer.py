@@ -29,6 +29,12 @@ class StyleTransferModule(LossModule):
     All options are strings, numbers and lists of them, so that a checkpoint describes itself. Networks that are not
     trained are excluded from checkpoints, which hold their names, checksums and activation scales. Options:
     `StyleTransferConfig`.
+
+    Example:
+        >>> module = StyleTransferModule(encoder="distilled", unit_mean_images=0)
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> module(images, images.flip(0)).shape, sorted(module.losses(images, images.flip(0)))[:3]
+        (torch.Size([2, 3, 32, 32]), ['content_loss', 'loss', 'style_loss'])
     """
 
     config_class = StyleTransferConfig
@@ -211,6 +217,9 @@ def require_weights(config: ModelConfig, *names: str) -> None:
 
     Raises:
         InputError: for the first of the fields `names` that is.
+
+    Example:
+        >>> require_weights(StyleTransferConfig(), "identity_weight", "color_weight")
     """
     for name in names:
         weight = getattr(config, name)

@@ -27,7 +27,15 @@ def build_data(cfg: DictConfig) -> L.LightningDataModule:
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:
-    """Build the callbacks in the order of the configuration."""
+    """Build the callbacks in the order of the configuration.
+
+    Example:
+        >>> from omegaconf import OmegaConf
+        >>> node = {"_target_": "adain_lit.callbacks.TrainingProgress", "refresh_every_n_steps": 5}
+        >>> [callback] = build_callbacks(OmegaConf.create({"callbacks": {"progress": node}}))
+        >>> callback.refresh_every_n_steps
+        5
+    """
     return [instantiate(node, f"callbacks.{name}") for name, node in cfg.callbacks.items()]
 
 
