@@ -41,7 +41,14 @@ class WholeGraph(nn.Module):
 
 
 class EncoderPart(nn.Module):
-    """Image (1, 3, H, W) to features, and their mean and standard deviation, which are all that a style needs."""
+    """Image (1, 3, H, W) to features, and their mean and standard deviation, which are all that a style needs.
+
+    Example:
+        >>> import adain_lit
+        >>> features, means, stds = EncoderPart(adain_lit.load("compact", device="cpu").net)(torch.rand(1, 3, 32, 48))
+        >>> features[0].shape, means[0].shape
+        (torch.Size([1, 128, 4, 6]), torch.Size([1, 128, 1, 1]))
+    """
 
     def __init__(self, net: StyleTransferNet) -> None:
         super().__init__()
@@ -55,7 +62,13 @@ class EncoderPart(nn.Module):
 
 
 class AdaINPart(nn.Module):
-    """Content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features."""
+    """Content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features.
+
+    Example:
+        >>> features, mean, std = (torch.rand(1, 8, 4, 6),), (torch.rand(1, 8, 1, 1),), (torch.rand(1, 8, 1, 1),)
+        >>> [fused] = AdaINPart()(features, mean, std, alpha=torch.ones(1))
+        >>> torch.testing.assert_close(channel_stats(fused)[0], mean[0])
+    """
 
     def forward(self, features: Features, mean: Features, std: Features, alpha: Tensor) -> Features:
         """Fuse."""

@@ -79,7 +79,14 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
 
 
 def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageMetadata]:
-    """Read an image as `read_image` does, and its metadata, for `write_image`."""
+    """Read an image as `read_image` does, and its metadata, for `write_image`.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> image, metadata = read_image_and_metadata(STYLE_FOLDER / "mosaic-0.webp")
+        >>> image.size, metadata
+        ((480, 384), ImageMetadata(icc_profile=None, exif=None))
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings about size and metadata; the limit below decides

@@ -57,6 +57,11 @@ class NormalizedConv(nn.Module):
         styles: S.
         stride: 2 halves height and width, rounding up.
         enlarge: factor of nearest up-sampling.
+
+    Example:
+        >>> conv = NormalizedConv(3, 8, 3, norm="instance", styles=1, stride=2)
+        >>> conv(torch.rand(1, 3, 9, 16), torch.ones(1, 1)).shape
+        torch.Size([1, 8, 5, 8])
     """
 
     def __init__(

@@ -23,6 +23,11 @@ class DistillationModule(LossModule):
     means and standard deviations, which AdaIN and the style loss use. Content and style images are treated alike. The
     heads are needed for training and when the student replaces the teacher in a loss network; AdaIN works on the
     student's own features. Options: `DistillationConfig`.
+
+    Example:
+        >>> module = DistillationModule(teacher="distilled", unit_mean_images=0, layers=["relu1_1", "relu2_1"])
+        >>> sorted(module.losses(torch.rand(2, 3, 32, 32)))
+        ['feature_loss/relu1_1', 'feature_loss/relu2_1', 'loss', 'style_loss/relu1_1', 'style_loss/relu2_1']
     """
 
     config_class = DistillationConfig

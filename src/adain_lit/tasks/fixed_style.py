@@ -28,6 +28,12 @@ class FixedStyleModule(LossModule):
 
     Training sample i uses style i modulo S. The content target is f(c). The style images of the data module are not
     used. Options: `FixedStyleConfig`.
+
+    Example:
+        >>> module = FixedStyleModule(encoder="distilled", unit_mean_images=0, style_size=32, width=4, blocks=1)
+        >>> losses = module.losses(torch.rand(2, 3, 32, 32), style_index=torch.tensor([0, 0]))
+        >>> losses["style_loss"].shape, len(module.files)
+        (torch.Size([2]), 1)
     """
 
     config_class = FixedStyleConfig

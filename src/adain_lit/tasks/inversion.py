@@ -17,6 +17,12 @@ class InversionModule(StyleTransferModule):
     need not be the features of any image. Features of the decoded images are compared with the decoder's input; for
     content and style images pixels are compared too (Chen & Schmidt 2016, Sec. 4.2, and their code). Options:
     `InversionConfig`.
+
+    Example:
+        >>> module = InversionModule(encoder="distilled", unit_mean_images=0)
+        >>> losses = module.losses(torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32))
+        >>> losses["inversion_loss"].shape, losses["tv_loss"].shape
+        (torch.Size([2]), torch.Size([2]))
     """
 
     config_class = InversionConfig

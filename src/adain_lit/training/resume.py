@@ -53,7 +53,18 @@ def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.L
 
 
 def carry_over_log(checkpoint: Path, run: Path) -> None:
-    """Copy the log up to the checkpoint into a new run folder, so that its curves begin at step 1."""
+    r"""Copy the log up to the checkpoint into a new run folder, so that its curves begin at step 1.
+
+    Example:
+        >>> import tempfile, torch
+        >>> old, new = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> (old / "checkpoints").mkdir()
+        >>> torch.save({"global_step": 5, "encoder": {}}, old / "checkpoints" / "last.ckpt")
+        >>> _ = (old / "metrics.csv").write_text("step,train/loss\n5,2.0\n6,1.0\n")
+        >>> carry_over_log(old / "checkpoints" / "last.ckpt", new)
+        >>> (new / "metrics.csv").read_text().split()
+        ['step,train/loss', '5,2.0']
+    """
     source = checkpoint.parents[1] / "metrics.csv"
     if (run / "metrics.csv").exists() or not source.is_file():
         return

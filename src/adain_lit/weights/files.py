@@ -106,6 +106,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         InputError: if it is missing, damaged, or not a checkpoint of this project.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "last.ckpt")
+        >>> torch.save({"global_step": 5, "encoder": {}}, path)
+        >>> read_checkpoint(path)
+        {'global_step': 5, 'encoder': {}}
     """
     path = Path(path)
     if not path.is_file():
