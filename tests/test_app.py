@@ -189,7 +189,7 @@ def test_button_makes_an_image_that_can_be_downloaded(server: Server, files: dic
 def test_page_says_what_is_wrong(server: Server, files: dict[str, str]) -> None:
     heard = server.press(server.upload(files["text"]), [server.upload(files["coffee"])], "broken")
     (log,) = (message for message in heard if message["msg"] == "log")
-    assert log["log"] == "Your image (text.jpg) cannot be used: no image format that Pillow knows."
+    assert log["log"] == "Your image (text.jpg) cannot be used: no image in a format that is read."
     assert heard[-1]["success"], "the earlier result stays where it is"
 
 

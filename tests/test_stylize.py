@@ -428,8 +428,8 @@ def wrong(here: Path, content: Path, tmp_path: Path) -> dict[str, Path]:
 
 WRONG: dict[str, tuple[str, str]] = {
     "missing content": ("gone.jpg -s STYLE", "no content gone.jpg; give a file, a folder or a pattern"),
-    "text as the only content": ("text.jpg -s STYLE", "text.jpg as an image: no image format that Pillow knows"),
-    "text as the only style": ("CONTENT -s text.jpg", "text.jpg as an image: no image format that Pillow knows"),
+    "text as the only content": ("text.jpg -s STYLE", "text.jpg as an image: no image in a format that is read"),
+    "text as the only style": ("CONTENT -s text.jpg", "text.jpg as an image: no image in a format that is read"),
     "text as the only style of a grid": ("CONTENT copy -s text.jpg --grid", "text.jpg as an image: "),
     "text in a mixture": ("CONTENT -s STYLE text.jpg", "text.jpg as an image: "),
     "empty folder": (". -s STYLE", "no image in ."),

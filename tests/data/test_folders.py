@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from adain_lit.data.folders import find_images, hold_out
 from adain_lit.errors import InputError
-from adain_lit.io.images import IMAGE_SUFFIXES
+from adain_lit.io.formats import IMAGE_SUFFIXES
+
+ODD_SUFFIXES = (".jfif", ".jpe", ".avif", ".gif", ".jp2", ".pgm", ".apng")
 
 
 def touch(root: Path, *names: str) -> None:
@@ -25,7 +27,7 @@ def test_pictures_are_found_in_all_sub_folders_whatever_the_case_of_their_suffix
     """Oracle: the list of what was written."""
     images = [f"deep/er/p{k}{suffix}" for k, suffix in enumerate(sorted(IMAGE_SUFFIXES))]
     images += ["UPPER.JPG", "Mixed.JpEg", "with space/ä ö.png", "dots.in.name.webp", "x.jpg/inside.bmp"]
-    touch(tmp_path, *images, "notes.txt", "jpg", "deep/image.jpg.part", "deep/list.json", "clip.gif")
+    touch(tmp_path, *images, "notes.txt", "jpg", "deep/image.jpg.part", "deep/list.json", "clip.mp4")
     assert sorted(names(tmp_path)) == sorted(images)
 
 
@@ -49,6 +51,21 @@ def test_links_are_followed_once_and_a_loop_ends(tmp_path: Path) -> None:
     assert [Path(name).name for name in found].count("1.png") == 1
     assert "file.png" in found
     assert len(found) == 3
+
+
+def test_hidden_files_and_those_of_operating_systems_are_left_out(tmp_path: Path) -> None:
+    """Oracle: what a Mac, a Synology NAS and a notebook server put beside `a.jpg` and `sub/b.jpg`."""
+    touch(tmp_path, "a.jpg", "sub/b.jpg", "._a.jpg", "sub/.hidden.png", "__MACOSX/._a.jpg", "__MACOSX/sub/c.jpg")
+    touch(tmp_path, ".ipynb_checkpoints/a-checkpoint.jpg", "sub/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".cache/d.jpg")
+    touch(tmp_path, "$RECYCLE.BIN/e.jpg", "#recycle/f.jpg")
+    assert names(tmp_path) == ["a.jpg", "sub/b.jpg"]
+    assert [path.name for path in find_images(tmp_path / ".cache")] == ["d.jpg"]  # a folder that is named is searched
+
+
+def test_every_suffix_of_a_readable_format_is_found(tmp_path: Path) -> None:
+    expected = [f"{name}{suffix}" for name, suffix in zip("abcdefg", ODD_SUFFIXES, strict=True)]
+    touch(tmp_path, *expected)
+    assert names(tmp_path) == expected
 
 
 def test_a_dangling_link_is_found_so_that_reading_can_report_it(tmp_path: Path) -> None:
@@ -77,7 +94,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_pictures_is_named_in_one_line_with_the_known_suffixes(tmp_path: Path) -> None:
     touch(tmp_path, "sub/notes.txt")
-    with pytest.raises(InputError, match=r"^no image in .*; files ending in \.bmp, \.jpeg, \.jpg, ") as caught:
+    with pytest.raises(InputError, match=r"^no image in .*; files ending in \.apng, \.avif, \.bmp, ") as caught:
         find_images(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)

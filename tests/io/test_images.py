@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,13 +15,17 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_atomically
+from adain_lit.io.formats import decoding_bytes
 from adain_lit.io.images import (
+    ImageMetadata,
     ImageReadError,
+    frame_count,
     read_image,
+    read_image_and_metadata,
     resized_crop,
     resized_size,
     to_image,
@@ -66,16 +71,32 @@ GOOD = [
     "odd_name",
     "one_pixel",
     "panorama",
+    "grey16_key",
+    "rgb16_key",
+    "grey2_key",
+    "grey12_tiff",
+    "exif_cut_short",
+    "exif_orientation_text",
+    "exif_gps_text",
+    "exif_without_end",
+    "icc_misnumbered",
+    "exif_garbage_png",
+    "jfif",
+    "animated_gif",
+    "animated_png",
+    "ppm",
 ]
+GOOD += [name for name, library in (("avif", "avif"), ("jpeg2000", "jpg_2000")) if features.check(library)]
 
 BROKEN = {
     "truncated_jpeg": "truncated",
     "truncated_png": "truncated",
     "flipped_png": "data stream",
     "empty": "the file is empty",
-    "text": "no image format that Pillow knows",
-    "error_page": "no image format that Pillow knows",
-    "noise": "no image format that Pillow knows",
+    "text": "no image in a format that is read",
+    "error_page": "no image in a format that is read",
+    "postscript": "no image in a format that is read",
+    "noise": "no image in a format that is read",
     "bomb": "exceeds limit|more than the limit",
     "float_tiff": "floating-point pixels have no known range; convert the file to 8 or 16 bits",
     "folder": "Is a directory",
@@ -157,6 +178,97 @@ def test_whatever_pillow_raises_becomes_one_line(
         read_image(good["bmp"])
     assert caught.value.reason == reason
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
+def test_what_is_no_file_is_refused_without_opening_it(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening the pipe would wait for ever: nobody writes to it."""
+    path = tmp_path / "x.jpg"
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "a named pipe":
+            os.mkfifo(path)
+        elif kind == "a socket":
+            monkeypatch.chdir(tmp_path)  # the name of a socket may have 107 bytes
+            listener.bind(path.name)
+        else:
+            path.symlink_to("/dev/zero")
+        with pytest.raises(ImageReadError, match=f"cannot read .*x.jpg as an image: it is {kind}, not a regular file"):
+            read_image(path)
+    assert frame_count(path) == 1
+
+
+def test_frames_are_counted(good: dict[str, Path], broken: dict[str, Path]) -> None:
+    counts = {name: frame_count(path) for name, path in good.items()}
+    several = {"animated_gif", "animated_png", "several_pages_tiff"}
+    assert counts == {name: 2 if name in several else 1 for name in good}
+    assert {frame_count(path) for path in broken.values()} == {1}
+
+
+def test_an_image_that_takes_too_much_memory_to_decode_is_refused_undecoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: 60 x 44 pixels of RGB take 8 bytes each, with their copy."""
+    path = tmp_path / "image.png"
+    small("coffee.png", (60, 44)).save(path)
+    needed = 60 * 44 * 8
+    assert read_image(path, max_bytes=needed).size == (60, 44)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(ImageReadError, match=r"60x44 pixels of PNG take 0\.0 GB of memory to decode, more"):
+        read_image(path, max_bytes=needed - 1)
+
+
+@pytest.mark.parametrize("name", ["rgba", "grey16_key", "orientation_6"])
+def test_an_image_takes_no_more_memory_than_was_estimated(name: str, good: dict[str, Path], tmp_path: Path) -> None:
+    """Oracle: the peak of a process that reads it, 3000 x 2000 pixels, above that of one that reads a single pixel."""
+    path = tmp_path / f"large{good[name].suffix}"
+    with Image.open(good[name]) as image:
+        options = {key: image.info[key] for key in ("transparency", "exif") if key in image.info}
+        image.resize((3000, 2000), Image.Resampling.NEAREST).save(path, **options)
+    with Image.open(path) as image:
+        estimate = decoding_bytes(image)
+    program = (
+        "import sys\n"
+        "from adain_lit.io.images import read_image\n"
+        "read_image(sys.argv[1]); read_image(sys.argv[2])\n"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])\n"
+    )
+
+    def peak(*paths: Path) -> int:
+        done = subprocess.run([sys.executable, "-c", program, *map(str, paths)], capture_output=True, check=True)
+        return int(done.stdout) * 1024
+
+    # both load the plug-in of the format; 16 MB for the band that is converted at a time, and the allocator
+    assert peak(good[name], path) - peak(good[name], good["one_pixel"]) <= estimate + 16e6
+
+
+def test_metadata_that_a_format_cannot_hold_do_not_keep_an_image_from_being_written(tmp_path: Path) -> None:
+    """A PNG may hold more camera data than the 64 KB of a JPEG."""
+    path = tmp_path / "image.jpg"
+    write_image(small("coffee.png"), path, ImageMetadata(exif=b"Exif\0\0" + bytes(70_000)))
+    assert read_image(path).size == (96, 72)
+
+
+@pytest.mark.parametrize("name", ["rgba", "grey_alpha", "palette_transparent", "colour_key", "grey16_key"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_alpha_is_kept_on_request(name: str, suffix: str, good: dict[str, Path], tmp_path: Path) -> None:
+    """Oracle: the alpha that Pillow itself reads, but for 16 bits, where it reads none."""
+    image, metadata = read_image_and_metadata(good[name], keep_alpha=True)
+    assert read_image_and_metadata(good[name])[1].alpha is None
+    path = tmp_path / f"image{suffix}"
+    write_image(image, path, metadata)
+    with Image.open(good[name]) as source, Image.open(path) as written:
+        expected = np.asarray(source.convert("RGBA"))[..., 3] if name != "grey16_key" else None
+        found = np.asarray(written.convert("RGBA"))[..., 3]
+    if expected is None:
+        assert ((found == 0) == (images.true_colours(name)[..., 0] == 255)).mean() > 0.95
+        assert (found == 0).any()
+    else:
+        assert np.array_equal(found, expected)
+    with pytest.raises(InputError, match=r"jpg cannot hold transparency; write png, webp or tiff"):
+        write_image(image, tmp_path / "image.jpg", metadata)
+    assert not (tmp_path / "image.jpg").exists()
 
 
 def test_a_missing_file_is_no_such_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adain_lit.errors import InputError
 from adain_lit.io.images import ImageReadError, to_tensor
-from adain_lit.io.inputs import as_image, as_mask, resized_mask
+from adain_lit.io.inputs import as_bytes, as_image, as_mask, resized_mask
 from support import images
 from support.images import small
 
@@ -19,6 +19,12 @@ RGB = np.asarray(COLOUR)
 GREY = np.asarray(COLOUR.convert("L"))
 ALPHA = np.linspace(0, 255, 60).round().astype(np.uint8) + np.zeros((44, 1), np.uint8)
 TENSOR = to_tensor(COLOUR)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return images.write_good(tmp_path_factory.mktemp("good"))
+
 
 SAME: dict[str, Any] = {
     "image": COLOUR,
@@ -91,6 +97,79 @@ def test_files_are_read_as_everywhere(tmp_path: Path) -> None:
         as_image(tmp_path / "gone.png")
 
 
+@pytest.mark.parametrize("values", [[0.0, 254.3], [-1.0, 1.0]])
+def test_a_mask_in_another_range_is_refused(values: list[float]) -> None:
+    with pytest.raises(InputError, match=r"the mask has floating-point values from .* must lie in \[0, 1\]"):
+        as_mask(np.array([values]))
+
+
+def test_a_mask_of_the_bytes_0_and_1_is_refused_and_a_black_one_is_not() -> None:
+    with pytest.raises(InputError, match="the mask has the values 0 and 1 of 255, which are nearly black; give bool"):
+        as_mask(np.array([[0, 1], [1, 0]], np.uint8))
+    assert float(as_mask(np.zeros((2, 2), np.uint8)).max()) == 0
+
+
+@pytest.mark.parametrize("name", [f"orientation_{k}" for k in range(1, 9)] + ["exif_cut_short", "exif_garbage_png"])
+def test_a_file_its_bytes_and_its_pil_image_are_the_same_image(name: str, good: dict[str, Path]) -> None:
+    """Oracle: the pixels that were written; and an image that was converted once is upright."""
+    path = good[name]
+    expected = as_image(path)
+    assert np.abs(np.asarray(expected).astype(float) - images.true_colours(name)).mean() < images.WITH_LOSS
+    assert as_image(path.read_bytes()).tobytes() == expected.tobytes()
+    if not name.startswith("exif"):  # Pillow itself does not read those two
+        with Image.open(path) as image:
+            assert as_image(image).tobytes() == expected.tobytes()
+        with Image.open(path) as image:
+            assert as_image(as_image(image)).tobytes() == expected.tobytes()
+    assert as_image(expected).tobytes() == expected.tobytes()
+
+
+def test_a_tiff_that_pillow_turns_on_loading_is_not_turned_twice(tmp_path: Path) -> None:
+    """Oracle: by hand, 4 x 2 pixels whose first row of the file is the right column."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (4, 2)).save(tmp_path / "turned.tif", exif=exif)
+    assert as_image(tmp_path / "turned.tif").size == (2, 4)
+    with Image.open(tmp_path / "turned.tif") as image:
+        assert as_image(image).size == (2, 4)
+
+
+@pytest.mark.parametrize("form", ["file", "image", "array", "tensor"])
+def test_what_is_transparent_in_a_mask_is_left_out(form: str, tmp_path: Path) -> None:
+    """Oracle: brightness times opacity."""
+    rgba = np.dstack([RGB, ALPHA])
+    Image.fromarray(rgba).save(tmp_path / "mask.png")
+    forms: dict[str, Any] = {
+        "file": tmp_path / "mask.png",
+        "image": Image.fromarray(rgba),
+        "array": rgba,
+        "tensor": torch.from_numpy(rgba.transpose(2, 0, 1).copy()),
+    }
+    expected = GREY / 255 * (ALPHA / 255)
+    assert np.abs(as_mask(forms[form]).numpy() - expected).max() < 2 / 255
+
+
+def test_of_several_frames_the_first_is_used_and_a_line_says_so(
+    good: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("animated_gif", "animated_png", "several_pages_tiff"):
+        caplog.clear()
+        as_image(good[name])
+        assert caplog.messages == [f"{good[name]} has 2 frames; the first is used"]
+    caplog.clear()
+    for name in ("several_pictures_jpeg", "palette"):  # a camera's previews, and one frame
+        as_image(good[name])
+    assert caplog.messages == []
+
+
+def test_an_image_that_would_be_enlarged_beyond_measure_is_refused_before_it_is() -> None:
+    """Oracle: 100000 x 1 pixels with a shorter side of 512 are 26 gigapixels."""
+    narrow = Image.new("RGB", (100_000, 1))
+    with pytest.raises(InputError, match=r"the style has 100000x1 pixels, which would be 51200000x512 with a shorter"):
+        as_bytes(narrow, "style", size=512)
+    assert as_bytes(narrow, "style", size=2).shape == (1, 3, 2, 200_000)
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "two channels": (np.zeros((8, 8, 2)), r"\(8, 8, 2\); an array needs"),
     "five channels": (np.zeros((8, 8, 5)), "an array needs"),
@@ -107,6 +186,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "complex": (np.array([[1j]]), r"not 0\.\.255"),
     "a list": ([[0, 1], [1, 0]], "the thing is a list; needed is a file"),
     "None": (None, "the thing is a NoneType"),
+    "floats in 0..255": (np.array([[0.0, 254.3]]), r"from 0 to 254\.3; they must lie in \[0, 1\]: divide"),
+    "floats in -1..1": (torch.linspace(-1, 1, 48).reshape(3, 4, 4), r"from -1 to 1; .* map -1\.\.1 by \(x \+ 1\) / 2"),
+    "normalised by ImageNet's statistics": (np.full((4, 4, 3), 2.6), r"from 2\.6 to 2\.6; they must lie in"),
     "floating-point file": (Image.fromarray(np.zeros((4, 4), np.float32)), "cannot read the thing: floating-point"),
 }
 

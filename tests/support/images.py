@@ -5,6 +5,7 @@ with NumPy from the pixels that went into the file and never with the code under
 than `SMALL_LIMIT` pixels and the image of `write_large` has more.
 """
 
+import io
 import os
 import struct
 import zlib
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 SMALL_LIMIT = 20_000
 SIZE = (60, 44)
@@ -27,6 +28,8 @@ LOSSY = frozenset(
     {"progressive_jpeg", "cmyk_jpeg", "grey_jpeg", "webp_lossy", "upper_case_suffix", "several_pictures_jpeg"}
 )
 LOSSY |= {f"orientation_{o}" for o in range(1, 9)} | {"damaged_exif"}
+LOSSY |= {"exif_cut_short", "exif_orientation_text", "exif_gps_text", "exif_without_end", "icc_misnumbered"}
+LOSSY |= {"jfif", "avif", "jpeg2000"}
 
 Pixels = NDArray[np.uint8]
 
@@ -52,6 +55,21 @@ def _alpha() -> Pixels:
 def _grey16() -> NDArray[np.uint16]:
     """16-bit values over the whole range, few of them multiples of 257."""
     return (_grey().astype(np.uint16) * 257 // 3 * 3).astype(np.uint16)
+
+
+def _grey2() -> Pixels:
+    return _grey() // 64
+
+
+def _is_key(name: str) -> NDArray[np.bool_]:
+    """Where the pixels of an image with a colour key are transparent."""
+    match name:
+        case "grey16_key":
+            return np.asarray(_grey16() == _grey16()[3, 5])
+        case "grey2_key":
+            return np.asarray(_grey2() == 2)
+        case _:
+            return np.asarray((_rgb() == _rgb()[3, 5]).all(-1))
 
 
 def _palette() -> Image.Image:
@@ -84,7 +102,7 @@ def true_colours(name: str) -> Pixels:
             pixels = np.stack([grey] * 3, -1)
         case "one_bit":
             pixels = np.stack([np.asarray(_colour().convert("1")) * 255.0] * 3, -1)
-        case "palette" | "palette_transparent":
+        case "palette" | "palette_transparent" | "animated_gif":
             table = np.array(_palette().getpalette(), float).reshape(-1, 3)
             indices = np.asarray(_palette())
             pixels = table[indices]
@@ -101,6 +119,14 @@ def true_colours(name: str) -> Pixels:
             pixels = np.stack([_grey16() / 257] * 3, -1)
         case "grey32_tiff":
             pixels = np.stack([_grey16() / 257] * 3, -1)
+        case "grey16_key" | "grey2_key":
+            # the values of the key, which lie over white
+            grey = np.asarray(_grey16() / 257) if name == "grey16_key" else (_grey2() * 85.0)
+            pixels = np.stack([np.where(_is_key(name), 255, grey)] * 3, -1)
+        case "rgb16_key":
+            pixels = np.where(_is_key(name)[..., None], 255, rgb)
+        case "grey12_tiff":
+            pixels = np.stack([(_grey16() // 16) / 4095 * 255] * 3, -1)
         case "one_pixel":
             pixels = np.array([[[200.0, 30.0, 90.0]]])
         case "panorama":
@@ -159,11 +185,47 @@ def write_good(folder: Path) -> dict[str, Path]:
     save("upper_case_suffix", "UPPER.JPG", colour, **jpeg)
     save("png_named_jpg", "really_a_png.jpg", colour, format="PNG")
     save("odd_name", "blau & Größe = 3, 'neu'.png", colour)
+    save("jfif", "image.jfif", colour, format="JPEG", **jpeg)
+    save("animated_gif", "blinking.gif", _palette(), save_all=True, append_images=[other.quantize(32)])
+    save("animated_png", "blinking.png", colour, save_all=True, append_images=[other])
+    save("ppm", "image.ppm", colour)
+    if features.check("avif"):
+        save("avif", "image.avif", colour, quality=95)
+    if features.check("jpg_2000"):
+        save("jpeg2000", "image.jp2", colour)
     save("one_pixel", "one_pixel.png", Image.new("RGB", (1, 1), (200, 30, 90)))
     save("panorama", "panorama.png", _panorama())
     rgb16 = _rgb().astype(np.uint16) * 256 + 37  # a low byte of its own: only the high byte may count
     paths["rgb16_png"] = folder / "rgb16.png"
     paths["rgb16_png"].write_bytes(_png(*SIZE, depth=16, rows=[row.astype(">u2").tobytes() for row in rgb16]))
+    key = int(_grey16()[3, 5])
+    save("grey16_key", "grey16_key.png", Image.fromarray(_grey16()), transparency=key)
+    red, green, blue = (int(value) * 256 + 37 for value in _rgb()[3, 5])
+    paths["rgb16_key"] = folder / "rgb16_key.png"
+    rows = [row.astype(">u2").tobytes() for row in rgb16]
+    paths["rgb16_key"].write_bytes(_png(*SIZE, depth=16, rows=rows, key=struct.pack(">HHH", red, green, blue)))
+    paths["grey2_key"] = folder / "grey2_key.png"
+    packed = [bytes(int(v) for v in (row.reshape(-1, 4) * [64, 16, 4, 1]).sum(1)) for row in _grey2()]
+    paths["grey2_key"].write_bytes(_png(*SIZE, depth=2, rows=packed, key=struct.pack(">H", 2), color=0))
+    paths["grey12_tiff"] = folder / "grey12.tif"
+    paths["grey12_tiff"].write_bytes(_grey12_tiff((_grey16() // 16).astype(np.uint16)))
+
+    # Camera data that are damaged or odd, and good pixels
+    plain = _jpeg_bytes(colour)
+    segments = {
+        "exif_cut_short": b"Exif\0\0II*\0\x08\0",
+        "exif_orientation_text": b"Exif\0\0" + _ifd((0x0112, 2, b"1\0\0\0")),
+        "exif_gps_text": b"Exif\0\0" + _ifd((0x0112, 3, struct.pack("<HH", 1, 0)), (0x8825, 2, b"no\0\0")),
+        "exif_without_end": b"Exif\0\0" + _ifd((0x0112, 3, struct.pack("<HH", 1, 0)))[:-9],
+    }
+    for name, segment in segments.items():
+        paths[name] = folder / f"{name}.jpg"
+        paths[name].write_bytes(plain[:2] + _segment(0xE1, segment) + plain[2:])
+    paths["icc_misnumbered"] = folder / "icc.jpg"
+    paths["icc_misnumbered"].write_bytes(plain[:2] + _segment(0xE2, b"ICC_PROFILE\0") + plain[2:])
+    paths["exif_garbage_png"] = folder / "exif_garbage.png"
+    rows = [row.tobytes() for row in _rgb()]
+    paths["exif_garbage_png"].write_bytes(_png(*SIZE, depth=8, rows=rows, exif=b"\xff" * 8))
     return paths
 
 
@@ -197,6 +259,7 @@ def write_broken(folder: Path) -> dict[str, Path]:
     write(
         "error_page", "error.png", b"<!DOCTYPE html>\n<html><title>404 Not Found</title>\n<body>nginx</body></html>\n"
     )
+    write("postscript", "eps.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     write("noise", "noise.jpg", np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes())
     write("bomb", "bomb.png", _png(60_000, 60_000, depth=8, rows=[bytes(3 * 60_000)]))
     paths["float_tiff"] = folder / "float.tif"
@@ -217,15 +280,50 @@ def write_large(path: Path) -> Path:
     return path
 
 
-def _png(width: int, height: int, *, depth: int, rows: list[bytes]) -> bytes:
-    """An RGB PNG by the specification, with as many rows as are given, whatever the header says."""
+def _png(
+    width: int, height: int, *, depth: int, rows: list[bytes], key: bytes = b"", exif: bytes = b"", color: int = 2
+) -> bytes:
+    """A PNG by the specification, RGB or with `color` 0 grey, with as many rows as are given, whatever the header says.
+
+    `key` is the value that is transparent, `exif` the camera data.
+    """
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
+    header += (chunk(b"tRNS", key) if key else b"") + (chunk(b"eXIf", exif) if exif else b"")
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def _ifd(*fields: tuple[int, int, bytes]) -> bytes:
+    """A TIFF header and one directory of fields (tag, type, the 4 bytes of its value), each with one value."""
+    entries = b"".join(struct.pack("<HHI", tag, kind, 1 if kind == 3 else 2) + value for tag, kind, value in fields)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(fields)) + entries + bytes(4)
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    """A segment of a JPEG file."""
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def _jpeg_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _grey12_tiff(values: NDArray[np.uint16]) -> bytes:
+    """An uncompressed TIFF with 12 bits of grey, two pixels in three bytes."""
+    height, width = values.shape
+    left, right = values[:, ::2].astype(int), values[:, 1::2].astype(int)
+    pixels = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], -1).astype(np.uint8).tobytes()
+    fields = [(256, width), (257, height), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, height)]
+    fields += [(279, len(pixels))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    directory = struct.pack("<H", len(fields)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
 
 
 PHOTOGRAPHS = (

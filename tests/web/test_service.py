@@ -107,7 +107,7 @@ def test_canvas_is_a_small_upright_copy(service: StylizeService, tmp_path: Path)
             "All styles have weight 0; raise at least one.",
         ),
         ("empty", ["coffee"], [1], 48, "Your image (empty.jpg) cannot be used: the file is empty."),
-        ("text", ["coffee"], [1], 48, "Your image (text.jpg) cannot be used: no image format that Pillow knows."),
+        ("text", ["coffee"], [1], 48, "Your image (text.jpg) cannot be used: no image in a format that is read."),
         ("astronaut", [None, "cut"], [1, 1], 48, "Style 2 (cut.jpg) cannot be used: image file is truncated"),
         ("large", ["coffee"], [1], 48, "400x300 pixels, more than the limit of 100000 pixels."),
         ("astronaut", ["large"], [1], 48, "Style 1 (large.png) cannot be used: 400x300 pixels, more than the limit"),

@@ -9,7 +9,8 @@ from torch import Tensor
 from adain_lit.data.demo import DEMO, demo_style_images
 from adain_lit.data.lists import find_source_images
 from adain_lit.errors import InputError
-from adain_lit.io.images import IMAGE_SUFFIXES, read_image, resized_crop, to_tensor
+from adain_lit.io.formats import IMAGE_SUFFIXES
+from adain_lit.io.images import read_image, resized_crop, to_tensor
 
 
 def style_files(source: str | Sequence[str], count: int | None = None) -> list[Path]:

@@ -1,17 +1,17 @@
 """Images of a folder tree of any layout, and their split into training and held-out files."""
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from adain_lit.errors import InputError
-from adain_lit.io.images import IMAGE_SUFFIXES
+from adain_lit.io.files import find_files
+from adain_lit.io.formats import IMAGE_SUFFIXES
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """All files below `folder` with the suffix of an image, sorted by path; symbolic links are followed once.
+    """All files below `folder` with the suffix of an image, as `adain_lit.io.files.find_files` finds them.
 
     Raises:
         InputError: if the folder is missing or holds no such file.
@@ -24,20 +24,13 @@ def find_images(folder: str | Path) -> list[Path]:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise InputError(f"no folder {root}; give a folder of images or a list written by adain_lit.prepare")
-    found: list[Path] = []
-    visited: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in visited:  # reached before, by another link or by a cycle
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders.sort()
-        found += [Path(parent, name) for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    found = find_files(root, IMAGE_SUFFIXES)
     if not found:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"no image in {root}; files ending in {suffixes} are looked for, in all sub-folders")
-    return sorted(found)
+        raise InputError(
+            f"no image in {root}; files ending in {suffixes} are looked for, in all sub-folders that are not hidden"
+        )
+    return found
 
 
 def hold_out(paths: Sequence[Path], root: Path, fraction: float) -> tuple[list[Path], list[Path]]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from adain_lit.data.folders import find_images, place_in_split
 from adain_lit.errors import InputError
-from adain_lit.io.files import write_atomically
+from adain_lit.io.files import irregular_kind, write_atomically
 from adain_lit.io.images import ImageReadError, read_image
 
 FORMAT_VERSION = 1
@@ -81,6 +81,8 @@ def read_list(path: str | Path) -> ImageList:
         InputError: if the file is missing, not an image list, or altered.
     """
     path = Path(path)
+    if kind := irregular_kind(path):
+        raise InputError(f"cannot read the image list {path}: it is {kind}, not a regular file")
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:

@@ -4,12 +4,74 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from adain_lit.errors import InputError
+
+SYSTEM_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
+"""Folders that operating systems and storage devices put beside a person's files. `find_files` leaves them out."""
+_IRREGULAR = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def is_own_file(name: str) -> bool:
+    """Whether a file or folder of this name may be a person's: not hidden, and not an operating system's.
+
+    Example:
+        >>> is_own_file("cat.jpg"), is_own_file("._cat.jpg"), is_own_file("__MACOSX")
+        (True, False, False)
+    """
+    return not name.startswith(".") and name not in SYSTEM_FOLDERS
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """All files below `folder` with one of the suffixes, sorted by path; symbolic links are followed once.
+
+    Hidden files and folders are left out, and those of operating systems. What is no regular file is found, so that
+    reading it reports it.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.JPG", "a.jpg", "._a.jpg", "notes.txt"):
+        ...     (folder / name).touch()
+        >>> [path.name for path in find_files(folder, {".jpg"})]
+        ['a.jpg', 'b.JPG']
+    """
+    found: list[Path] = []
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in visited:  # reached before, by another link or by a cycle
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(filter(is_own_file, folders))
+        found += [Path(parent, name) for name in files if is_own_file(name) and Path(name).suffix.lower() in suffixes]
+    return sorted(found)
+
+
+def irregular_kind(path: str | Path) -> str | None:
+    """What a path is if opening it could wait for ever or act on a device; None for files, folders and what is missing.
+
+    Example:
+        >>> irregular_kind(os.devnull)
+        'a device'
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # whoever opens it says what is wrong
+        return None
+    return next((name for test, name in _IRREGULAR if test(mode)), None)
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:

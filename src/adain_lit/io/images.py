@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from adain_lit.errors import InputError
-from adain_lit.io.files import write_atomically
+from adain_lit.io.files import irregular_kind, write_atomically
+from adain_lit.io.formats import (
+    IMAGE_FORMATS,
+    camera_data,
+    decoding_bytes,
+    full_scale,
+    load,
+    loaded_frames,
+    upright_turn,
+    without_metadata,
+)
+from adain_lit.io.memory import DECODE_BYTES, DECODING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 178_956_970
 """Default limit for one image: twice Pillow's warning level, where Pillow raises an error itself."""
+BAND = 2**18
+"""Pixels that are converted to RGB at a time, so that no second copy of a large image is made on the way."""
 
 
 class ImageReadError(InputError):
@@ -42,32 +55,45 @@ class ImageReadError(InputError):
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """Metadata of an image file that is written with its results.
+    """What an image file holds besides the RGB pixels of its first frame.
 
     Attributes:
         icc_profile: colour profile of the RGB pixels, as Pillow writes it; None if the file has none.
-        exif: camera data without the orientation, which is applied on reading; None if the file has none.
+        exif: camera data without the orientation, which is applied on reading; None if there is none that can be read.
+        alpha: opacity of each pixel, in mode ``L``; None if the image is opaque, or if it was not asked for.
+        frames: number of frames or pages of the file.
     """
 
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    alpha: Image.Image | None = None
+    frames: int = 1
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    source: str | Path | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = DECODE_BYTES,
+    background: str = "white",
+) -> Image.Image:
     """Read an image as upright 8-bit RGB.
 
     The EXIF orientation is applied, grey, palette, CMYK and 16-bit images are converted, and transparency is composited
-    over white. Of a file with several images the first is read.
+    over `background`. Of a file with several images the first is read. Metadata that cannot be read are left out.
 
     Args:
-        path: a file in any format that Pillow knows.
+        source: a file in one of `adain_lit.io.formats.IMAGE_FORMATS`, or the bytes of one.
         max_pixels: an image with more pixels is refused before it is decoded.
+        max_bytes: so is one whose decoding takes more memory, in bytes. Threads that read at the same time wait for
+            each other where they would take more than `DECODE_BYTES` together.
+        background: colour behind transparent pixels.
 
     Returns:
         An image in mode ``RGB``.
 
     Raises:
-        ImageReadError: if the file is missing, empty, truncated, too large or not an image.
+        ImageReadError: if the file is missing, empty, truncated, too large, not a regular file or not an image.
 
     Example:
         >>> from adain_lit.data.demo import STYLE_FOLDER
@@ -75,44 +101,116 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         >>> image.mode, image.size
         ('RGB', (480, 384))
     """
-    return read_image_and_metadata(path, max_pixels=max_pixels)[0]
+    return read_image_and_metadata(source, max_pixels=max_pixels, max_bytes=max_bytes, background=background)[0]
 
 
-def read_image_and_metadata(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, ImageMetadata]:
-    """Read an image as `read_image` does, and its metadata, for `write_image`.
+def read_image_and_metadata(
+    source: str | Path | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = DECODE_BYTES,
+    background: str = "white",
+    keep_alpha: bool = False,
+) -> tuple[Image.Image, ImageMetadata]:
+    """Read an image as `read_image` does, and its metadata, for `write_image`; its alpha with `keep_alpha`.
 
     Example:
         >>> from adain_lit.data.demo import STYLE_FOLDER
         >>> image, metadata = read_image_and_metadata(STYLE_FOLDER / "mosaic-0.webp")
-        >>> image.size, metadata
-        ((480, 384), ImageMetadata(icc_profile=None, exif=None))
+        >>> image.size, metadata.exif, metadata.frames
+        ((480, 384), None, 1)
     """
+    name = "the bytes" if isinstance(source, bytes) else source
+
+    def decode(file: str | Path | BytesIO) -> tuple[Image.Image, ImageMetadata]:
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
+            needed = decoding_bytes(image)
+            if image.width * image.height > max_pixels:
+                raise ImageReadError(
+                    name, f"{image.width}x{image.height} pixels, more than the limit of {max_pixels} pixels"
+                )
+            if needed > max_bytes:
+                raise ImageReadError(
+                    name,
+                    f"{image.width}x{image.height} pixels of {image.format} take {needed / 1e9:.1f} GB of memory to "
+                    f"decode, more than the limit of {max_bytes / 1e9:.1f} GB",
+                )
+            with DECODING.reserve(needed):
+                return _upright_and_metadata(image, background, keep_alpha)
+
+    if kind := None if isinstance(source, bytes) else irregular_kind(source):
+        raise ImageReadError(name, f"it is {kind}, not a regular file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's warnings about size and metadata; the limit below decides
-            with Image.open(path) as image:
-                if image.width * image.height > max_pixels:
-                    raise ImageReadError(
-                        path, f"{image.width}x{image.height} pixels, more than the limit of {max_pixels} pixels"
-                    )
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                return to_rgb(upright), _metadata(upright)
+            warnings.simplefilter("ignore")  # Pillow's warnings about size and metadata; the limits above decide
+            try:
+                return decode(BytesIO(source) if isinstance(source, bytes) else source)
+            except (ImageReadError, MemoryError):
+                raise
+            except Exception as error:  # Pillow's plug-ins raise nearly every type on a damaged file
+                unreadable = isinstance(error, OSError) and error.errno is not None
+                pixels = None if unreadable else without_metadata(source)
+                if pixels is None:
+                    raise
+                return decode(BytesIO(pixels))
     except ImageReadError:
         raise
     except UnidentifiedImageError as error:
-        size = os.path.getsize(path)
-        reason = "the file is empty" if size == 0 else "no image format that Pillow knows"
-        raise ImageReadError(path, reason) from error
+        size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        reason = "the file is empty" if size == 0 else "no image in a format that is read"
+        raise ImageReadError(name, reason) from error
     except FileNotFoundError as error:
-        raise ImageReadError(path, "no such file") from error
-    except Exception as error:  # Pillow's plug-ins raise nearly every type on a damaged file
+        raise ImageReadError(name, "no such file") from error
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageReadError(path, reason) from error
+        raise ImageReadError(name, reason) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to 8-bit RGB, transparency composited over white.
+def frame_count(path: str | Path) -> int:
+    """Number of frames or pages of an image file; 1 for one that cannot be read.
+
+    Frames are those of an animated GIF, WebP, AVIF or PNG, pages those of a TIFF. The previews in a camera's JPEG do
+    not count. Frames are not decoded.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "blinking.gif"
+        >>> frames = [Image.new("L", (4, 4), value) for value in (0, 255)]
+        >>> frames[0].save(path, save_all=True, append_images=frames[1:])
+        >>> frame_count(path)
+        2
+    """
+    if irregular_kind(path):
+        return 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                return loaded_frames(image)
+    except Exception:  # reading it says what is wrong
+        return 1
+
+
+def upright_rgb(image: Image.Image, background: str = "white") -> Image.Image:
+    """Convert an image of any mode to upright 8-bit RGB, as `read_image` does with a file.
+
+    Raises:
+        InputError: for floating-point pixels, whose range is unknown.
+
+    Example:
+        >>> image = Image.new("RGB", (4, 2))
+        >>> image.getexif()[274] = 6
+        >>> upright_rgb(image).size
+        (2, 4)
+    """
+    load(image)
+    turn = upright_turn(image)
+    rgb = to_rgb(image, background)
+    return _without_exif(rgb if turn is None else rgb.transpose(turn))
+
+
+def to_rgb(image: Image.Image, background: str = "white") -> Image.Image:
+    """Convert a loaded image of any mode to 8-bit RGB, transparency composited over `background`.
 
     Raises:
         InputError: for floating-point pixels, whose range is unknown.
@@ -123,14 +221,77 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode == "F":
         raise InputError("floating-point pixels have no known range; convert the file to 8 or 16 bits")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image.copy()
+    rgb, white = Image.new("RGB", image.size), full_scale(image)
+    for corner, band in _bands(image):
+        color, alpha = _color_and_alpha(band, white)
+        if alpha is not None:
+            color = color.convert("RGBA")
+            color.putalpha(alpha)
+            color = Image.alpha_composite(Image.new("RGBA", color.size, background), color)
+        rgb.paste(color.convert("RGB"), corner)
+    rgb.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    return rgb
+
+
+def opacity(image: Image.Image) -> Image.Image | None:
+    """The alpha of a loaded image in mode ``L``, 0 where it is transparent; None if it has none.
+
+    Example:
+        >>> opacity(Image.new("RGBA", (1, 1), (255, 0, 0, 128))).getpixel((0, 0))
+        128
+    """
+    if not image.has_transparency_data:
+        return None
+    alpha, white = Image.new("L", image.size), full_scale(image)
+    for corner, band in _bands(image):
+        if (part := _color_and_alpha(band, white)[1]) is not None:
+            alpha.paste(part, corner)
+    return alpha
+
+
+def _upright_and_metadata(image: Image.Image, background: str, keep_alpha: bool) -> tuple[Image.Image, ImageMetadata]:
+    load(image)
+    turn, rgb = upright_turn(image), to_rgb(image, background)
+    alpha = opacity(image) if keep_alpha else None
+    profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
+    exif, frames = camera_data(image), loaded_frames(image)
+    image.close()  # before the copies that turning makes
+    if turn is not None:
+        rgb, alpha = rgb.transpose(turn), alpha and alpha.transpose(turn)
+    return _without_exif(rgb), ImageMetadata(profile or None, exif, alpha, frames)
+
+
+def _without_exif(image: Image.Image) -> Image.Image:
+    """The image without the metadata that would turn it once more."""
+    for key in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
+        image.info.pop(key, None)
+    return image
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[tuple[int, int], Image.Image]]:
+    """Horizontal bands of an image, each with the position of its upper left corner."""
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield (0, top), image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _color_and_alpha(image: Image.Image, white: int) -> tuple[Image.Image, Image.Image | None]:
+    """An image in 8 bits per channel, and its alpha in mode ``L`` if it has one; `white` is for 16 bits of grey."""
+    key = image.info.get("transparency")
     if image.mode.startswith("I"):  # 16 bits of grey, in either byte order or widened to 32
         values = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    return image.convert("RGB")
+        grey = Image.fromarray((np.clip(values, 0, white) / (white / 255)).round().astype(np.uint8))
+        return grey, None if key is None else Image.fromarray((values != key).astype(np.uint8) * 255)
+    if (
+        image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255
+    ):  # of 16 bits, of which Pillow keeps the upper 8
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if not image.has_transparency_data:
+        return image, None
+    rgba = image.convert("RGBA")
+    return rgba, rgba.getchannel("A")
 
 
 def resized_size(width: int, height: int, shorter: int) -> tuple[int, int]:
@@ -197,10 +358,11 @@ def to_image(tensor: Tensor) -> Image.Image:
 def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None) -> None:
     """Write an image atomically in the format of the path's suffix.
 
-    JPEG and WebP are written at quality 95, JPEG without chroma subsampling.
+    JPEG and WebP are written at quality 95, JPEG without chroma subsampling. Metadata that the format cannot hold are
+    left out; an alpha is scaled to the image.
 
     Raises:
-        InputError: if the image is too large for the format.
+        InputError: if the image is too large for the format, or if the format cannot hold its alpha.
         OSError: if the file cannot be written.
 
     Example:
@@ -218,21 +380,29 @@ def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | 
         options = {"quality": 95}
     elif suffix in (".tif", ".tiff"):
         options = {"compression": "tiff_deflate"}
-    if metadata is not None and metadata.icc_profile:
-        options["icc_profile"] = metadata.icc_profile
-    if metadata is not None and metadata.exif and suffix in (".jpg", ".jpeg", ".png", ".webp"):
-        options["exif"] = metadata.exif
     limit = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}.get(suffix)
     if limit is not None and max(image.size) > limit:
         raise InputError(
             f"cannot write {path}: {image.width}x{image.height} pixels, but {suffix[1:]} allows {limit} on a side; "
             "write png or tiff"
         )
-    write_atomically(path, partial(image.save, **options))
+    kept: dict[str, Any] = {}
+    if metadata is not None and metadata.icc_profile:
+        kept["icc_profile"] = metadata.icc_profile
+    if metadata is not None and metadata.exif and suffix in (".jpg", ".jpeg", ".png", ".webp"):
+        kept["exif"] = metadata.exif
+    if metadata is not None and metadata.alpha is not None:
+        if suffix in (".jpg", ".jpeg", ".bmp"):
+            raise InputError(f"cannot write {path}: {suffix[1:]} cannot hold transparency; write png, webp or tiff")
+        image = image.copy()
+        image.putalpha(metadata.alpha.resize(image.size, Image.Resampling.LANCZOS))
 
+    def save(temporary: Path) -> None:
+        try:
+            image.save(temporary, **options, **kept)
+        except OSError:
+            raise
+        except Exception:  # such as camera data of more than the 64 KB that a JPEG can hold
+            image.save(temporary, **options)
 
-def _metadata(upright: Image.Image) -> ImageMetadata:
-    """Metadata of an image that `exif_transpose` has rotated."""
-    profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA", "P") else None
-    exif = upright.getexif()
-    return ImageMetadata(profile or None, exif.tobytes() if len(exif) else None)
+    write_atomically(path, save)

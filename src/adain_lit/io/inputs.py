@@ -1,5 +1,6 @@
 """Conversion of image files, PIL images, arrays and tensors to 8-bit RGB and to masks."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,34 +12,44 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.io.images import read_image, resized_size, to_rgb, to_tensor
+from adain_lit.io.images import MAX_PIXELS, read_image_and_metadata, resized_size, to_tensor, upright_rgb
 
-ImageInput = str | Path | Image.Image | NDArray[np.generic] | Tensor
-"""A file, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W). Integers are
-in 0..255, floating-point values in 0..1, and true and false are white and black."""
+ImageInput = str | Path | bytes | Image.Image | NDArray[np.generic] | Tensor
+"""A file or its bytes, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W).
+Integers are in 0..255, floating-point values in 0..1, and true and false are white and black."""
+
+OVERSHOOT = 0.2
+"""How far floating-point values may lie beyond [0, 1] and are clipped: networks and resizing overshoot. Values further
+out are those of another range."""
+
+log = logging.getLogger(__name__)
 
 
-def as_image(image: ImageInput, what: str = "image") -> Image.Image:
-    """Convert any kind of image to 8-bit RGB.
+def as_image(image: ImageInput, what: str = "image", *, background: str = "white") -> Image.Image:
+    """Convert any kind of image to upright 8-bit RGB.
 
     Args:
         image: the image.
         what: what to call it in error messages.
+        background: colour behind transparent pixels.
 
     Raises:
-        InputError: if it cannot be read, or does not have the shape of an image.
+        InputError: if it cannot be read, or does not have the shape of an image or its range of values.
 
     Example:
         >>> as_image(np.zeros((2, 4), dtype=np.uint8)).size
         (4, 2)
     """
-    if isinstance(image, str | Path):
-        return read_image(image)
+    if isinstance(image, str | Path | bytes):
+        rgb, metadata = read_image_and_metadata(image, background=background)
+        warn_of_frames(what if isinstance(image, bytes) else image, metadata.frames)
+        return rgb
     if isinstance(image, Image.Image):
         try:
-            return to_rgb(image)
-        except (OSError, ValueError) as error:  # Pillow reads lazily; floating-point pixels
-            raise InputError(f"cannot read the {what}: {error}") from error
+            return upright_rgb(image, background)
+        except Exception as error:  # Pillow reads lazily, and raises nearly every type on a damaged file
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"cannot read the {what}: {reason}") from error
     array = _array(image, what)
     if array.ndim == 2:
         array = array[..., None]
@@ -47,14 +58,20 @@ def as_image(image: ImageInput, what: str = "image") -> Image.Image:
             f"the {what} has the shape {tuple(image.shape)}; an array needs (H, W), (H, W, 3) or (H, W, 4), a tensor "
             "(3, H, W)"
         )
-    return to_rgb(Image.fromarray(array[..., 0] if array.shape[2] == 1 else array))
+    return upright_rgb(Image.fromarray(array[..., 0] if array.shape[2] == 1 else array), background)
+
+
+def warn_of_frames(name: str | Path, frames: int) -> None:
+    """Log that only the first frame of an image is used, if it has several."""
+    if frames > 1:
+        log.warning("%s has %d frames; the first is used", name, frames)
 
 
 def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None) -> Tensor:
     """Convert any kind of image to bytes (1, 3, H, W), its shorter side resized to `size` pixels; None keeps its size.
 
     Raises:
-        InputError: as `as_image`, or if `size` is below 1.
+        InputError: as `as_image`, or if `size` is below 1, or enlarges the image to more than `MAX_PIXELS` pixels.
 
     Example:
         >>> as_bytes(torch.zeros(3, 480, 640), size=256).shape
@@ -64,7 +81,14 @@ def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None)
         raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
     rgb = as_image(image, what)
     if size is not None and size != min(rgb.size):
-        rgb = rgb.resize(resized_size(*rgb.size, size), Image.Resampling.LANCZOS)
+        scaled = resized_size(*rgb.size, size)
+        if scaled[0] * scaled[1] > max(MAX_PIXELS, rgb.width * rgb.height):
+            name = f"the {what} {image}" if isinstance(image, str | Path) else f"the {what}"
+            raise InputError(
+                f"{name} has {rgb.width}x{rgb.height} pixels, which would be {scaled[0]}x{scaled[1]} with a shorter "
+                f"side of {size}, more than {MAX_PIXELS} pixels; crop it, or give a smaller size"
+            )
+        rgb = rgb.resize(scaled, Image.Resampling.LANCZOS)
     return to_tensor(rgb).unsqueeze(0)
 
 
@@ -83,13 +107,18 @@ def at_least(image: Tensor, side: int) -> Tensor:
 
 
 def as_mask(mask: ImageInput) -> Tensor:
-    """Convert a mask to weights in [0, 1], (H, W).
+    """Convert a mask to weights in [0, 1], (H, W): its brightness, 0 where it is transparent.
+
+    Raises:
+        InputError: as `as_image`, or if its values are 0 and 1 of 255, which are nearly black.
 
     Example:
         >>> as_mask(np.array([[True, False]]))
         tensor([[1., 0.]])
     """
-    grey = as_image(mask, "mask").convert("L")
+    grey = as_image(mask, "mask", background="black").convert("L")
+    if grey.getextrema() == (0, 1):
+        raise InputError("the mask has the values 0 and 1 of 255, which are nearly black; give booleans, or 0 and 255")
     return torch.from_numpy(np.array(grey, dtype=np.float32)) / 255
 
 
@@ -152,6 +181,11 @@ def _array(image: NDArray[np.generic] | Tensor, what: str) -> NDArray[np.uint8]:
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise InputError(f"the {what} has values that are not finite; they must lie in [0, 1]")
+        if array.size and (array.min() < -OVERSHOOT or array.max() > 1 + OVERSHOOT):
+            raise InputError(
+                f"the {what} has floating-point values from {array.min():.4g} to {array.max():.4g}; they must lie in "
+                "[0, 1]: divide 0..255 by 255, and map -1..1 by (x + 1) / 2"
+            )
         array = (np.clip(array, 0, 1) * 255).round()
     elif not np.issubdtype(array.dtype, np.integer) or (array.size and (array.min() < 0 or array.max() > 255)):
         raise InputError(f"the {what} has values of type {array.dtype} that are not 0..255; scale them, or give floats")
