@@ -76,53 +76,77 @@ def stylize_video(
         raise InputError(f"smooth is {smooth}; it must be at least 0 and below 1")
     if smooth and not stylizer.net.fusion.tileable:
         raise InputError(f"smooth is for fusion=adain; this network has {stylizer.net.config.fusion}; set it to 0")
-    flicker = _Flicker()
-    frames = 0
-
-    def write(path: Path) -> None:
-        nonlocal frames
-        with av.open(str(source)) as video:
-            images = video.streams.best("video")
-            if images is None:
-                raise InputError(f"{source} has no video stream; give a video")
-            images.thread_type = "AUTO"  # type: ignore[attr-defined]
-            stats: list[Stats] | None = None
-            with (
-                av.open(str(path), "w") as container,
-                tqdm(total=images.frames or None, desc=f"stylising {source.name}", unit="frame") as bar,
-            ):
-                writer = _Writer(container, images, video.streams.audio)
-                for packet in video.demux([images, *video.streams.audio]):
-                    if packet.stream.type == "audio":
-                        writer.add_sound(packet)
-                        continue
-                    decoded: list[Any] = packet.decode()
-                    for frame in decoded:
-                        image = _upright(frame)
-                        content = stylizer.encode_content(image, size=size, tile=tile)
-                        if smooth:
-                            new = stylizer.statistics(content, controls.get("masks"))
-                            stats = new if stats is None else _blend(stats, new, smooth)
-                        (result,) = stylizer.many(content, styles, content_stats=stats, **controls)
-                        result = result.crop((0, 0, result.width // 2 * 2, result.height // 2 * 2))
-                        flicker.add(np.asarray(image.resize(result.size)), np.asarray(result))
-                        writer.add_image(result, frame)
-                        frames += 1
-                        bar.update()
-                if not frames:
-                    raise InputError(f"{source} has no frames; give a video")
-                writer.finish()
-
+    frames = _Frames(stylizer, styles, size=size, tile=tile, smooth=smooth, controls=controls)
     try:
-        write_atomically(output, write)
+        write_atomically(output, lambda path: _transcode(source, path, frames))
     except av.FFmpegError as error:
         raise InputError(f"cannot stylise the video {source}: {error.strerror}") from error
-    report = VideoReport(frames, *flicker.means())
+    report = VideoReport(frames.count, *frames.flicker.means())
     tqdm.write(
-        f"{output}: {frames} frames, flicker {report.flicker:.2f} of 255 where the input is still "
+        f"{output}: {report.frames} frames, flicker {report.flicker:.2f} of 255 where the input is still "
         f"(the input's own: {report.input_flicker:.2f})"
     )
     return report
+
+
+class _Frames:
+    """Stylises the frames of a video in order, with what each leaves for the next: statistics and flicker."""
+
+    def __init__(
+        self,
+        stylizer: Stylizer,
+        styles: Sequence[Style],
+        *,
+        size: int | None,
+        tile: int | None,
+        smooth: float,
+        controls: dict[str, Any],
+    ) -> None:
+        self.stylizer = stylizer
+        self.styles = styles
+        self.sizes = {"size": size, "tile": tile}
+        self.smooth = smooth
+        self.controls = controls
+        self.stats: list[Stats] | None = None
+        self.flicker = _Flicker()
+        self.count = 0
+
+    def stylize(self, image: Image.Image) -> Image.Image:
+        """Stylise the next frame; an odd last row or column is cut off."""
+        content = self.stylizer.encode_content(image, **self.sizes)
+        if self.smooth:
+            new = self.stylizer.statistics(content, self.controls.get("masks"))
+            self.stats = new if self.stats is None else _blend(self.stats, new, self.smooth)
+        (result,) = self.stylizer.many(content, self.styles, content_stats=self.stats, **self.controls)
+        result = result.crop((0, 0, result.width // 2 * 2, result.height // 2 * 2))
+        self.flicker.add(np.asarray(image.resize(result.size)), np.asarray(result))
+        self.count += 1
+        return result
+
+
+def _transcode(source: Path, target: Path, frames: _Frames) -> None:
+    """Write the frames of a video stylised, with its sound as it is."""
+    import av
+
+    with av.open(str(source)) as video:
+        images, sounds = video.streams.best("video"), video.streams.audio
+        if images is None:
+            raise InputError(f"{source} has no video stream; give a video")
+        images.thread_type = "AUTO"  # type: ignore[attr-defined]
+        bar = tqdm(total=images.frames or None, desc=f"stylising {source.name}", unit="frame")
+        with av.open(str(target), "w") as container, bar:
+            writer = _Writer(container, images, sounds)
+            for packet in video.demux([images, *sounds]):
+                if packet.stream.type == "audio":
+                    writer.add_sound(packet)
+                    continue
+                decoded: list[Any] = packet.decode()
+                for frame in decoded:
+                    writer.add_image(frames.stylize(_upright(frame)), frame)
+                    bar.update()
+            if not frames.count:
+                raise InputError(f"{source} has no frames; give a video")
+            writer.finish()
 
 
 class _Writer:
