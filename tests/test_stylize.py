@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,28 +210,92 @@ def test_a_grid_has_a_row_for_each_content_and_a_column_for_each_style(
     run: Run, here: Path, photographs: Path, styles: list[Path]
 ) -> None:
     """Oracle: sides of 256 pixels and 6 between, contents of 4:3, styles of 6:5; the corner alone is white."""
-    assert run(photographs / "coffee.jpg", photographs / "more", "-s", *styles[:2], "--grid") == 0
+    assert run(photographs / "coffee.jpg", photographs / "more", "-s", *styles[:2], "--grid", "--no-labels") == 0
     assert files(here) == {"grid.png"}
     grid = np.asarray(read_image(here / "grid.png"))
-    assert grid.shape == (213 + 3 * 192 + 5 * 6, 3 * 262 + 6, 3)
-    for row, top in enumerate((6, 225, 423, 621)):
+    assert grid.shape == (192 + 3 * 192 + 5 * 6, 3 * 262 + 6, 3)
+    for row, top in enumerate((6, 204, 402, 600)):
         for column in range(3):
             middle = grid[top:, 6 + 262 * column :][90:100, 120:136]
             assert bool((middle == 255).all()) == (row == column == 0)
 
 
+def test_images_of_a_grid_have_the_size_that_is_given_and_labels_beside_them(
+    run: Run, here: Path, photographs: Path, styles: list[Path]
+) -> None:
+    """Oracle: the content stylised alone, pixel by pixel."""
+    command = [photographs / "coffee.jpg", "-s", *styles[:2], "--size", 60]
+    assert run(*command, "--every-pair") == 0
+    assert run(*command, "--grid", "-o", "labelled.png") == 0
+    assert run(*command, "--grid", "--no-labels", "-o", "plain.png") == 0
+    labelled, plain = (np.asarray(read_image(here / f"{name}.png")) for name in ("labelled", "plain"))
+    assert plain.shape == (2 * 60 + 18, 3 * 86 + 6, 3)
+    for column, style in enumerate(styles[:2], 1):
+        alone = np.asarray(read_image(here / f"coffee_stylized_{style.stem}.jpg")).astype(int)
+        cell = plain[72:132, 6 + 86 * column :][:, :80]
+        assert np.abs(cell - alone).mean() < 4, "but for JPEG"
+    top, left = np.subtract(labelled.shape[:2], plain.shape[:2])
+    assert min(top, left) > 0
+    assert np.array_equal(labelled[top:, left:], plain)
+
+
+@pytest.mark.parametrize("option", ["--grid", "--trade-off"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "pdf"])
+def test_grids_are_printed_at_300_dots_per_inch(
+    option: str, kind: str, run: Run, here: Path, photographs: Path, styles: list[Path]
+) -> None:
+    assert run(photographs / "coffee.jpg", "-s", styles[0], option, "--size", 40, "--format", kind) == 0
+    (path,) = here.iterdir()
+    if kind == "pdf":
+        page = path.read_bytes()
+        assert page.startswith(b"%PDF")
+        (width,) = re.findall(rb"/Width (\d+)", page)
+        (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+)", page)
+        assert float(box) == pytest.approx(int(width) * 72 / 300)
+    else:
+        with Image.open(path) as image:
+            assert image.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+
+
+def test_a_single_image_is_no_pdf(run: Run, content: Path, styles: list[Path], capsys: Any) -> None:
+    assert run(content, "-s", styles[0], "--format", "pdf") == 2
+    assert "cannot write pdf files; known are jpg" in capsys.readouterr().err
+
+
+def test_a_grid_with_masks_shows_styles_masks_and_result_of_each_content(
+    run: Run, here: Path, photographs: Path, styles: list[Path], tmp_path: Path
+) -> None:
+    """Oracle: the places' own pixels: the masks, and the image that is made without --grid."""
+    halves = np.zeros((48, 64), np.uint8)
+    halves[:, :32] = 255
+    for name, mask in (("left", halves), ("right", 255 - halves)):
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    command = [photographs / "coffee.jpg", "-s", *styles[:2], "--size", 60, "--format", "png"]
+    command += ["--mask", tmp_path / "left.png", tmp_path / "right.png"]
+    assert run(*command, "-o", "alone.png") == 0
+    assert run(*command, "--grid", "--no-labels", "-o", "grid.png") == 0
+    grid = np.asarray(read_image(here / "grid.png")).astype(int)
+    places = [grid[6:66, 6 + start : 86 + start] for start in np.cumsum([0, 86, 78, 86, 78])]
+    assert grid.shape[1] == 6 * 7 + 4 * 80 + 2 * 72
+    assert np.array_equal(grid[6:66, -86:-6], np.asarray(read_image(here / "alone.png")))
+    left, right = places[2], places[4]
+    assert left[:, :36].min() == 255
+    assert left[:, 44:].max() == 0
+    assert np.array_equal(right, 255 - left)
+
+
 def test_strips_and_grids_of_mixtures_are_made_for_each_content(
     run: Run, here: Path, photographs: Path, styles: list[Path]
 ) -> None:
-    more = [photographs / "more", "--batch-size", 2]
+    more = [photographs / "more", "--batch-size", 2, "--no-labels"]
     assert run(*more, "-s", styles[0], "--trade-off", "-o", "strips") == 0
     assert files(here / "strips") == {"hubble_deep_field.png", "motorcycle_left.png"}
     strips = [read_image(path) for path in (here / "strips").iterdir()]
-    assert [strip.size for strip in strips] == [(5 * 262 + 6, 192 + 12)] * 2
+    assert [strip.size for strip in strips] == [(5 * 262 + 6 + 236, 192 + 12)] * 2
     assert strips[0].tobytes() != strips[1].tobytes()
     name = "coffee_interpolate_" + "+".join(style.stem for style in styles[:4])[:100] + ".jpg"
-    assert run(photographs / "coffee.jpg", "-s", *styles[:4], "--interpolate", "--format", "jpg") == 0
-    assert read_image(here / name).size == (5 * 262 + 6, 5 * 198 + 6)
+    assert run(photographs / "coffee.jpg", "-s", *styles[:4], "--interpolate", "--format", "jpg", "--no-labels") == 0
+    assert read_image(here / name).size == (5 * 262 + 6 + 2 * 236, 5 * 198 + 6)
 
 
 # what exists already
@@ -306,8 +371,8 @@ def test_a_broken_style_among_good_ones_fails_its_own_images_only(
     assert run(content, "-s", broken, styles[0], "--every-pair") == 1
     assert files(here) == {f"coffee_stylized_{styles[0].stem}.png"}
     assert f"adain_lit.stylize: cannot read {broken} as an image" in capsys.readouterr().err
-    assert run(content, broken, "-s", broken, styles[0], "--grid") == 1
-    assert read_image(here / "grid.png").size == (2 * 262 + 6, 213 + 192 + 18)
+    assert run(content, broken, "-s", broken, styles[0], "--grid", "--no-labels") == 1
+    assert read_image(here / "grid.png").size == (2 * 262 + 6, 192 + 192 + 18)
 
 
 def test_a_mask_that_does_not_fit_one_content_names_it(

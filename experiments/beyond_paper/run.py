@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from adain_evidence import Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, new_figure, save_figure, save_grid
+from adain_evidence.figures import new_figure, save_figure, save_grid
 from adain_evidence.images import demo_pairs, demo_rows
 from adain_evidence.outcomes import by_seed, selected
 from adain_evidence.session import found_images
@@ -19,6 +19,7 @@ from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.evaluation.metrics import measure, summarise
 from adain_lit.io.images import read_image, to_image, to_tensor
 from adain_lit.losses import PerceptualLoss
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import COLOURS, MARKERS, label_axes
 from adain_lit.weights.networks import load_network
 

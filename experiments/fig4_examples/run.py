@@ -11,7 +11,7 @@ from tqdm import tqdm
 from adain_evidence import Check, Claim, Job, Setting, run_claim
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
 from adain_evidence.composition import composed
-from adain_evidence.figures import image_grid, save_grid
+from adain_evidence.figures import save_grid
 from adain_evidence.jobs import DONE
 from adain_evidence.outcomes import by_seed, evaluated, selected
 from adain_evidence.systems import paper_system
@@ -22,6 +22,7 @@ from adain_lit.io.images import to_image, write_image
 from adain_lit.losses import PerceptualLoss
 from adain_lit.methods.fixed_styles import load_fixed_styles
 from adain_lit.methods.gatys import Gatys
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.weights.encoders import load_loss_network
 from adain_lit.weights.files import bundled_file
 from adain_lit.weights.networks import load_network

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from adain_evidence import Check, Claim, Setting, in_every_seed, run_claim
-from adain_evidence.figures import draw_with_spread, image_grid, new_figure, save_figure, save_grid
+from adain_evidence.figures import draw_with_spread, new_figure, save_figure, save_grid
 from adain_evidence.images import demo_rows
 from adain_evidence.outcomes import logged
 from adain_evidence.systems import ABLATIONS
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import label_axes
 from adain_lit.weights.networks import load_network
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
-from adain_evidence.figures import image_grid, new_figure, save_figure, save_grid
+from adain_evidence.figures import new_figure, save_figure, save_grid
 from adain_evidence.images import demo_rows
 from adain_evidence.systems import Systems
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import COLOURS, MARKERS, label_axes
 from adain_lit.weights.networks import load_network
 

@@ -9,11 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from adain_evidence.baselines import squares
-from adain_evidence.figures import image_grid, new_figure, save_figure
+from adain_evidence.figures import new_figure, save_figure
 from adain_lit.data.demo import demo_content_images, demo_style_images
 from adain_lit.functional.color import match_color
 from adain_lit.io.images import to_image
 from adain_lit.nets import StyleTransferNet
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import COLOURS, label_axes
 
 SIZE = 256

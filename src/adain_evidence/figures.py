@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from adain_lit.io.files import write_atomically
 from adain_lit.reports.curves import running_mean
-from adain_lit.reports.style import WIDTH, caption_font, look, wrap_text
+from adain_lit.reports.style import WIDTH, look
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Positions (optimiser steps, seconds, iterations) and the values there."""
 
 MOST_BYTES = 300_000
 """Upper bound of the size of a figure's file."""
-GAP = 6
 
 
 def new_figure(columns: int = 1, rows: int = 1, *, height: float = 3.2) -> tuple[Figure, list[Axes]]:
@@ -61,32 +60,6 @@ def save_figure(figure: Figure, path: Path, *, caption: str) -> None:
             fewer = image.convert("RGB").quantize(64)
         write_atomically(path, lambda temporary: fewer.save(temporary, "PNG", optimize=True))
     require_small(path)
-
-
-def image_grid(
-    rows: Sequence[Sequence[Image.Image]], *, columns: Sequence[str], names: Sequence[str] = (), side: int = 128
-) -> Image.Image:
-    """Images in rows, each in a square of `side` pixels, with captions above the columns and beside the rows."""
-    font = caption_font(max(11, side // 11))
-    wrapped = [wrap_text(text, font, side) for text in columns]
-    line = round(font.size * 1.3)
-    head = line * max(text.count("\n") + 1 for text in wrapped) + GAP
-    left = max([round(font.getlength(name)) + 2 * GAP for name in names], default=0)
-    size = (left + len(columns) * (side + GAP) + GAP, head + len(rows) * (side + GAP))
-    grid = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(grid)
-    for j, text in enumerate(wrapped):
-        draw.multiline_text((left + GAP + j * (side + GAP), GAP // 2), text, fill="black", font=font, spacing=2)
-    for i, row in enumerate(rows):
-        top = head + i * (side + GAP)
-        if names:
-            draw.text((GAP, top + (side - line) // 2), names[i], fill="black", font=font)
-        for j, image in enumerate(row):
-            fitted = image.convert("RGB").copy()
-            fitted.thumbnail((side, side), Image.Resampling.LANCZOS)
-            x = left + GAP + j * (side + GAP) + (side - fitted.width) // 2
-            grid.paste(fitted, (x, top + (side - fitted.height) // 2))
-    return grid
 
 
 def save_grid(grid: Image.Image, path: Path) -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from adain_lit.cli import run
 from adain_lit.errors import InputError
-from adain_lit.inference.plan import find_inputs, image_suffix, is_video, missing, plan_grid, plan_outputs
+from adain_lit.inference.plan import (
+    GRID_SUFFIXES,
+    IMAGE_SUFFIXES,
+    find_inputs,
+    image_suffix,
+    is_video,
+    missing,
+    plan_grid,
+    plan_outputs,
+)
 from adain_lit.io.files import require_writable
 
 GRIDS = ("grid", "trade_off", "interpolate")
@@ -30,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("content", nargs="+", metavar="CONTENT", help="images, videos, folders or patterns; noise for a texture")
     add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more images, folders or patterns")
     add("--output", "-o", type=Path, metavar="PATH", help="file or folder; default: the current folder")
-    add("--format", metavar="EXT", help="jpg, png, webp or tiff; default: the content's")
+    add("--format", metavar="EXT", help="jpg, png, webp or tiff, for grids pdf as well; default: the content's")
     control = command.add_argument_group("controls (Sec. 7.3 of the paper)")
     add = control.add_argument
     add("--alpha", type=float, default=1.0, help="0 is the content, 1 the style, above 1 exaggerates (default 1)")
@@ -45,16 +54,18 @@ def parser() -> argparse.ArgumentParser:
     )
     sizes = command.add_argument_group("sizes in pixels")
     add = sizes.add_argument
-    add("--size", type=int, default=0, help="shorter side of the content, 0 keeps it (default)")
+    add("--size", type=int, default=0, help="shorter side of the content and its results, 0 keeps it (default)")
     add("--style-size", type=int, default=512, help="shorter side of the styles, 0 keeps it (default 512)")
     add("--crop", action="store_true", help="crop the content to its central square first")
     add("--tile", type=int, help="side of the tiles of large images; 0 never tiles")
     what = command.add_argument_group("what to make")
     add = what.add_mutually_exclusive_group().add_argument
     add("--every-pair", action="store_true", help="each content with each style")
-    add("--grid", action="store_true", help="one grid of all contents x all styles")
+    add("--grid", action="store_true", help="one grid of all contents x all styles; with --mask a row for each content")
     add("--trade-off", action="store_true", help="for each content a strip with alpha from 0 to 1 (Fig. 7)")
     add("--interpolate", action="store_true", help="for each content a grid between four styles (Fig. 8)")
+    add = what.add_argument
+    add("--no-labels", dest="labels", action="store_false", help="grids without names and values of alpha")
     running = command.add_argument_group("running")
     add = running.add_argument
     add(
@@ -96,7 +107,8 @@ def stylize(arguments: argparse.Namespace) -> int:
     contents = find_inputs(arguments.content, "content", video=kind is None)
     styles = find_inputs(arguments.style, "style")
     _check_found(arguments, [file.path for file in contents], len(styles))
-    suffix = image_suffix(arguments.format) if arguments.format else None
+    suffixes = GRID_SUFFIXES if kind else IMAGE_SUFFIXES
+    suffix = image_suffix(arguments.format, suffixes) if arguments.format else None
     if arguments.grid:
         outputs = [plan_grid(contents, styles, arguments.output, suffix=suffix)]
     else:
@@ -107,6 +119,7 @@ def stylize(arguments: argparse.Namespace) -> int:
             every_pair=arguments.every_pair,
             suffix=suffix or (".png" if kind else None),
             label=(kind or "stylized").replace("_", "-"),
+            suffixes=suffixes,
         )
     todo = outputs if arguments.overwrite else missing(outputs)
     if len(todo) < len(outputs):
@@ -118,7 +131,8 @@ def stylize(arguments: argparse.Namespace) -> int:
     # imports torch, which takes seconds: after everything that can be refused without it
     from adain_lit.inference.batch import BatchStylizer
 
-    batch = BatchStylizer(arguments, 1 if arguments.grid else len(outputs[0].styles))
+    separate = arguments.grid and not arguments.mask
+    batch = BatchStylizer(arguments, 1 if separate else len(outputs[0].styles))
     if arguments.alpha > 1:
         sys.stderr.write(f"alpha {arguments.alpha} is above 1: the style is exaggerated\n")
     if arguments.grid:

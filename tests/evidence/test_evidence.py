@@ -16,7 +16,6 @@ from adain_evidence.composition import composed
 from adain_evidence.figures import (
     MOST_BYTES,
     draw_with_spread,
-    image_grid,
     new_figure,
     save_figure,
     save_grid,
@@ -26,6 +25,7 @@ from adain_evidence.outcomes import by_seed, evaluated, evaluation, logged, sele
 from adain_evidence.record import hash_of
 from adain_evidence.results import BEGIN, END, read_results, write_results
 from adain_lit.errors import InputError
+from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import label_axes
 from support.commands import TINY
 from support.images import small

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from adain_lit.errors import InputError
-from adain_lit.inference.grids import GAP, fit, image_grid, interpolation, trade_off
+from adain_lit.inference.grids import interpolation, thumbnail, trade_off
 from adain_lit.inference.stylizer import Stylizer
+from adain_lit.reports.image_grid import GAP, fit
 from support.images import small
 from support.networks import small_network
 
@@ -28,27 +29,6 @@ def place(grid: Image.Image, row: int, column: int, side: int = SIDE) -> Image.I
 def holds(found: Image.Image, image: Image.Image) -> bool:
     """Oracle: the image resized by Pillow."""
     return found.tobytes() == fit(image, found.width).tobytes()
-
-
-def test_images_are_in_rows_and_columns_as_large_as_the_largest_on_white() -> None:
-    """Oracle: places by hand: columns of 20 and 40 pixels, rows of 20 and 40, with 6 between."""
-    red, blue, green = (
-        Image.new("RGB", size, color) for size, color in (((100, 50), "red"), ((10, 20), "blue"), ((5, 10), "lime"))
-    )
-    grid = image_grid([[None, red], [blue, green], [None]], side=40)
-    assert grid.size == (20 + 40 + 18, 20 + 40 + 0 + 24)
-    expected = np.full((84, 78, 3), 255)
-    expected[6:26, 32:72] = (255, 0, 0)
-    expected[32:72, 6:26] = (0, 0, 255)
-    expected[32:72, 42:62] = (0, 255, 0)
-    assert np.array_equal(np.asarray(grid), expected)
-
-
-@pytest.mark.parametrize(
-    ("size", "fitted"), [((100, 50), (40, 20)), ((3, 4), (30, 40)), ((4000, 4), (40, 1)), ((40, 40), (40, 40))]
-)
-def test_the_longer_side_is_fitted(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    assert fit(Image.new("RGB", size), 40).size == fitted
 
 
 def test_the_trade_off_goes_from_content_to_style_in_equal_steps(stylizer: Stylizer) -> None:
@@ -91,3 +71,29 @@ def test_the_interpolation_grid_needs_four_styles(stylizer: Stylizer) -> None:
     )
     with pytest.raises(InputError, match="3 styles for the four corners"):
         interpolation(stylizer, content, [style] * 3)
+
+
+def test_the_trade_off_in_the_size_of_its_content_shows_the_style_and_alpha(stylizer: Stylizer) -> None:
+    """Oracle: the images pixel by pixel, below a band of labels; six places of 96x72 pixels."""
+    content, image = stylizer.encode_content(small("coffee.png")), small("chelsea.png")
+    style = stylizer.encode_style(image, size=None)
+    plain = trade_off(stylizer, content, [style], style_images=[image])
+    assert plain.size == (6 * (96 + GAP) + GAP, 72 + 2 * GAP)
+    assert place(plain, 0, 2, 96).tobytes() == stylizer(content, style, alpha=0.5).tobytes()
+    assert place(plain, 0, 5, 96).tobytes() == thumbnail(image, (96, 72)).tobytes()
+    labelled = np.asarray(trade_off(stylizer, content, [style], style_images=[image], labels=True))
+    band = len(labelled) - plain.height
+    assert np.array_equal(labelled[band:], np.asarray(plain))
+    for column in range(6):
+        assert labelled[:band, GAP + column * (96 + GAP) :][:, :96].min() < 128, f"no label above column {column}"
+
+
+def test_the_interpolation_grid_shows_each_style_beside_its_corner(stylizer: Stylizer) -> None:
+    images = [small(name) for name in ("chelsea.png", "rocket.jpg", "astronaut.png", "hubble_deep_field.jpg")]
+    content = stylizer.encode_content(small("coffee.png"))
+    styles = [stylizer.encode_style(image, size=None) for image in images]
+    grid = interpolation(stylizer, content, styles, steps=3, side=SIDE, style_images=images)
+    assert grid.size == (5 * (SIDE + GAP) + GAP, 3 * (36 + GAP) + GAP)
+    for image, (row, column) in zip(images, [(0, 0), (0, 4), (2, 0), (2, 4)], strict=True):
+        assert holds(place(grid, row, column), thumbnail(image, (96, 72)))
+    assert np.asarray(place(grid, 1, 0)).min() == 255

@@ -1,4 +1,4 @@
-"""The palette, the axes and the captions that all figures share."""
+"""The palette and the axes that all figures share."""
 
 from itertools import combinations
 
@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from adain_lit.reports.style import COLOURS, caption_font, label_axes, wrap_text
+from adain_lit.reports.style import COLOURS, label_axes
 
 SIGHTS = {
     "protanopia": [
@@ -46,11 +46,3 @@ def test_logarithmic_axes_have_a_few_ticks_in_plain_numbers(low: float, high: fl
     shown = [t.get_text() for t in axes.get_yticklabels() if t.get_text() and bottom <= t.get_position()[1] <= top]
     assert 3 <= len(shown) <= 9
     assert not any("e" in text or "$" in text for text in shown)
-
-
-def test_captions_break_between_words_where_they_can_and_keep_their_line_breaks() -> None:
-    font = caption_font(13)
-    lines = wrap_text("lambda 10\na label of many words and one_that_does_not_end" + "s" * 40, font, 120).splitlines()
-    assert lines[0] == "lambda 10"
-    assert all(font.getlength(line) <= 120 for line in lines)
-    assert wrap_text("", font, 120) == ""

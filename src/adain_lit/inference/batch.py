@@ -21,10 +21,12 @@ from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
 from adain_lit.io.images import ImageMetadata, read_image_and_metadata, write_image
 from adain_lit.io.inputs import as_image
+from adain_lit.reports.image_grid import DPI, fit, image_grid
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+LANCZOS = Image.Resampling.LANCZOS
 MAX_PIXELS = 2_000_000_000
 """Largest content that is read. Large images are tiled, which needs about 12 bytes of memory per pixel."""
 
@@ -105,6 +107,8 @@ class BatchStylizer:
             options.checkpoint, encoder=options.encoder, device=options.device, dtype=getattr(torch, options.dtype)
         )
         self.styles: dict[Path, Style] = {}
+        # images of a grid have the size that the command line gives, or one that fits on a page
+        self.side = None if options.size else grids.SIDE
         self.controls: dict[str, Any] = {
             "alpha": options.alpha,
             "weights": options.weights,
@@ -137,23 +141,58 @@ class BatchStylizer:
     def make_grid(self, contents: Sequence[Path], styles: Sequence[Path], path: Path) -> None:
         """Make one grid of all contents (rows) and styles (columns).
 
+        With masks, the styles are used together: each row has its content, the styles, their masks and the result.
+
         Raises:
             InputError: if no style can be read.
         """
-        readable = [output.styles[0] for output in self._encode_styles([Output(s, (s,), path) for s in styles])]
-        rows: list[list[Image.Image | None]] = [[None, *(grids.fit(as_image(style)) for style in readable)]]
+        masked = bool(self.options.mask)
+        todo = [Output(path, tuple(styles), path)] if masked else [Output(s, (s,), path) for s in styles]
+        readable = [style for output in self._encode_styles(todo) for style in output.styles]
+        rows: list[list[Image.Image]] = []
+        names: list[str] = []
         for content in tqdm(contents, desc="stylising", unit="row"):
-            row = Output(content, tuple(readable), path)
-            with self.failures.caught([row]):
-                rows.append(self._grid_row(row))
-        if len(rows) > 1:
-            write_image(grids.image_grid(rows), path)
+            output = Output(content, tuple(readable), path)
+            with self.failures.caught([output]):
+                rows.append(self._masked_row(output) if masked else self._grid_row(output))
+                names.append(content.stem)
+        if not rows:
+            return
+        columns = ["", *(style.stem for style in readable)]
+        shown: list[Sequence[Image.Image | None]] = [*rows]
+        if masked:
+            columns = [
+                "content",
+                *(f"{what} {i + 1}" for i in range(len(readable)) for what in ("style", "mask")),
+                "result",
+            ]
+        else:
+            size = max(row[0].width for row in rows), max(row[0].height for row in rows)
+            shown = [[None, *(grids.thumbnail(style, size) for style in readable)], *rows]
+            names = ["", *names]
+        if not self.options.labels:
+            columns = names = []
+        write_image(image_grid(shown, columns=columns, names=names), path, dpi=DPI)
 
-    def _grid_row(self, row: Output) -> list[Image.Image | None]:
+    def _grid_row(self, row: Output) -> list[Image.Image]:
+        """The content and the content in each style."""
         loaded = self._read_content([row])
         content = self._encode([loaded])
-        stylized = (self.stylizer(content, self.styles[path], **self.controls) for path in row.styles)
-        return [grids.fit(image) for image in (loaded.image, *stylized)]
+        results = [self.stylizer(content, self.styles[path], **self.controls) for path in row.styles]
+        return [self._cell(image) for image in (loaded.image.resize(results[0].size, LANCZOS), *results)]
+
+    def _masked_row(self, row: Output) -> list[Image.Image]:
+        """The content, each style with its mask, and the content in the styles."""
+        loaded = self._read_content([row])
+        result = self.stylizer(self._encode([loaded]), [self.styles[path] for path in row.styles], **self.controls)
+        styles = [grids.thumbnail(path, result.size) for path in row.styles]
+        masks = [mask.resize(result.size, LANCZOS) for mask in self.controls["masks"]]
+        pairs = [image for pair in zip(styles, masks, strict=True) for image in pair]
+        return [self._cell(image) for image in (loaded.image.resize(result.size, LANCZOS), *pairs, result)]
+
+    def _cell(self, image: Image.Image) -> Image.Image:
+        """Scale to the grid's cells at once, so that rows of large images do not fill the memory."""
+        return fit(image, self.side) if self.side else image
 
     def _make_images(
         self, outputs: Sequence[Output], kind: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]"
@@ -194,9 +233,22 @@ class BatchStylizer:
             else:
                 draw, set_by_grid = grids.GRIDS[kind]
                 controls = {name: value for name, value in self.controls.items() if name not in set_by_grid}
-                images = [draw(self.stylizer, content, styles, **controls)]
+                images = [
+                    draw(
+                        self.stylizer,
+                        content,
+                        styles,
+                        side=self.side,
+                        style_images=outputs[0].styles,
+                        labels=self.options.labels,
+                        **controls,
+                    )
+                ]
             for output, image, loaded in zip(outputs, images, batch, strict=True):
-                writes.add(output, image, loaded.metadata if kind is None else None)
+                if kind is None:
+                    writes.add(output, image, metadata=loaded.metadata)
+                else:
+                    writes.add(output, image, dpi=DPI)
 
     def _read_content(self, outputs: list[Output]) -> LoadedContent:
         image, metadata = read_image_and_metadata(outputs[0].content, max_pixels=MAX_PIXELS)
@@ -251,8 +303,8 @@ class _Writes:
         self.failures = failures
         self.pending: deque[tuple[Output, Future[None]]] = deque()
 
-    def add(self, output: Output, image: Image.Image, metadata: ImageMetadata | None) -> None:
-        self.pending.append((output, self.pool.submit(write_image, image, output.path, metadata)))
+    def add(self, output: Output, image: Image.Image, **options: Any) -> None:
+        self.pending.append((output, self.pool.submit(write_image, image, output.path, **options)))
 
     def wait(self, *, pending: int) -> None:
         """Wait until at most `pending` images are unwritten, which bounds the memory that they take."""

@@ -1,61 +1,41 @@
-"""Grids of images: contents x styles, the trade-off strip of Fig. 7 and the four-style grid of Fig. 8."""
+"""Grids of images: contents x styles, the trade-off of Fig. 7, the four-style grid of Fig. 8, masks as in Fig. 11."""
 
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from adain_lit.errors import InputError
 from adain_lit.inference.stylizer import Content, Style, Stylizer
+from adain_lit.io.images import to_image
+from adain_lit.io.inputs import ImageInput, as_image
+from adain_lit.reports.captions import ALPHA
+from adain_lit.reports.image_grid import fit, image_grid
 
-GAP = 6
-"""White pixels between images."""
 SIDE = 256
-"""Longer side in pixels of the images of a grid."""
+"""Longer side in pixels of the images of the command's grids, unless it is given a ``--size``."""
 
 
-def image_grid(rows: Sequence[Sequence[Image.Image | None]], *, side: int = SIDE) -> Image.Image:
-    """Arrange images in rows and columns on white, each centred in its place.
-
-    Args:
-        rows: the images; None leaves a place empty.
-        side: each image is scaled so that its longer side has this many pixels.
+def thumbnail(image: ImageInput, size: tuple[int, int]) -> Image.Image:
+    """An image as large as fits into `size`, (width, height) in pixels.
 
     Example:
-        >>> wide, tall = Image.new("RGB", (40, 20)), Image.new("RGB", (10, 20))
-        >>> image_grid([[wide, tall], [None, wide]], side=60).size  # columns of 60, rows of 60 and 30 pixels, 3 gaps
-        (138, 108)
+        >>> thumbnail(Image.new("RGB", (640, 480)), (256, 256)).size
+        (256, 192)
     """
-    fitted = [[image and fit(image, side) for image in row] for row in rows]
-    widths = [max(image.width if image else 0 for image in column) for column in zip_longest(*fitted)]
-    heights = [max(image.height if image else 0 for image in row) for row in fitted]
-    grid = Image.new("RGB", (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(heights) + 1)), "white")
-    y = GAP
-    for row, height in zip(fitted, heights, strict=True):
-        x = GAP
-        for image, width in zip_longest(row, widths):
-            if image:
-                grid.paste(image, (x + (width - image.width) // 2, y + (height - image.height) // 2))
-            x += width + GAP
-        y += height + GAP
-    return grid
-
-
-def fit(image: Image.Image, side: int = SIDE) -> Image.Image:
-    """Scale an image so that its longer side has `side` pixels.
-
-    Example:
-        >>> fit(Image.new("RGB", (640, 480)), 320).size
-        (320, 240)
-    """
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return ImageOps.contain(as_image(image), size, Image.Resampling.LANCZOS)
 
 
 def trade_off(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
+    stylizer: Stylizer,
+    content: Content,
+    styles: Sequence[Style],
+    *,
+    steps: int = 5,
+    side: int | None = None,
+    style_images: Sequence[ImageInput] = (),
+    labels: bool = False,
+    **controls: Any,
 ) -> Image.Image:
     """The content-style trade-off: `steps` images with alpha from 0 to 1 (Eq. 14, Fig. 7).
 
@@ -64,7 +44,9 @@ def trade_off(
         content: the content image.
         styles: the style, or several that are mixed.
         steps: the number of images.
-        side: longer side of each image in pixels.
+        side: longer side of each image in pixels; None keeps the content's size.
+        style_images: the style images, which are shown to the right.
+        labels: write alpha above each image.
         controls: as for a call of the stylizer, without ``alpha``.
 
     Example:
@@ -76,11 +58,22 @@ def trade_off(
         (204, 52)
     """
     alphas = [i / (steps - 1) for i in range(steps)]
-    return image_grid([[stylizer(content, styles, alpha=alpha, **controls) for alpha in alphas]], side=side)
+    images = [_scaled(stylizer(content, styles, alpha=alpha, **controls), side) for alpha in alphas]
+    shown = [thumbnail(style, images[0].size) for style in style_images]
+    columns = [*(f"{ALPHA} = {alpha:g}" for alpha in alphas), *["style"] * len(shown)]
+    return image_grid([[*images, *shown]], columns=columns if labels else ())
 
 
 def interpolation(
-    stylizer: Stylizer, content: Content, styles: Sequence[Style], *, steps: int = 5, side: int = SIDE, **controls: Any
+    stylizer: Stylizer,
+    content: Content,
+    styles: Sequence[Style],
+    *,
+    steps: int = 5,
+    side: int | None = None,
+    style_images: Sequence[ImageInput] = (),
+    labels: bool = False,
+    **controls: Any,
 ) -> Image.Image:
     """Style interpolation: four styles in the corners of a grid and their mixtures between (Eq. 15, Fig. 8).
 
@@ -89,7 +82,9 @@ def interpolation(
         content: the content image.
         styles: the styles at the upper left, upper right, lower left and lower right.
         steps: the number of rows and of columns.
-        side: longer side of each image in pixels.
+        side: longer side of each image in pixels; None keeps the content's size.
+        style_images: the style images, which are shown beside their corners.
+        labels: write "style" above those.
         controls: as for a call of the stylizer, without ``weights`` and ``masks``.
 
     Raises:
@@ -106,15 +101,28 @@ def interpolation(
     if len(styles) != 4:
         raise InputError(f"{len(styles)} styles for the four corners of the interpolation grid; give four")
     positions = [i / (steps - 1) for i in range(steps)]
-    rows = [
-        # bilinear weights of the four corners
-        [
-            stylizer(content, styles, weights=[(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], **controls)
-            for x in positions
-        ]
+    rows: list[list[Image.Image | None]] = [
+        [_scaled(stylizer(content, styles, weights=_corners(x, y), **controls), side) for x in positions]
         for y in positions
     ]
-    return image_grid(rows, side=side)
+    columns: list[str] = []
+    if style_images:
+        size = _scaled(to_image(content.image[0]), side).size
+        upper_left, upper_right, lower_left, lower_right = (thumbnail(style, size) for style in style_images)
+        between = [(None, None)] * (steps - 2)
+        beside = [(upper_left, upper_right), *between, (lower_left, lower_right)]
+        rows = [[left, *row, right] for row, (left, right) in zip(rows, beside, strict=True)]
+        columns = ["style", *[""] * steps, "style"]
+    return image_grid(rows, columns=columns if labels else ())
+
+
+def _scaled(image: Image.Image, side: int | None) -> Image.Image:
+    return fit(image, side) if side else image
+
+
+def _corners(x: float, y: float) -> list[float]:
+    """Bilinear weights of the styles at the upper left, upper right, lower left and lower right."""
+    return [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
 
 
 GRIDS: dict[str, tuple[Callable[..., Image.Image], tuple[str, ...]]] = {

@@ -11,6 +11,8 @@ from adain_lit.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """Suffixes of images that can be written."""
+GRID_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")
+"""Suffixes of grids that can be written."""
 OUTPUT_VIDEO_SUFFIXES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
 """Suffixes of videos that can be written; an .avi, which stores no frame times, becomes an .mkv."""
 VIDEO_SUFFIXES = frozenset({*OUTPUT_VIDEO_SUFFIXES, ".avi"})
@@ -104,6 +106,7 @@ def plan_outputs(
     every_pair: bool = False,
     suffix: str | None = None,
     label: str = "stylized",
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
 ) -> list[Output]:
     """Decide what is written where.
 
@@ -117,6 +120,7 @@ def plan_outputs(
         every_pair: combine each content with each style.
         suffix: suffix of the images to write; None keeps the content's if it can be written, else ``.png``.
         label: the word between the content's and the style's name.
+        suffixes: suffixes that images may have.
 
     Raises:
         InputError: if two outputs would share a file, one would overwrite an input, or a suffix cannot be written.
@@ -129,7 +133,7 @@ def plan_outputs(
     mixtures = [(style.path,) for style in styles] if every_pair else [tuple(style.path for style in styles)]
     pairs = [(content, mixture) for content in contents for mixture in mixtures]
     file = output if output is not None and output.suffix and not output.is_dir() else None
-    if file and len(pairs) > 1 and file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+    if file and len(pairs) > 1 and file.suffix.lower() in (*GRID_SUFFIXES, *VIDEO_SUFFIXES):
         raise InputError(f"{len(pairs)} images cannot go into the one file {file}; give a folder")
     outputs = []
     for content, mixture in pairs:
@@ -137,7 +141,7 @@ def plan_outputs(
             path = file
         else:
             path = (output or Path()) / _output_name(content, mixture, every_pair, suffix, label)
-        _require_suffix(path, OUTPUT_VIDEO_SUFFIXES if is_video(content.path) else IMAGE_SUFFIXES)
+        _require_suffix(path, OUTPUT_VIDEO_SUFFIXES if is_video(content.path) else suffixes)
         outputs.append(Output(content.path, mixture, path))
     _require_distinct(outputs, [*contents, *styles])
     return outputs
@@ -159,7 +163,7 @@ def plan_grid(
     path = output or Path()
     if path.is_dir() or not path.suffix:
         path = path / f"grid{suffix or '.png'}"
-    _require_suffix(path, IMAGE_SUFFIXES)
+    _require_suffix(path, GRID_SUFFIXES)
     grid = Output(contents[0].path, tuple(style.path for style in styles), path)
     _require_distinct([grid], [*contents, *styles])
     return grid
@@ -198,8 +202,8 @@ def _require_distinct(outputs: Sequence[Output], inputs: Sequence[InputFile]) ->
         planned[key] = output
 
 
-def image_suffix(name: str) -> str:
-    """The suffix of an image format.
+def image_suffix(name: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> str:
+    """The suffix of an image format, one of `suffixes`.
 
     Raises:
         InputError: if such a file cannot be written.
@@ -209,8 +213,8 @@ def image_suffix(name: str) -> str:
         ('.jpg', '.tif')
     """
     suffix = "." + name.lower().removeprefix(".")
-    if suffix not in IMAGE_SUFFIXES:
-        raise InputError(f"cannot write {name} files; known are {', '.join(s[1:] for s in IMAGE_SUFFIXES)}")
+    if suffix not in suffixes:
+        raise InputError(f"cannot write {name} files; known are {', '.join(s[1:] for s in suffixes)}")
     return suffix
 
 

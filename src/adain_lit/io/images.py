@@ -355,11 +355,19 @@ def to_image(tensor: Tensor) -> Image.Image:
     return Image.fromarray(tensor.permute(1, 2, 0).contiguous().cpu().numpy())
 
 
-def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None) -> None:
+def write_image(
+    image: Image.Image, path: str | Path, metadata: ImageMetadata | None = None, *, dpi: int | None = None
+) -> None:
     """Write an image atomically in the format of the path's suffix.
 
-    JPEG and WebP are written at quality 95, JPEG without chroma subsampling. Metadata that the format cannot hold are
-    left out; an alpha is scaled to the image.
+    JPEG and WebP are written at quality 95, JPEG without chroma subsampling; PDF is a page with such a JPEG. Metadata that
+    the format cannot hold are left out; an alpha is scaled to the image.
+
+    Args:
+        image: the image.
+        path: the file to write.
+        metadata: what is kept of the file that the image was made from.
+        dpi: resolution to print it at, which WebP cannot store; None leaves it open.
 
     Raises:
         InputError: if the image is too large for the format, or if the format cannot hold its alpha.
@@ -374,13 +382,15 @@ def write_image(image: Image.Image, path: str | Path, metadata: ImageMetadata | 
     """
     options: dict[str, Any] = {}
     suffix = Path(path).suffix.lower()
-    if suffix in (".jpg", ".jpeg"):
+    if suffix in (".jpg", ".jpeg", ".pdf"):
         options = {"quality": 95, "subsampling": 0}
     elif suffix == ".webp":
         options = {"quality": 95}
     elif suffix in (".tif", ".tiff"):
         options = {"compression": "tiff_deflate"}
-    limit = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}.get(suffix)
+    if dpi is not None:
+        options |= {"resolution": dpi} if suffix == ".pdf" else {"dpi": (dpi, dpi)}
+    limit = {".jpg": 65_500, ".jpeg": 65_500, ".pdf": 65_500, ".webp": 16_383}.get(suffix)
     if limit is not None and max(image.size) > limit:
         raise InputError(
             f"cannot write {path}: {image.width}x{image.height} pixels, but {suffix[1:]} allows {limit} on a side; "

@@ -1,13 +1,9 @@
-"""The look of figures and grids: one palette, one way to format axes, one font and one way to wrap captions."""
+"""The look of figures: one palette and one way to format axes."""
 
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
-from PIL import ImageFont
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), distinguishable for the colour-blind, without the yellow that white paper swallows."""
@@ -74,44 +70,3 @@ def _ticks(low: float, high: float) -> Locator:
     if low <= 0 or high >= 30 * low:
         return LogLocator(subs=(1, 3))
     return LogLocator(subs=(1, 1.5, 2, 3, 5, 7)) if high >= 3 * low else MaxNLocator(5)
-
-
-@cache
-def caption_font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of captions in image grids, DejaVu Sans as matplotlib ships it; `size` in pixels.
-
-    Example:
-        >>> caption_font(10).getname(), caption_font(10).size
-        (('DejaVu Sans', 'Book'), 10)
-    """
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
-
-
-def wrap_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    r"""Wrap text at `width` pixels: between words, or within words that are too long. Line breaks are kept.
-
-    Example:
-        >>> wrap_text("style weight 10", caption_font(10), 70)
-        'style weight\n10'
-    """
-    lines = []
-    for paragraph in text.splitlines() or [""]:
-        lines.append("")
-        for word in paragraph.split():
-            for piece in _pieces(word, font, width):
-                line = f"{lines[-1]} {piece}".strip()
-                if font.getlength(line) <= width:
-                    lines[-1] = line
-                else:
-                    lines.append(piece)
-    return "\n".join(lines)
-
-
-def _pieces(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """A word in pieces of at most `width` pixels."""
-    pieces = [""]
-    for letter in word:
-        if font.getlength(pieces[-1] + letter) > width:
-            pieces.append("")
-        pieces[-1] += letter
-    return pieces
