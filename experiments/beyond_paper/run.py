@@ -1,4 +1,4 @@
-"""``python experiments/beyond_paper/run.py scale=small|paper``: the paper's outlook, each item against AdaIN."""
+"""``python experiments/beyond_paper/run.py scale=SCALE``: the paper's outlook, each item against AdaIN."""
 
 import statistics
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
 def _textures(setting: Setting, seed: int) -> dict[str, dict[str, float]]:
     """Style losses of textures for ten held-out paintings, each out of four pieces of noise, and of the noise."""
     net = load_network(SYSTEMS.checkpoint(setting, "enc_adain_dec", seed))
-    size = 96 if setting.small else 256
+    size = setting.pick(small=96, medium=256, paper=256)
     styles = found_images(setting).held_out_pairs(contents=1, styles=10, size=size).styles
     pairs = HeldOutPairs(_noise(4, size), styles)
     methods = {TEXTURE: net, NOISE: lambda content, style: content}
@@ -121,7 +121,7 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
         f"Each item of the outlook beside AdaIN (grey line), scale={setting.scale}: dots are seeds, marks their means; "
         f'less is better. The paper: "{CLAIM.statement}".'
     )
-    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+    save_figure(figure, CLAIM.folder / setting.named("figure.png"), caption=caption)
 
 
 @torch.inference_mode()
@@ -132,7 +132,10 @@ def _show(setting: Setting) -> None:
     _, styles = demo_pairs(4, size=192)
     textures = nets["AdaIN"](_noise(4, 192)[: len(styles)].float() / 255, styles)
     rows = [[*row, to_image(texture)] for row, texture in zip(rows, textures, strict=True)]
-    save_grid(image_grid(rows, columns=[*columns, "texture out of noise"], side=128), CLAIM.folder / "sheet.jpg")
+    save_grid(
+        image_grid(rows, columns=[*columns, "texture out of noise"], side=128),
+        CLAIM.folder / setting.named("sheet.jpg"),
+    )
 
 
 if __name__ == "__main__":

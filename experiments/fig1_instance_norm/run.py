@@ -1,4 +1,4 @@
-"""``python experiments/fig1_instance_norm/run.py scale=small|paper``: batch and instance norm on three data sets."""
+"""``python experiments/fig1_instance_norm/run.py scale=SCALE``: batch and instance norm on three data sets."""
 
 import math
 import statistics
@@ -27,7 +27,7 @@ CLAIM = Claim(
 )
 DATA = {"": "original photographs", "_contrast": "of equal contrast", "_stylized": "of one style"}
 NORMS = {"bn": "Batch Norm", "in": "Instance Norm"}
-SMALL = ("trainer.max_steps=250", "trainer.val_check_interval=125")
+STEPS = {"small": 250, "medium": 1500, "paper": 5000}
 QUANTITY = "mean style loss of the second half"
 SPREAD = "spread of styles at"
 """Variance over photographs of a layer's means and standard deviations, relative to that of the original photographs:
@@ -40,7 +40,9 @@ MUCH_SMALLER = 0.5
 def trainings(setting: Setting) -> Job:
     """The six networks with every seed, as one sweep."""
     experiments = ",".join(f"fig1_{norm}{data}" for data in DATA for norm in NORMS)
-    common = setting.training(setting.seeds, *(SMALL if setting.small else ("trainer.max_steps=5000",)))
+    steps = STEPS[setting.scale]
+    own = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps // 2}")
+    common = setting.training(setting.seeds, *own)
     return Job("train", "trainings", (f"experiment={experiments}", *common), setting.folder, multirun=True)
 
 
@@ -140,7 +142,7 @@ def _draw(setting: Setting) -> None:
         f"Style loss of training batches (running mean), scale={setting.scale}: mean of {len(setting.seeds)} seeds, "
         f'bands from the least to the greatest. The paper (Fig. 1): "{CLAIM.statement}".'
     )
-    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+    save_figure(figure, CLAIM.folder / setting.named("figure.png"), caption=caption)
 
 
 if __name__ == "__main__":

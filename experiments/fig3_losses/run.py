@@ -1,4 +1,4 @@
-"""``python experiments/fig3_losses/run.py scale=small|paper``: style and content loss of the methods, as in Fig. 3."""
+"""``python experiments/fig3_losses/run.py scale=SCALE``: style and content loss of the methods, as in Fig. 3."""
 
 import hashlib
 import json
@@ -48,12 +48,12 @@ Losses = dict[str, float]
 
 def counts(setting: Setting) -> tuple[int, int, int]:
     """Number of contents and of styles, and the side of the test images in pixels."""
-    return (5, 2, 96) if setting.small else (50, 10, 512)
+    return setting.pick(small=(5, 2, 96), medium=(10, 10, 256), paper=(50, 10, 512))
 
 
 def single(setting: Setting, seed: int) -> Job:
     """A network for each test style."""
-    steps = 200 if setting.small else 40000  # Ulyanov et al. and Dumoulin et al. train 20 000 to 40 000
+    steps = setting.pick(small=200, medium=1000, paper=40000)  # Ulyanov et al. and Dumoulin et al.: 20 000 to 40 000
     more = ("data.batch_size=4", f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps // 2}")
     return single_styles(setting, held_out(setting)[1][: counts(setting)[1]], seed, *more)
 
@@ -70,7 +70,7 @@ def ours(setting: Setting) -> dict[int, Path]:
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """A network for each test style and seed; at paper scale the paper's system too."""
+    """A network for each test style and seed; except at small scale the paper's system too."""
     systems = [] if setting.small else [paper_system(setting, seed)[0] for seed in setting.seeds]
     return [*(single(setting, seed) for seed in setting.seeds), *systems]
 
@@ -182,7 +182,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
     ]
     if OURS not in values:
         notes.append("Enc-AdaIN-Dec is missing: the trainings of fig5_6_ablations on the same images were not there.")
-    draw(curves, values, f"{count} x {styles} pairs, {size} px")
+    draw(setting, curves, values, f"{count} x {styles} pairs, {size} px")
     return {
         "values": values,
         "checks": checks(values, curves, judged),
@@ -238,7 +238,7 @@ def checks(values: Any, curves: Mapping[str, Mapping[str, Sequence[float]]], jud
     return found
 
 
-def draw(curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs: str) -> None:
+def draw(setting: Setting, curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs: str) -> None:
     """Losses against iterations; methods without iterations are horizontal lines."""
     figure, axes = new_figure(2, height=3.6)
     for panel, name in zip(axes, ("style loss", "content loss"), strict=True):
@@ -261,7 +261,7 @@ def draw(curves: Mapping[str, Mapping[str, Sequence[float]]], values: Any, pairs
     figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     save_figure(
         figure,
-        CLAIM.folder / "losses.png",
+        CLAIM.folder / setting.named("losses.png"),
         caption="The paper (Fig. 3): ours meets the style loss of Gatys et al. between 50 and 100 iterations (grey), "
         f"slightly above Ulyanov et al. and far below the content image. Mean of {pairs}.",
     )

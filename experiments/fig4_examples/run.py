@@ -1,4 +1,4 @@
-"""``python experiments/fig4_examples/run.py scale=small|paper``: all methods on the same pairs, as in Fig. 4."""
+"""``python experiments/fig4_examples/run.py scale=SCALE``: all methods on the same pairs, as in Fig. 4."""
 
 import hashlib
 from pathlib import Path
@@ -58,12 +58,12 @@ QUANTITIES = {
 
 def size(setting: Setting) -> int:
     """Side of the test images in pixels."""
-    return 128 if setting.small else 512
+    return setting.pick(small=128, medium=256, paper=512)
 
 
 def contents(setting: Setting) -> int:
     """Number of held-out content images that are measured."""
-    return 5 if setting.small else 50
+    return setting.pick(small=5, medium=10, paper=50)
 
 
 def styles() -> list[str]:
@@ -73,25 +73,28 @@ def styles() -> list[str]:
 
 def ulyanov(setting: Setting) -> Job:
     """A network for each test style."""
-    return single_styles(setting, styles(), setting.seeds[0], *steps(setting, 200, 40000))
+    return single_styles(setting, styles(), setting.seeds[0], *steps(setting, 200, 1000, 40000))
 
 
 def dumoulin(setting: Setting) -> Job:
     """One network for the demo's first held-out style images, the test styles among them; at paper scale 32."""
-    own = ("model.styles=demo", f"model.style_count={8 if setting.small else 32}", *steps(setting, 400, 40000))
+    own = ("model.styles=demo", f"model.style_count={8 if setting.small else 32}", *steps(setting, 400, 3000, 40000))
     settings = ("experiment=baseline_dumoulin", *setting.training(setting.seeds[0], *own))
     return Job("train", "dumoulin", settings, setting.folder)
 
 
 def style_swap(setting: Setting) -> Job:
     """Chen & Schmidt's inverse network."""
-    settings = ("experiment=baseline_style_swap", *setting.training(setting.seeds[0], *steps(setting, 250, 80000)))
+    settings = (
+        "experiment=baseline_style_swap",
+        *setting.training(setting.seeds[0], *steps(setting, 250, 5000, 80000)),
+    )
     return Job("train", "style_swap", settings, setting.folder)
 
 
-def steps(setting: Setting, small: int, paper: int) -> tuple[str, str]:
+def steps(setting: Setting, small: int, medium: int, paper: int) -> tuple[str, str]:
     """Number of steps, with validation halfway and at the end."""
-    count = small if setting.small else paper
+    count = setting.pick(small=small, medium=medium, paper=paper)
     return f"trainer.max_steps={count}", f"trainer.val_check_interval={count // 2}"
 
 
@@ -192,7 +195,7 @@ def show(setting: Setting) -> None:
             images = [to_image(x) for x in (content[0].cpu(), style[0].cpu(), *made)]
             rows.append([*images, optimised[i, j]])
     names = ["content", "style", *methods, "Gatys et al."]
-    save_grid(image_grid(rows, columns=names, side=128), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(rows, columns=names, side=128), CLAIM.folder / setting.named("sheet.jpg"))
 
 
 def gatys(setting: Setting) -> dict[tuple[int, int], Image.Image]:

@@ -1,4 +1,4 @@
-"""``python experiments/fig5_6_ablations/run.py scale=small|paper``: the four systems of Figs. 5 and 6."""
+"""``python experiments/fig5_6_ablations/run.py scale=SCALE``: the four systems of Figs. 5 and 6."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def conclude(setting: Setting) -> dict[str, Any]:
     ]
     _draw(setting)
     _show(setting)
-    return {"values": values, "checks": checks, **ABLATIONS.record(setting)}
+    notes = [ABLATIONS.spread(setting, QUANTITIES)]
+    return {"values": values, "checks": checks, "notes": notes, **ABLATIONS.record(setting)}
 
 
 def _concat_keeps(setting: Setting) -> Check:
@@ -73,14 +74,17 @@ def _draw(setting: Setting) -> None:
         "the greatest. The content loss of Enc-Concat-Dec is against f(c), that of the others against AdaIN's t. The "
         f'paper (Fig. 6): "{CLAIM.statement}".'
     )
-    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+    save_figure(figure, CLAIM.folder / setting.named("figure.png"), caption=caption)
 
 
 def _show(setting: Setting) -> None:
     seed = setting.seeds[0]
     methods = {name: load_network(ABLATIONS.checkpoint(setting, key, seed)) for key, name in ABLATIONS.names.items()}
-    rows, columns = demo_rows(methods, 4, size=192)
-    save_grid(image_grid(rows, columns=columns, side=160), CLAIM.folder / "sheet.jpg")
+    rows, columns = demo_rows(methods, 4, size=setting.pick(small=192, medium=256, paper=256))
+    save_grid(
+        image_grid(rows, columns=columns, side=setting.pick(small=160, medium=224, paper=224)),
+        CLAIM.folder / setting.named("sheet.jpg"),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python experiments/fig7_11_controls/run.py scale=small|paper``: the controls at run time, Figs. 7 to 11."""
+"""``python experiments/fig7_11_controls/run.py scale=SCALE``: the controls at run time, Figs. 7 to 11."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -42,11 +42,11 @@ rounded up to whole spatial positions."""
 
 def counts(setting: Setting) -> tuple[int, int, int]:
     """Number of contents and of styles, and the side of the test images in pixels."""
-    return (3, 4, 160) if setting.small else (10, 10, 512)
+    return setting.pick(small=(3, 4, 160), medium=(5, 5, 256), paper=(10, 10, 512))
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """None at small scale, which uses the bundled network; at paper scale the paper's system."""
+    """None at small scale, which uses the bundled network; else the paper's system."""
     return [] if setting.small else [paper_system(setting, setting.seeds[0])[0]]
 
 
@@ -257,9 +257,9 @@ def conclude(setting: Setting) -> dict[str, Any]:
     bench = Bench(setting)
     checks, curves = trade_off(bench)
     checks += [*interpolation(bench), *colors(bench), *regions(bench), every_pair(bench)]
-    draw_alpha(CLAIM.folder / "alpha.png", ALPHAS, curves, len(bench.contents) * len(bench.styles))
-    save_grid(strips(bench.net), CLAIM.folder / "controls.jpg")
-    save_grid(grids(bench.net), CLAIM.folder / "grids.jpg")
+    draw_alpha(CLAIM.folder / setting.named("alpha.png"), ALPHAS, curves, len(bench.contents) * len(bench.styles))
+    save_grid(strips(bench.net), CLAIM.folder / setting.named("controls.jpg"))
+    save_grid(grids(bench.net), CLAIM.folder / setting.named("grids.jpg"))
     contents, styles, size = counts(setting)
     values = {f"alpha {alpha:g}": {name: {0: curve[i]} for name, curve in curves.items()}
               for i, alpha in enumerate(ALPHAS)}  # fmt: skip

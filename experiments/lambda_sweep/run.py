@@ -1,4 +1,4 @@
-"""``python experiments/lambda_sweep/run.py scale=small|paper``: content against style loss for several lambdas."""
+"""``python experiments/lambda_sweep/run.py scale=SCALE``: content against style loss for several lambdas."""
 
 import itertools
 import statistics
@@ -9,7 +9,8 @@ from typing import Any
 from adain_evidence import Check, Claim, Job, Setting, in_every_seed, run_claim
 from adain_evidence.figures import new_figure, save_figure, save_grid
 from adain_evidence.images import demo_rows
-from adain_evidence.systems import Systems
+from adain_evidence.systems import Systems, paper_system
+from adain_lit.config.overrides import quoted
 from adain_lit.reports.image_grid import image_grid
 from adain_lit.reports.style import COLOURS, MARKERS, label_axes
 from adain_lit.weights.networks import load_network
@@ -20,19 +21,28 @@ CLAIM = Claim(
     "The degree of style transfer can be controlled during training by adjusting the style weight lambda in Eq. 11",
     "Sec. 7.3",
 )
-WEIGHTS = {"small": ("0.01", "0.03", "0.1", "1", "10"), "paper": ("1", "3", "10", "30", "100")}
+WEIGHTS = {
+    "small": ("0.01", "0.03", "0.1", "1", "10"),
+    "medium": ("0.5", "2", "8", "32"),
+    "paper": ("1", "3", "10", "30", "100"),
+}
 QUANTITIES = {"content_loss": "content loss", "style_loss": "style loss", "ssim": "SSIM to content"}
 
 
 def systems(setting: Setting) -> Systems:
-    """One system for each lambda."""
+    """One system for each lambda; at medium scale all continue one training of the paper's system."""
     names = {weight: f"lambda {weight}" for weight in WEIGHTS[setting.scale]}
-    return Systems(names, 800, key="model.style_weight", experiment="sweep_lambda")
+    medium = ()
+    if setting.scale == "medium":
+        _, decoder = paper_system(setting, setting.seeds[0])
+        medium = (f"model.decoder={quoted(str(decoder))}", "model.lr=2e-4", "trainer.max_steps=1000")
+    return Systems(names, 800, key="model.style_weight", experiment="sweep_lambda", medium=medium)
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """The sweep, then an evaluation for each seed."""
-    return systems(setting).jobs(setting)
+    """The sweep, then an evaluation for each seed; at medium scale the training that it continues comes first."""
+    first = [paper_system(setting, setting.seeds[0])[0]] if setting.scale == "medium" else []
+    return [*first, *systems(setting).jobs(setting)]
 
 
 def conclude(setting: Setting) -> dict[str, Any]:
@@ -77,7 +87,7 @@ def _draw(setting: Setting, values: Mapping[str, Mapping[str, Mapping[int, float
         f"Content against style loss on {pairs} held-out pairs, scale={setting.scale}: dots are seeds, marks their "
         f'means. The paper (Sec. 7.3): "{CLAIM.statement}".'
     )
-    save_figure(figure, CLAIM.folder / "figure.png", caption=caption)
+    save_figure(figure, CLAIM.folder / setting.named("figure.png"), caption=caption)
 
 
 def _show(setting: Setting) -> None:
@@ -92,7 +102,7 @@ def _show(setting: Setting) -> None:
         images.append([row[2] for row in rows])
         names.append(f"lambda {weight}")
         columns = [""] * len(rows)
-    save_grid(image_grid(images, columns=columns, names=names, side=144), CLAIM.folder / "sheet.jpg")
+    save_grid(image_grid(images, columns=columns, names=names, side=144), CLAIM.folder / setting.named("sheet.jpg"))
 
 
 if __name__ == "__main__":

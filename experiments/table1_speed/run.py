@@ -1,4 +1,4 @@
-"""``python experiments/table1_speed/run.py scale=small|paper``: seconds for one image, as in Table 1."""
+"""``python experiments/table1_speed/run.py scale=SCALE``: seconds for one image, as in Table 1."""
 
 import json
 from collections.abc import Mapping
@@ -98,7 +98,7 @@ def conclude(setting: Setting) -> dict[str, Any]:
         for key, name in NAMES.items()
     }
     operations = {size: multiplications(size) for size in SIZES}
-    draw(seconds)
+    draw(setting, seconds)
     least = ", ".join(f"{NAMES[key]} {min(counts)}" for key, counts in images.items() if min(counts) < 100)
     return {
         "values": values,
@@ -176,7 +176,7 @@ def multiplications(size: int) -> dict[str, float]:
     return found
 
 
-def draw(seconds: Mapping[str, Mapping[tuple[int, bool], float]]) -> None:
+def draw(setting: Setting, seconds: Mapping[str, Mapping[tuple[int, bool], float]]) -> None:
     """Our times and the paper's for each method, on one logarithmic axis."""
     figure, axes = new_figure(2, height=3.2)
     for panel, size in zip(axes, SIZES, strict=True):
@@ -197,7 +197,7 @@ def draw(seconds: Mapping[str, Mapping[tuple[int, bool], float]]) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     caption = 'Median times. The paper (Sec. 7.1): "nearly 3 orders of magnitude faster than" Gatys et al. and "1-2 ' \
               'orders of magnitude faster than" Chen & Schmidt.'  # fmt: skip
-    save_figure(figure, CLAIM.folder / "speed.png", caption=caption)
+    save_figure(figure, CLAIM.folder / setting.named("speed.png"), caption=caption)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ Each folder tests one claim of the paper: `run.py` trains, measures and decides 
 ```bash
 python experiments/fig5_6_ablations/run.py scale=small                  # the demo's images, two cores
 python experiments/fig5_6_ablations/run.py scale=small content=PHOTOS style=PAINTINGS seeds=0,1,2
+python experiments/fig5_6_ablations/run.py scale=medium content=PHOTOS style=PAINTINGS encoder=VGG19
 python experiments/fig5_6_ablations/run.py scale=paper                  # VGG-19, COCO and WikiArt, a GPU
 ```
 An interrupted script continues when it is started again. `scale=small` uses the bundled encoder and small crops:

@@ -33,16 +33,17 @@ def evaluation(setting: Setting, name: str, networks: Mapping[str, str | Path], 
     )
 
 
-def evaluated(job: Job, first: str = FIRST) -> dict[str, dict[str, float]]:
-    """Means over all pairs, by method and quantity.
+def evaluated(job: Job, first: str = FIRST, *, statistic: str = "mean") -> dict[str, dict[str, float]]:
+    """A statistic over all pairs, by method and quantity.
 
     Args:
         job: an evaluation that has been run.
         first: name for the evaluated network.
+        statistic: ``mean``, or ``std``, the standard deviation over the pairs.
     """
     results: dict[str, Any] = json.loads((job.folder / "evaluation.json").read_text("utf-8"))["results"]
     return {
-        first if name == FIRST else name: {key: float(value["mean"]) for key, value in quantities.items()}
+        first if name == FIRST else name: {key: float(value[statistic]) for key, value in quantities.items()}
         for name, quantities in results.items()
     }
 

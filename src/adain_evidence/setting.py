@@ -1,15 +1,16 @@
-"""Settings of a claim's script: ``scale=small|paper``, images, seeds, and any setting of the training."""
+"""Settings of a claim's script: ``scale=small|medium|paper``, images, seeds, and any setting of the training."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adain_lit.config.overrides import quoted
 from adain_lit.data.demo import DEMO
 from adain_lit.errors import InputError
 
-SCALES = ("small", "paper")
+T = TypeVar("T")
+SCALES = ("small", "medium", "paper")
 FOLDERS = ("content", "style", "val_content", "val_style")
 DEMO_SOURCE = "photographs of scikit-image, rendered paintings of the package"
 SMALL = (
@@ -23,6 +24,8 @@ SMALL = (
     "callbacks.checkpoints.every_n_steps=100",
 )
 """Settings of a training at small scale."""
+MEDIUM = ("scale=medium", "data.num_workers=1", "data.cache=4000", "callbacks.checkpoints.every_n_steps=100")
+"""Settings of a training at medium scale."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,16 @@ class Setting:
 
     Attributes:
         claim: name of the claim's folder.
-        scale: ``small``: the bundled encoder and small crops, minutes on two cores; ``paper``: the paper's setting.
-        content: folder or list of content images; None: the demo's at small scale, COCO in $ADAIN_DATA at paper scale.
+        scale: ``small``: the bundled encoder and small crops, minutes on two cores; ``medium``: VGG-19 at full width,
+            crops of 128 pixels, hours on two cores; ``paper``: the paper's setting.
+        content: folder or list of content images; None: the demo's, and at paper scale COCO in $ADAIN_DATA.
         style: style images, likewise (WikiArt).
         val_content: held-out content images; None: a fraction of `content`.
         val_style: held-out style images, likewise.
         source: description of the images, for the record.
-        seeds: one training for each.
-        precision: of the training; None: bf16-mixed at small scale, 32-true at paper scale.
+        encoder: weights of VGG-19, see `adain_lit.weights.load_encoder`; None: those of the scale.
+        seeds: one training for each; by default two, at medium scale one.
+        precision: of the training; None: bf16-mixed at small scale, else 32-true.
         out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
         overrides: further settings of every training, such as ``trainer.max_steps=100``.
         given: the arguments as typed.
@@ -51,6 +56,7 @@ class Setting:
     val_content: str | None = None
     val_style: str | None = None
     source: str | None = None
+    encoder: str | None = None
     seeds: tuple[int, ...] = (0, 1)
     precision: str | None = None
     out: Path | None = None
@@ -83,6 +89,8 @@ class Setting:
             raise InputError(f"scale is {values['scale']!r}; known are {', '.join(SCALES)}")
         if "seeds" in values:
             values["seeds"] = _numbers(values["seeds"])
+        elif values.get("scale") == "medium":
+            values["seeds"] = (0,)
         if "out" in values:
             values["out"] = Path(values["out"])
         setting = cls(claim, **values, overrides=tuple(overrides), given=tuple(arguments))
@@ -94,6 +102,15 @@ class Setting:
     def small(self) -> bool:
         """Whether this is the small scale."""
         return self.scale == "small"
+
+    def pick(self, *, small: T, medium: T, paper: T) -> T:
+        """The value for this scale."""
+        return {"small": small, "medium": medium, "paper": paper}[self.scale]
+
+    def named(self, file: str) -> str:
+        """Name of a stored figure: those of the small scale have the plain name."""
+        stem, dot, suffix = file.rpartition(".")
+        return file if self.small else f"{stem}-{self.scale}{dot}{suffix}"
 
     @property
     def folder(self) -> Path:
@@ -111,13 +128,13 @@ class Setting:
         if self.source:
             return self.source
         if self.content is None:
-            return DEMO_SOURCE if self.small else "COCO photographs, WikiArt paintings"
+            return "COCO photographs, WikiArt paintings" if self.scale == "paper" else DEMO_SOURCE
         return "the user's images"
 
     def images(self) -> list[str]:
         """Settings that choose the images, of ``adain_lit.train`` and ``adain_lit.evaluate``."""
         if self.content is None:
-            return ["data=demo" if self.small else "data=coco_wikiart"]
+            return ["data=coco_wikiart" if self.scale == "paper" else "data=demo"]
         given = [(key, getattr(self, key)) for key in FOLDERS if getattr(self, key) is not None]
         return ["data=folders", *(f"data.{key}_dir={quoted(value)}" for key, value in given)]
 
@@ -128,14 +145,15 @@ class Setting:
             seed: one for a single training, several for a sweep.
             more: of the claim.
         """
-        common = SMALL if self.small else ("scale=paper",)
+        common = self.pick(small=SMALL, medium=MEDIUM, paper=("scale=paper",))
         listed = ",".join(map(str, [seed] if isinstance(seed, int) else seed))
         log = ["logger=csv", f"seed={listed}", f"trainer.precision={self.trained_precision}"]
-        return (*common, *self.images(), *log, *more, *self.overrides)
+        encoder = [] if self.encoder is None else [f"model.encoder={quoted(self.encoder)}"]
+        return (*common, *self.images(), *log, *encoder, *more, *self.overrides)
 
     def shown(self) -> str:
         """The command, with placeholders in place of folders."""
-        words = {"content": "PHOTOGRAPHS", "style": "PAINTINGS", "out": "FOLDER"}
+        words = {"content": "PHOTOGRAPHS", "style": "PAINTINGS", "encoder": "ENCODER", "out": "FOLDER"}
         words |= {"val_content": "HELD_OUT_PHOTOGRAPHS", "val_style": "HELD_OUT_PAINTINGS"}
         parts = []
         for argument in self.given:

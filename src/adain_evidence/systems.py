@@ -22,12 +22,14 @@ class Systems:
             vary more within so few steps than the systems differ.
         key: the setting.
         experiment: that of all trainings, if `key` is another setting.
+        medium: further settings of the trainings at medium scale, whose schedule is that of ``scale=medium``.
     """
 
     names: Mapping[str, str]
     steps: int
     key: str = "experiment"
     experiment: str | None = None
+    medium: tuple[str, ...] = ()
 
     def trainings(self, setting: Setting) -> Job:
         """Every system with every seed, as one Hydra multirun."""
@@ -38,7 +40,7 @@ class Systems:
             "model.lr_schedule=cosine",
             f"model.lr_steps={self.steps}",
         )
-        common = setting.training(setting.seeds, *(small if setting.small else ()))
+        common = setting.training(setting.seeds, *setting.pick(small=small, medium=self.medium, paper=()))
         settings = (*fixed, f"{self.key}={','.join(self.names)}", *common)
         return Job("train", "trainings", settings, setting.folder, multirun=True)
 
@@ -54,8 +56,10 @@ class Systems:
     def comparison(self, setting: Setting, seed: int) -> Job:
         """All systems of one seed on the same held-out pairs, measured with the losses of the first one."""
         networks = {self._alias(system): self.checkpoint(setting, system, seed) for system in self.names}
-        small = ("data.resize=160", "data.crop=96") if setting.small else ()
-        return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *small)
+        size = setting.pick(
+            small=("data.resize=160", "data.crop=96"), medium=("data.resize=256", "data.crop=256"), paper=()
+        )
+        return evaluation(setting, f"systems-{seed}", networks, "contents=10", "styles=10", *size)
 
     def jobs(self, setting: Setting) -> list[Job]:
         """The trainings, then an evaluation for each seed."""
@@ -73,6 +77,17 @@ class Systems:
         found = selected(by_seed(rows), quantities)
         values = {name: found.pop(self._alias(system)) for system, name in self.names.items()}
         return values | found
+
+    def spread(self, setting: Setting, quantities: Mapping[str, str]) -> str:
+        """A sentence on the standard deviation over the pairs, first seed."""
+        names = {self._alias(system): name for system, name in self.names.items()}
+        job = self.comparison(setting, setting.seeds[0])
+        rows = evaluated(job, next(iter(names)), statistic="std")
+        parts = [
+            f"{name} " + ", ".join(f"{rows[alias][key]:.3g}" for key in quantities) for alias, name in names.items()
+        ]
+        listed = ", ".join(quantities.values())
+        return f"Standard deviation over the {pair_count(job)} pairs ({listed}): {'; '.join(parts)}."
 
     def record(self, setting: Setting) -> dict[str, Any]:
         """Number of steps of the trainings and of pairs of the evaluations."""
@@ -108,5 +123,6 @@ def paper_system(setting: Setting, seed: int) -> tuple[Job, Path]:
         The sweep of trainings that it belongs to, and its checkpoint.
     """
     name = "fig5_6_ablations"
-    theirs = replace(setting, claim=name, seeds=tuple(sorted({seed, *Setting(name).seeds})))
+    usual = Setting.parse(name, [f"scale={setting.scale}"]).seeds
+    theirs = replace(setting, claim=name, seeds=tuple(sorted({seed, *usual})))
     return ABLATIONS.trainings(theirs), ABLATIONS.checkpoint(theirs, "enc_adain_dec", seed)

@@ -71,7 +71,7 @@ def test_every_experiment_composes_and_instantiates(experiment: str, scale: str,
     assert isinstance(instantiate(cfg.data, "data"), PairedDataModule)
     assert cfg.name == experiment
     if not teacher:  # the compact network has steps of its own
-        assert cfg.trainer.max_steps == {"demo": 300, "paper": 160_000}[scale]
+        assert cfg.trainer.max_steps == {"demo": 300, "medium": 5000, "paper": 160_000}[scale]
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
@@ -184,7 +184,7 @@ MISTAKES = [
     ("modle=adain", "did you mean model?"),
     ("+model.foo=1", "no key model.foo"),
     ("experiment=nope", "no experiment 'nope'; there are ablation_bndec, ablation_concat"),
-    ("scale=large", "no scale 'large'; there are demo, paper"),
+    ("scale=large", "no scale 'large'; there are demo, medium, paper"),
     ("model.style_weight=-1", "style_weight is -1.0; it must be 0 or more"),
     ("model.fusion=add", "unknown fusion 'add'; known are adain, concat"),
     ("model.style_weight=much", "model.style_weight: Value 'much' of type 'str' could not be converted to Float"),

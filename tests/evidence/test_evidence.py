@@ -66,7 +66,7 @@ def test_settings_are_read() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("scale=large", "scale is 'large'; known are small, paper"),
+        ("scale=large", "scale is 'large'; known are small, medium, paper"),
         ("seeds=a", "seeds is 'a'; give comma-separated integers, such as seeds=0,1"),
         ("steps=3", "'steps=3' is not a setting; give scale=, content=, "),
         ("small", "'small' is not a setting; give "),

@@ -209,3 +209,92 @@ def test_checkpoint_of_another_kind_is_refused(teacher: Path) -> None:
     module, checkpoint = DistillationModule(teacher=str(teacher)), dict[str, Any](encoder={}, state_dict={})
     with pytest.raises(InputError, match=r"^the checkpoint was not written by DistillationModule; give one of its"):
         module.on_load_checkpoint(checkpoint)
+
+
+def write_base(path: Path) -> Path:
+    """The first layers of a network of the teacher's widths, with other weights than the teacher's."""
+    return write_teacher(path, seed=7, last="relu2_1")
+
+
+def full_width(base: Path, teacher: Path, **more: Any) -> DistillationModule:
+    """A student of the teacher's widths that keeps the layers of `base` and has no heads."""
+    options = {"layers": ["relu4_1"], "heads": False, "unit_mean_images": 0} | more
+    return DistillationModule(
+        encoder=str(teacher), teacher=str(teacher), fixed_weights=str(base), fixed_layer="relu2_1", **options
+    )
+
+
+def test_fixed_layers_are_the_files_and_are_not_trained(tmp_path: Path, teacher: Path) -> None:
+    """Oracle: the files; what is above the fixed layers is the student's own."""
+    base = write_base(tmp_path / "base.safetensors")
+    module = full_width(base, teacher)
+    kept, own = dict(load_encoder(base, last="relu2_1").convs()), dict(load_encoder(teacher).convs())
+    groups = module.configure_optimizers()["optimizer"].param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    for name, conv in module.student.encoder.convs():
+        expected = kept.get(name, own[name])
+        assert torch.equal(conv.weight, expected.weight)
+        assert torch.equal(conv.bias, expected.bias)
+        assert {id(p) in trained for p in conv.parameters()} == {name not in kept}
+    assert len(trained) == 2 * (len(own) - len(kept))
+
+
+def test_without_heads_the_features_are_compared_themselves(tmp_path: Path, teacher: Path, images: Tensor) -> None:
+    """Oracle: the mean square, written out; the teacher itself as the student has none."""
+    module = full_width(write_base(tmp_path / "base.safetensors"), teacher)
+    with torch.no_grad():
+        wanted, found = (
+            net(images, ("relu4_1",))["relu4_1"] for net in (load_encoder(teacher), module.student.encoder)
+        )
+        losses = module.losses(images)
+        torch.testing.assert_close(losses["feature_loss/relu4_1"], ((found - wanted) ** 2).mean((1, 2, 3)))
+        assert losses["loss"].min() > 0
+        same = DistillationModule(encoder=str(teacher), teacher=str(teacher), heads=False).losses(images)
+    assert same["loss"].abs().max() < 1e-9
+
+
+def test_fixed_layers_are_scaled_once_and_kept_by_the_checkpoint(
+    tmp_path: Path, teacher: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: every channel has a factor, and a resumed run leaves the weights as they are."""
+    base = write_base(tmp_path / "base.safetensors")
+    monkeypatch.chdir(tmp_path)
+    given = [
+        *tiny(photographs, paintings),
+        "experiment=distill_vgg19",
+        f"model.fixed_weights={base}",
+        "model.fixed_layer=relu2_1",
+        f"model.encoder={teacher}",
+        f"model.teacher={teacher}",
+        "model.unit_mean_images=8",
+        "model.lr_steps=9",
+        "trainer.max_steps=2",
+        "trainer.val_check_interval=2",
+    ]
+    assert run_here(train.main, given, monkeypatch) == 0
+    run = only_run(tmp_path, "distill_vgg19")
+    module, fixed = module_of(run), load_encoder(base, last="relu2_1")
+    for (name, conv), (_, scaled) in zip(fixed.convs(), module.student.encoder.convs(), strict=False):
+        ratio = (conv.bias / scaled.bias).detach()  # the scale of each channel; biases of the file are 3
+        assert not torch.allclose(ratio, torch.ones_like(ratio)), name
+    before = last(run)["state_dict"]
+    assert run_here(train.main, [*given, "resume=last", "trainer.max_steps=3"], monkeypatch) == 0
+    after = last(run)["state_dict"]
+    for name, _ in fixed.convs():
+        assert torch.equal(after[f"student.encoder.{name}.weight"], before[f"student.encoder.{name}.weight"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "random"}, "the fixed weights do not fit the student at conv1_1; set model.encoder_widths"),
+        ({"fixed_weights": None, "encoder": "random"}, "without heads the student needs the teacher's 12 channels at"),
+    ],
+)
+def test_student_that_cannot_follow_is_refused(
+    options: dict[str, Any], message: str, tmp_path: Path, teacher: Path
+) -> None:
+    base = write_base(tmp_path / "base.safetensors")
+    given: dict[str, Any] = {"encoder": str(teacher), "fixed_weights": str(base)} | options
+    with pytest.raises(InputError, match=f"^{message}"):
+        DistillationModule(teacher=str(teacher), layers=["relu4_1"], heads=False, fixed_layer="relu2_1", **given)

@@ -130,6 +130,13 @@ class DistillationConfig(ModelConfig, EncoderConfig):
     """weights to follow, or a list of them: each layer is taken from the first that reaches it"""
     layers: list[str] = field(default_factory=lambda: list(PAPER_STYLE_LAYERS))
     """layers to follow; the student ends at the deepest"""
+    fixed_weights: str | None = None
+    """weights of the student's first convolutions, which are scaled like the teacher and not trained; they take the
+    input of encoder_preprocessing; null: every convolution is trained"""
+    fixed_layer: str = "relu3_1"
+    """deepest layer of those convolutions"""
+    heads: bool = True
+    """compare the student's features through 1x1 heads; without heads it needs the teacher's widths"""
     style_weight: float = 1.0
     """weight of the differences of means and standard deviations"""
     lr: float = 1e-3

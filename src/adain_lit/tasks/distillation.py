@@ -1,4 +1,4 @@
-"""Training a small encoder to follow a large one."""
+"""Training an encoder to follow another one."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.losses import content_loss, style_loss
 from adain_lit.nets import HeadedEncoder
-from adain_lit.nets.vgg import deepest
+from adain_lit.nets.vgg import VGGEncoder, deepest, mean_activations, normalize_activations
 from adain_lit.tasks.base import LossModule
 from adain_lit.tasks.config import DistillationConfig
 from adain_lit.tasks.schedule import adam
@@ -22,7 +22,8 @@ class DistillationModule(LossModule):
     At each layer the loss is the mean squared difference of the features, plus `style_weight` times that of their
     means and standard deviations, which AdaIN and the style loss use. Content and style images are treated alike. The
     heads are needed for training and when the student replaces the teacher in a loss network; AdaIN works on the
-    student's own features. Options: `DistillationConfig`.
+    student's own features. A student of the teacher's widths can do without heads, and can keep convolutions of
+    `fixed_weights`, so that layers which are known stay exact. Options: `DistillationConfig`.
 
     Example:
         >>> module = DistillationModule(teacher="distilled", unit_mean_images=0, layers=["relu1_1", "relu2_1"])
@@ -47,7 +48,47 @@ class DistillationModule(LossModule):
         student = load_encoder(
             c.encoder, widths=c.encoder_widths, last=deepest(c.layers), preprocessing=c.encoder_preprocessing
         )
-        self.student = HeadedEncoder(student, self.teacher.widths)
+        if c.fixed_weights is not None:
+            self.fix(student, self.fixed_encoder())
+        if not c.heads:
+            self.require_widths(student)
+        self.student = HeadedEncoder(student, self.teacher.widths if c.heads else {})
+
+    def fixed_encoder(self) -> VGGEncoder:
+        """The encoder of `fixed_weights`, which ends at `fixed_layer`."""
+        c = self.config
+        assert c.fixed_weights is not None
+        return load_encoder(c.fixed_weights, last=c.fixed_layer, preprocessing=c.encoder_preprocessing)
+
+    @staticmethod
+    def fix(student: VGGEncoder, fixed: VGGEncoder) -> None:
+        """Copy the convolutions of `fixed` into the student, and exclude them from training.
+
+        Raises:
+            InputError: if the student ends earlier or has other widths.
+        """
+        own = dict(student.convs())
+        for name, conv in fixed.convs():
+            if name not in own or own[name].weight.shape != conv.weight.shape:
+                raise InputError(
+                    f"the fixed weights do not fit the student at {name}; set model.encoder_widths to theirs, and "
+                    "model.fixed_layer to a layer before the student's last"
+                )
+            own[name].load_state_dict(conv.state_dict())
+            own[name].requires_grad_(False)
+
+    def require_widths(self, student: VGGEncoder) -> None:
+        """Refuse a student that has other widths than the teacher, if nothing maps one to the other.
+
+        Raises:
+            InputError: if the widths of a layer differ.
+        """
+        for layer, width in self.teacher.widths.items():
+            if student.channels(layer) != width:
+                raise InputError(
+                    f"without heads the student needs the teacher's {width} channels at {layer}, but has "
+                    f"{student.channels(layer)}; set model.encoder_widths, or model.heads=true"
+                )
 
     def configure_compilation(self) -> None:
         """Compile student and teacher."""
@@ -67,7 +108,8 @@ class DistillationModule(LossModule):
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             wanted = self.teacher(images)
-        found = self.student(images)
+        student = self.student if self.config.heads else self.student.encoder
+        found = student(images, tuple(wanted))
         features = {f"feature_loss/{layer}": content_loss(found[layer], x) for layer, x in wanted.items()}
         styles = {f"style_loss/{layer}": style_loss(found[layer], x) for layer, x in wanted.items()}
         total = torch.stack(list(features.values())).sum(0)
@@ -79,13 +121,19 @@ class DistillationModule(LossModule):
         return self.losses(torch.cat((batch.content, batch.style)))
 
     def configure_optimizers(self) -> Any:
-        """Adam on the student and its heads."""
-        heads = {"params": self.student.heads.parameters(), "lr": self.config.head_lr}
-        return adam([{"params": self.student.encoder.parameters()}, heads], self.config)
+        """Adam on what is trained of the student, and on its heads."""
+        groups: list[dict[str, Any]] = [{"params": [p for p in self.student.encoder.parameters() if p.requires_grad]}]
+        if self.config.heads:
+            groups.append({"params": self.student.heads.parameters(), "lr": self.config.head_lr})
+        return adam(groups, self.config)
 
     def on_fit_start(self) -> None:
-        """Scale the teacher on training images, unless a checkpoint provided the scales."""
+        """Scale fixed convolutions and teacher on training images, unless a checkpoint provided the scales."""
         count = self.config.unit_mean_images
+        if count and self.config.fixed_weights is not None and self.global_step == 0:
+            fixed = self.fixed_encoder().to(self.device)
+            normalize_activations(fixed, mean_activations(fixed, self.content_images(count)))
+            self.fix(self.student.encoder, fixed)
         if count and not self.teacher.scales:
             self.teacher.normalize(self.content_images(count))
 
