@@ -40,6 +40,7 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.
 FOLDERS = ["data.content_dir=photographs", "data.style_dir=paintings"]
 MODULES: dict[str, type[L.LightningModule]] = {
     "distill_encoder": DistillationModule,
+    "distill_vgg19": DistillationModule,
     "baseline_style_swap": InversionModule,
     **{
         name: FixedStyleModule
@@ -55,13 +56,16 @@ MODULES: dict[str, type[L.LightningModule]] = {
 def test_every_experiment_composes_and_instantiates(experiment: str, scale: str, paintings: Path) -> None:
     teacher = {
         "distill_encoder": "teacher",
+        "distill_vgg19": "teacher",
         "compact_adain": "loss_encoder",
         "compact_finish": "loss_encoder",
     }.get(experiment)
     own = [f"model.{teacher}=compact", *FOLDERS] if teacher else []
+    own += ["model.fixed_weights=compact"] if experiment == "distill_vgg19" else []
     encoder = ["model.encoder=random", "model.encoder_widths=compact"]
     encoder = [] if experiment == "finetune" else encoder  # that begins with the bundled one
     encoder = ["model.encoder=compact", "model.decoder=compact"] if experiment == "compact_finish" else encoder
+    encoder = ["model.encoder=compact"] if experiment == "distill_vgg19" else encoder
     expected = MODULES.get(experiment, StyleTransferModule)
     if expected is FixedStyleModule:
         own = [f"model.styles={sorted(paintings.iterdir())[0]}", f"model.normal_style={paintings}"]
@@ -98,7 +102,12 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         overrides += ["model.encoder=compact", "model.decoder=compact"]
     elif name != "finetune":
         overrides.append("model.encoder=random")
-    if (group, name) == ("data", "folders") or name in ("distill_encoder", "compact_adain", "compact_finish"):
+    if (group, name) == ("data", "folders") or name in (
+        "distill_encoder",
+        "distill_vgg19",
+        "compact_adain",
+        "compact_finish",
+    ):
         overrides += FOLDERS
     if (group, name) == ("model", "distillation"):
         overrides.append("model.teacher=compact")
