@@ -18,6 +18,11 @@ from adain_evidence.setting import SCALES
 from adain_lit.config.paths import conf_dir
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+NO_SETTINGS = (
+    "experiments/index.py",
+    "experiments/gpu/check.py",
+    "experiments/beyond_paper/vgg19_encoder/measure.py",
+)
 READMES = sorted(EXPERIMENTS.rglob("README.md"))
 CLAIMS = dict(claim_modules(EXPERIMENTS))
 DESIGNED = {
@@ -111,7 +116,7 @@ def test_every_command_composes(path: Path) -> None:
                 composed(module, combination)
         elif words[1] == "experiments/gpu/train_compact.py":
             composed("train", ("experiment=compact_adain", *(word for word in words[2:] if "=" in word)))
-        elif words[1] not in ("experiments/index.py", "experiments/gpu/check.py"):  # these take no settings
+        elif words[1] not in NO_SETTINGS:
             folder = Path(words[1]).parent
             (found,) = (m for f, m in CLAIMS.items() if f.name == folder.name)
             assert found.jobs(Setting.parse(folder.name, words[2:])) is not None
