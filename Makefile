@@ -25,8 +25,10 @@ test: install
 test-slow: install
 	$(BIN)/pytest -m slow
 
-# The slow tests of what is promised: equal weights in several processes, killed and resumed runs, sweeps.
+# The slow tests of what is promised (equal weights in several processes, killed and resumed runs, sweeps), and the tests of
+# tools/, which made what the package ships.
 test-promises: install
+	$(BIN)/pytest tools
 	$(BIN)/pytest -m slow tests/distributed tests/sweeps tests/documents
 
 # Breaks things on purpose, as users and machines do, and writes what happened into docs/reliability.md.

@@ -62,6 +62,24 @@ def test_runs_whose_losses_do_not_compare_get_a_note() -> None:
     assert incomparable_note(runs[:1]) == ""
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.encoder",
+        "model.encoder_preprocessing",
+        "model.unit_mean_images",
+        "model.loss_unit_mean_images",
+        "model.styles",
+        "model.teacher",
+        "data.val_pairs",
+        "data.val_fraction",
+    ],
+)
+def test_settings_of_the_networks_and_images_that_measure_get_a_note(setting: str) -> None:
+    runs = [run("a", **{setting.replace(".", "__"): value}) for value in (0, 64)]
+    assert f"they differ in {setting};" in incomparable_note(runs)
+
+
 def test_last_and_best_validation_are_those_of_the_log() -> None:
     rows = losses(8)  # validation at 2, 4, 6, 8
     rows[6]["val/loss"] = 0.1

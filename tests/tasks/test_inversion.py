@@ -98,3 +98,36 @@ def test_trained_network_stylises_by_swapping(trained: Path, pair: tuple[Tensor,
 def test_what_cannot_be_trained_is_refused(setting: dict[str, Any], line: str) -> None:
     with pytest.raises(InputError, match=f"^{line}$"):
         InversionModule(**RANDOM, **setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("skip_layers", ["relu1_1"]),
+        ("train_encoder", True),
+        ("loss_encoder", "distilled"),
+        ("skips_from", 5),
+        ("identity_weight", 1.0),
+        ("color_weight", 1.0),
+    ],
+)
+def test_options_without_a_use_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        InversionModule(**RANDOM, **{name: value})
+    assert str(caught.value) == f"{name} is {value}; the inverse network has no use for it, leave it out"
+
+
+def test_command_refuses_options_without_a_use_in_one_line(
+    photographs: Path,
+    paintings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [*tiny(photographs, paintings), "model=inversion", "model.identity_weight=1"]
+    assert run_here(train.main, given, monkeypatch) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "adain_lit.train: error: identity_weight is 1.0; the inverse network has no use for it, leave it out"
+    )

@@ -27,15 +27,26 @@ BOOKKEEPING = (
 LOSS_DEFINING_SETTINGS = (
     "model.fusion",  # the content loss of concatenation has another target
     "model.encoder",
+    "model.encoder_widths",
+    "model.encoder_preprocessing",
+    "model.unit_mean_images",  # features are divided by their means over these images, or are not
     "model.loss_encoder",
+    "model.loss_unit_mean_images",
+    "model.teacher",
     "model.content_layer",
     "model.style_layers",
     "model.style_statistic",
     "model.reduction",
+    "model.layers",
+    "model.styles",
+    "model.style_count",
+    "model.style_size",
     "data.content_dir",
     "data.style_dir",
     "data.val_content_dir",
     "data.val_style_dir",
+    "data.val_fraction",
+    "data.val_pairs",
     "data.resize",
     "data.crop",
 )
