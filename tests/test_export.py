@@ -82,7 +82,7 @@ def assert_same_images(graph: Run, net: StyleTransferNet) -> None:
         )
         with torch.inference_mode():
             expected = net(content, [style], alpha=ALPHA).clamp(0, 1)
-            actual = graph(content=content, style=style, alpha=torch.tensor([ALPHA]))
+            actual = graph(content=content, style=style, alpha=torch.tensor(ALPHA))
         assert expected.std() > 0.05
         torch.testing.assert_close(actual, expected, atol=1e-3, rtol=0)
 
@@ -152,8 +152,28 @@ def test_whole_graph_gives_the_network_s_images_at_other_sizes(
     tmp_path: Path, net: StyleTransferNet, name: str, read: Callable[[Path], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = saved(net, tmp_path / "network.safetensors")
-    assert run_here(export.main, [network, str(tmp_path / name)], monkeypatch) == 0
+    card = ["--card", "name=small", "opset=mine"]
+    assert run_here(export.main, [network, str(tmp_path / name), *card], monkeypatch) == 0
     assert_same_images(read(tmp_path / name), net)
+    if name.endswith(".onnx"):
+        assert_described(tmp_path / name, net)
+
+
+def assert_described(path: Path, net: StyleTransferNet) -> None:
+    """Names and dimensions that a reader expects, and the card; nothing of the machine that made the file."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert {x.name: x.shape for x in (*session.get_inputs(), *session.get_outputs())} == {
+        "content": [1, 3, "height", "width"],
+        "style": [1, 3, "style_height", "style_width"],
+        "alpha": [],
+        "stylized": [1, 3, "height", "width"],
+    }
+    model = session.get_modelmeta()
+    metadata = model.custom_metadata_map
+    assert model.producer_name == "adain_lit"
+    assert (metadata["name"], metadata["fusion"], metadata["opset"]) == ("small", "adain", "20")
+    assert metadata["min_size"] == str(net.encoder.min_size)
+    assert str(Path(adain_lit.__file__).parent).encode() not in path.read_bytes()
 
 
 @pytest.mark.slow
@@ -268,7 +288,7 @@ def test_parts_are_written_all_or_none(
     monkeypatch.chdir(tmp_path)
     network = saved(small_network(last="relu1_2"), tmp_path / "network.safetensors")
     differences = iter((0.0, 0.5))
-    monkeypatch.setattr(Graph, "onnx", lambda graph: FakeOnnx())
+    monkeypatch.setattr(Graph, "onnx", lambda graph, metadata: FakeOnnx())
     monkeypatch.setattr(Graph, "difference_of_onnx", lambda graph, path: next(differences))
     line = "adain.onnx would differ from the network by 5.0e-01, more than 0.002; it was not written"
     assert refused([network, "parts", "--parts"], monkeypatch, capfd) == line

@@ -6,7 +6,7 @@ import adain_lit.cli  # noqa: F401  # before torch
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from adain_lit.inference.graphs import SIZES, Graph, WholeGraph, part_graphs, wh
 from adain_lit.io.files import require_writable, write_atomically
 from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.weights.encoders import load_encoder
-from adain_lit.weights.networks import load_network, save_encoder, save_network
+from adain_lit.weights.networks import load_network, read_card, save_encoder, save_network
 
 SUFFIXES = (".safetensors", ".onnx", ".pt2")
 TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what("--encoder-only", action="store_true", help="only the encoder, as a .safetensors file for model.encoder")
     add("--full-precision", action="store_true", help="safetensors in float32 instead of float16")
-    add("--card", nargs="+", default=[], metavar="KEY=VALUE", help="metadata to store in the .safetensors file")
+    add("--card", nargs="+", default=[], metavar="KEY=VALUE", help="metadata to store in a .safetensors or ONNX file")
     return command
 
 
@@ -66,7 +66,7 @@ def export(arguments: argparse.Namespace) -> None:
     else:
         net = load_network(arguments.network, encoder=arguments.encoder)
         if arguments.parts or output.suffix != ".safetensors":
-            files = _graphs(net, output, parts=arguments.parts)
+            files = _graphs(net, output, read_card(arguments.network) | card, parts=arguments.parts)
         else:
             files = [_network(net, output, card, half)]
     require_writable(files[0].path.parent)
@@ -125,15 +125,15 @@ def _network(net: StyleTransferNet, path: Path, card: dict[str, str], half: bool
     )
 
 
-def _graphs(net: StyleTransferNet, output: Path, *, parts: bool) -> list[_File]:
+def _graphs(net: StyleTransferNet, output: Path, card: Mapping[str, str], *, parts: bool) -> list[_File]:
     if parts and net.config.fusion != "adain":
         raise InputError(f"parts are for fusion=adain; this network has {net.config.fusion}; leave out --parts")
     if not net.fusion.exportable:
         raise InputError(f"fusion {net.config.fusion} cannot be exported as a graph; give an output in .safetensors")
     if parts:
-        return [_onnx(graph, output / f"{name}.onnx") for name, graph in part_graphs(net).items()]
+        return [_onnx(graph, output / f"{name}.onnx", card) for name, graph in part_graphs(net).items()]
     if output.suffix == ".onnx":
-        return [_onnx(whole_graph(net), output)]
+        return [_onnx(whole_graph(net), output, card)]
     graph = whole_graph(net)
     return [
         _File(
@@ -144,12 +144,12 @@ def _graphs(net: StyleTransferNet, output: Path, *, parts: bool) -> list[_File]:
     ]
 
 
-def _onnx(graph: Graph, path: Path) -> _File:
+def _onnx(graph: Graph, path: Path, card: Mapping[str, str]) -> _File:
     try:
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise InputError("ONNX needs onnxscript and onnxruntime; install adain_lit[export]") from error
-    return _File(path, lambda file: graph.onnx().save(file), graph.difference_of_onnx)
+    return _File(path, lambda file: graph.onnx(card).save(file), graph.difference_of_onnx)
 
 
 def _write(files: Sequence[_File]) -> None:

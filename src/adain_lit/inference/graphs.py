@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import adain_lit
 from adain_lit.functional.adain import channel_stats
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features
@@ -23,7 +24,7 @@ class WholeGraph(nn.Module):
     """The whole network: encode, AdaIN (or another fusion) and decode.
 
     Shape:
-        - content (1, 3, H, W), style (1, 3, h, w), alpha (1,); RGB in [0, 1]
+        - content (1, 3, H, W), style (1, 3, h, w), alpha (); RGB in [0, 1]
         - output: (1, 3, H, W), RGB in [0, 1]
     """
 
@@ -62,11 +63,11 @@ class EncoderPart(nn.Module):
 
 
 class AdaINPart(nn.Module):
-    """Content features, a style's means and standard deviations (1, C, 1, 1) and alpha (1,) to fused features.
+    """Content features, a style's means and standard deviations (1, C, 1, 1) and alpha () to fused features.
 
     Example:
         >>> features, mean, std = (torch.rand(1, 8, 4, 6),), (torch.rand(1, 8, 1, 1),), (torch.rand(1, 8, 1, 1),)
-        >>> [fused] = AdaINPart()(features, mean, std, alpha=torch.ones(1))
+        >>> [fused] = AdaINPart()(features, mean, std, alpha=torch.tensor(1.0))
         >>> torch.testing.assert_close(channel_stats(fused)[0], mean[0])
     """
 
@@ -110,17 +111,35 @@ class Graph:
 
     def program(self) -> torch.export.ExportedProgram:
         """The exported torch program, whose images may have any size."""
-        shapes = {name: self._dynamic(name, kind) for name, kind in self.inputs.items()}
         with torch.no_grad():
             return torch.export.export(
-                self.module.eval(), (), self.example(SIZES[0]), dynamic_shapes=shapes, strict=False
+                self.module.eval(), (), self.example(SIZES[0]), dynamic_shapes=self._dynamic(_dim), strict=False
             )
 
-    def onnx(self) -> torch.onnx.ONNXProgram:
-        """The program in ONNX."""
-        names = list(self._flat(self.example(SIZES[0])))
-        program = torch.onnx.export(self.program(), input_names=names, output_names=self.outputs, verbose=False)
+    def onnx(self, metadata: Mapping[str, str] | None = None) -> torch.onnx.ONNXProgram:
+        """The program in ONNX.
+
+        Args:
+            metadata: texts to store in the model. Its opset, the version of this package and the smallest size of
+                an image are added.
+        """
+        program = torch.onnx.export(
+            self.program(),
+            input_names=list(self._flat(self.example(SIZES[0]))),
+            output_names=self.outputs,
+            dynamic_shapes=self._dynamic(lambda name, least: name),
+            verbose=False,
+        )
         assert program is not None
+        model = program.model
+        for node in model.graph.all_nodes():
+            node.metadata_props.clear()  # the exporter's stack traces: paths on this machine
+        model.producer_name, model.producer_version = "adain_lit", adain_lit.__version__
+        model.doc_string = (
+            "AdaIN style transfer (Huang & Belongie 2017). Images are RGB in [0, 1], (1, 3, height, width)."
+        )
+        form = {"opset": str(model.opset_imports[""]), "adain_lit": adain_lit.__version__}
+        model.metadata_props.update({**(metadata or {}), **form, "min_size": str(self.net.encoder.min_size)})
         return program
 
     def difference_of_onnx(self, path: Path) -> float:
@@ -161,7 +180,7 @@ class Graph:
                 rand(1, c, -(-height // s), -(-width // s)) for c, s in zip(channels, self.net.strides, strict=True)
             ),
             "statistics": lambda: tuple(rand(1, c, 1, 1) for c in channels),
-            "scalar": lambda: rand(1),
+            "scalar": lambda: rand(),
         }
         return {name: kinds[kind]() for name, kind in self.inputs.items()}
 
@@ -176,17 +195,27 @@ class Graph:
                 flat |= {f"{layer}{ending}": x for layer, x in zip(self.net.fused_layers, value, strict=True)}
         return flat
 
-    def _dynamic(self, name: str, kind: str) -> Any:
-        """Dynamic heights and widths of an input, separate for each input."""
+    def _dynamic(self, dim: Callable[[str, int], Any]) -> dict[str, Any]:
+        """Dynamic heights and widths of each input, made by `dim` from a name and the smallest size.
 
-        def dims(name: str, least: int) -> dict[int, Any]:
-            return {axis: torch.export.Dim(f"{name}_{side}", min=least) for axis, side in ((2, "height"), (3, "width"))}
+        The first image has ``height`` and ``width``, any other input its name before them.
+        """
 
-        if kind in ("image", "transposed image"):
-            return dims(name, 16)
-        if kind == "features":
-            return tuple(dims(f"{layer}_{name}", 2) for layer in self.net.fused_layers)
-        return tuple({} for _ in self.net.fused_layers) if kind == "statistics" else {}
+        def dims(prefix: str, least: int) -> dict[int, Any]:
+            return {axis: dim(f"{prefix}{side}", least) for axis, side in ((2, "height"), (3, "width"))}
+
+        def shape(name: str, kind: str) -> Any:
+            if kind in ("image", "transposed image"):
+                return dims("" if kind == "image" else f"{name}_", 16)
+            if kind == "features":
+                return tuple(dims(f"{layer}_", 2) for layer in self.net.fused_layers)
+            return tuple({} for _ in self.net.fused_layers) if kind == "statistics" else {}
+
+        return {name: shape(name, kind) for name, kind in self.inputs.items()}
+
+
+def _dim(name: str, least: int) -> torch.export.Dim:
+    return torch.export.Dim(name, min=least)
 
 
 def whole_graph(net: StyleTransferNet) -> Graph:
@@ -199,7 +228,7 @@ def whole_graph(net: StyleTransferNet) -> Graph:
         >>> import adain_lit
         >>> graph = whole_graph(adain_lit.load("compact", device="cpu").net)
         >>> {name: tuple(x.shape) for name, x in graph.example((64, 96)).items()}
-        {'content': (1, 3, 64, 96), 'style': (1, 3, 96, 64), 'alpha': (1,)}
+        {'content': (1, 3, 64, 96), 'style': (1, 3, 96, 64), 'alpha': ()}
     """
     inputs = {"content": "image", "style": "transposed image", "alpha": "scalar"}
     return Graph(WholeGraph(net), inputs, ["stylized"], net)

@@ -59,6 +59,38 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
     return _from_decoder(state, path, encoder)
 
 
+def read_card(source: str | Path) -> dict[str, str]:
+    """What a file says of its network: the metadata of a .safetensors file, or the settings of a training run.
+
+    Args:
+        source: as for `load_network`.
+
+    Example:
+        >>> read_card("compact")["fusion"]
+        'adain'
+    """
+    if str(source) in BUNDLED:
+        return read_state_dict(bundled_file(str(source)))[1]
+    path = weights_file(source)
+    if path.suffix == ".ckpt":
+        checkpoint = read_checkpoint(path)
+        return {
+            "name": path.resolve().parents[1].name if path.parent.name == "checkpoints" else path.stem,
+            "step": str(checkpoint.get("global_step")),
+            "settings": json.dumps(
+                {name: _without_folder(value) for name, value in checkpoint.get("hyper_parameters", {}).items()}
+            ),
+        }
+    return read_state_dict(path)[1]
+
+
+def _without_folder(value: Any) -> Any:
+    """A setting to publish: of a path the name of the file."""
+    if isinstance(value, list):
+        return [_without_folder(item) for item in value]
+    return Path(value).name if isinstance(value, str) else value
+
+
 def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, Any], half: bool = True) -> None:
     """Write encoder and decoder atomically to one .safetensors file.
 
