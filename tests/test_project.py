@@ -59,6 +59,7 @@ def test_wheel_has_the_package_its_settings_and_bundled_files_and_nothing_else(w
     }
     assert missing == set()
     assert sum(name.endswith(".safetensors") for name in names) == 2  # compact and distilled
+    assert sum(name.endswith(".onnx") for name in names) == 1  # compact, the graph
     assert sum(name.endswith(".webp") for name in names) == 68  # demo paintings
     assert not [name for name in names if "conftest" in name or "/test" in name]
 

@@ -10,6 +10,7 @@ from adain_lit.errors import InputError
 from adain_lit.inference.plan import (
     GRID_SUFFIXES,
     IMAGE_SUFFIXES,
+    Output,
     find_inputs,
     image_suffix,
     is_video,
@@ -75,6 +76,13 @@ def parser() -> argparse.ArgumentParser:
         help="compact (comes with the package), the folder of a run, .ckpt, .safetensors or decoder.pth",
     )
     add("--encoder", metavar="FILE", help="encoder weights, if the checkpoint has none")
+    add(
+        "--backend",
+        default="torch",
+        choices=("torch", "onnx"),
+        help="onnx starts at once and needs no torch: ONNX Runtime on the CPU, for compact or a file of "
+        "adain_lit.export; one style and --alpha, no other controls",
+    )
     add("--device", help="cpu, cuda, cuda:1 or mps; default: the best there is")
     add(
         "--dtype",
@@ -128,6 +136,12 @@ def stylize(arguments: argparse.Namespace) -> int:
         return 0
     for folder in {output.path.parent for output in todo}:
         require_writable(folder)
+    if arguments.backend == "onnx":
+        from adain_lit.inference.onnx import OnnxBatch
+
+        onnx = OnnxBatch(arguments, outputs)
+        onnx.make(todo)
+        return _status(onnx.failures.lines, todo, arguments)
     # imports torch, which takes seconds: after everything that can be refused without it
     from adain_lit.inference.batch import BatchStylizer
 
@@ -139,7 +153,11 @@ def stylize(arguments: argparse.Namespace) -> int:
         batch.make_grid([file.path for file in contents], [file.path for file in styles], todo[0].path)
     else:
         batch.make(todo, kind)
-    failed = batch.failures.lines
+    return _status(batch.failures.lines, todo, arguments)
+
+
+def _status(failed: Sequence[str], todo: Sequence[Output], arguments: argparse.Namespace) -> int:
+    """Print what failed, or where the one output is; the exit status."""
     if failed and len(todo) == 1 and not arguments.grid:
         raise InputError(failed[0])
     for line in failed:

@@ -1,11 +1,9 @@
 """Stylising many files: reads ahead, writes behind, and carries on after a file that fails."""
 
 import argparse
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +14,7 @@ from tqdm import tqdm
 
 from adain_lit.errors import InputError
 from adain_lit.inference import grids
+from adain_lit.inference.failures import Failures
 from adain_lit.inference.plan import Output, is_video
 from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
@@ -29,48 +28,6 @@ R = TypeVar("R")
 LANCZOS = Image.Resampling.LANCZOS
 MAX_PIXELS = 2_000_000_000
 """Largest content that is read. Large images are tiled, which needs about 12 bytes of memory per pixel."""
-
-
-class Failures:
-    """Collects one line for each output that fails, so that the others can go on.
-
-    Attributes:
-        lines: the errors so far, each once.
-
-    Example:
-        >>> failures = Failures()
-        >>> with failures.caught([Output(Path("cat.jpg"), (), Path("cat.png"))]):
-        ...     raise InputError("cannot be read")
-        >>> failures.lines
-        ['cat.jpg: cannot be read']
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    @contextmanager
-    def caught(self, outputs: Sequence[Output]) -> Iterator[None]:
-        """Record what fails for `outputs`, except a full disk and our own defects, which are raised."""
-        try:
-            yield
-        except (InputError, OSError, MemoryError, RuntimeError) as error:
-            disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            if disk_full or (isinstance(error, RuntimeError) and not _is_out_of_memory(error)):
-                raise
-            for output in outputs:
-                self.add(output, error)
-
-    def add(self, output: Output, error: Exception) -> None:
-        """Record why an output was not made, in a line that names one of its files."""
-        line = " ".join(str(error).split()) or type(error).__name__
-        if _is_out_of_memory(error):
-            line = f"{output.content} needs more memory than there is; give --tile 512, or a smaller --size"
-        elif isinstance(error, OSError):
-            line = f"{error.filename or output.path}: {error.strerror or line}"
-        elif not any(str(path) in line for path in (output.content, *output.styles, output.path)):
-            line = f"{output.content}: {line}"
-        if line not in self.lines:
-            self.lines.append(line)
 
 
 class LoadedContent(NamedTuple):
@@ -312,11 +269,6 @@ class _Writes:
             output, future = self.pending.popleft()
             with self.failures.caught([output]):
                 future.result()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch has no exception type for the CPU's memory
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _prefetch(
