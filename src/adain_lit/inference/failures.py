@@ -15,6 +15,7 @@ class Failures:
         lines: the errors so far, each once.
 
     Example:
+        >>> from pathlib import Path
         >>> failures = Failures()
         >>> with failures.caught([Output(Path("cat.jpg"), (), Path("cat.png"))]):
         ...     raise InputError("cannot be read")
