@@ -3,6 +3,7 @@
 import math
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from itertools import count
 from multiprocessing import active_children
@@ -47,6 +48,7 @@ class PairBatch(NamedTuple):
     skipped: list[SkippedFile]
 
 
+@dataclass(eq=False, repr=False)
 class ImageStream:
     """Endless random crops of a list of files; crop i is a pure function of (files, seed, stream, i).
 
@@ -72,30 +74,18 @@ class ImageStream:
         (torch.Size([3, 64, 64]), torch.uint8, [])
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        *,
-        seed: int,
-        stream: int,
-        resize: int | None = 512,
-        crop: int = 256,
-        flip: bool = False,
-        max_pixels: int = MAX_PIXELS,
-        cache: int = 0,
-        source: str = "the list",
-    ) -> None:
-        self.paths = paths
-        self.seed = seed
-        self.stream = stream
-        self.resize = resize
-        self.crop = crop
-        self.flip = flip
-        self.max_pixels = max_pixels
-        self.cache = cache
-        self.source = source
-        self.unreadable: set[int] = set()  # saves reading the files again; no sample depends on it
-        self.kept: dict[int, Image.Image] = {}
+    paths: Sequence[Path]
+    _: KW_ONLY
+    seed: int
+    stream: int
+    resize: int | None = 512
+    crop: int = 256
+    flip: bool = False
+    max_pixels: int = MAX_PIXELS
+    cache: int = 0
+    source: str = "the list"
+    unreadable: set[int] = field(default_factory=set, init=False)  # saves reading them again; no sample depends on it
+    kept: dict[int, Image.Image] = field(default_factory=dict, init=False)
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
         """Crop `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""

@@ -257,18 +257,16 @@ class Stylizer:
         style: ImageInput | Style | Sequence[ImageInput | Style],
         dtype: torch.dtype,
         *,
-        alpha: float = 1.0,
-        weights: Sequence[float] | None = None,
-        masks: Sequence[ImageInput] | None = None,
         preserve_color: str | None = None,
         size: int | None = None,
         style_size: int | None = 512,
         tile: int | None = None,
         content_stats: Sequence[Stats] | None = None,
+        **controls: Any,
     ) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] in float32; bytes if `dtype` is ``uint8`` and the images were tiled."""
         given: Sequence[Any] = style if isinstance(style, list | tuple) else [style]
-        self.check(len(given), alpha=alpha, weights=weights, masks=masks, preserve_color=preserve_color, tile=tile)
+        self.check(len(given), preserve_color=preserve_color, tile=tile, **controls)
         styles = [x if isinstance(x, Style) else self.encode_style(x, size=style_size) for x in given]
         if not isinstance(content, Content):
             content = self.encode_content(content, size=size, tile=tile)
@@ -279,8 +277,7 @@ class Stylizer:
         if preserve_color == "coral":
             features = [self._recolored(s, image) for s in styles]
         padded = self._padded(image)
-        controls: dict[str, Any] = {"alpha": alpha, "weights": weights, "content_stats": content_stats}
-        controls["masks"] = self._resized(masks, image)
+        controls |= {"masks": self._resized(controls.get("masks"), image), "content_stats": content_stats}
         if content.features is None:
             result = stylize_tiles(self.net, padded, features, tile=content.tile, dtype=dtype, **controls)
         else:

@@ -1,6 +1,7 @@
 """Video, frame by frame, with the frame times, the orientation and the sound of the original."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ def stylize_video(
         raise InputError(f"smooth is {smooth}; it must be at least 0 and below 1")
     if smooth and not stylizer.net.fusion.tileable:
         raise InputError(f"smooth is for fusion=adain; this network has {stylizer.net.config.fusion}; set it to 0")
-    frames = _Frames(stylizer, styles, size=size, tile=tile, smooth=smooth, controls=controls)
+    frames = _Frames(stylizer, styles, {"size": size, "tile": tile}, smooth, controls, _Flicker())
     try:
         write_atomically(output, lambda path: _transcode(source, path, frames))
     except av.FFmpegError as error:
@@ -89,27 +90,18 @@ def stylize_video(
     return report
 
 
+@dataclass(eq=False)
 class _Frames:
     """Stylises the frames of a video in order, with what each leaves for the next: statistics and flicker."""
 
-    def __init__(
-        self,
-        stylizer: Stylizer,
-        styles: Sequence[Style],
-        *,
-        size: int | None,
-        tile: int | None,
-        smooth: float,
-        controls: dict[str, Any],
-    ) -> None:
-        self.stylizer = stylizer
-        self.styles = styles
-        self.sizes = {"size": size, "tile": tile}
-        self.smooth = smooth
-        self.controls = controls
-        self.stats: list[Stats] | None = None
-        self.flicker = _Flicker()
-        self.count = 0
+    stylizer: Stylizer
+    styles: Sequence[Style]
+    sizes: dict[str, int | None]
+    smooth: float
+    controls: dict[str, Any]
+    flicker: "_Flicker"
+    stats: list[Stats] | None = None
+    count: int = 0
 
     def stylize(self, image: Image.Image) -> Image.Image:
         """Stylise the next frame; an odd last row or column is cut off."""

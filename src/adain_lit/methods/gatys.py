@@ -1,5 +1,7 @@
 """Style transfer by optimising pixels (Gatys et al. 2016), with the losses of this project."""
 
+from dataclasses import KW_ONLY, dataclass, field
+
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -9,11 +11,13 @@ from adain_lit.functional.adain import adaptive_instance_norm
 from adain_lit.losses import PerceptualLoss
 from adain_lit.nets import LossNetwork, VGGEncoder
 
-OPTIMIZERS = ("lbfgs", "adam")
+RATES = {"lbfgs": 1.0, "adam": 0.02}
+"""Step size of each optimiser, unless one is given."""
 STARTS = ("content", "noise")
 TARGETS = ("fused", "content")
 
 
+@dataclass(eq=False, repr=False)
 class Gatys:
     """Stylises a batch of pairs by minimising the loss over the pixels.
 
@@ -25,7 +29,7 @@ class Gatys:
         criterion: content and style loss and their weights.
         iterations: evaluations of the loss; the paper compares with 500.
         optimizer: ``lbfgs``, as in the common implementations, or ``adam``.
-        lr: step size; None means 1 for ``lbfgs`` and 0.02 for ``adam``.
+        lr: step size; None takes that of `RATES`, 1 for ``lbfgs`` and 0.02 for ``adam``.
         start: ``content`` or ``noise``.
         target: of the content loss: ``fused``, AdaIN's t (Eq. 12), or ``content``, f(c) itself.
         statistic: of the style loss: ``mean_std`` or ``gram``; None means that of `criterion`.
@@ -47,41 +51,31 @@ class Gatys:
         (torch.Size([1, 3, 32, 32]), 2)
     """
 
-    def __init__(
-        self,
-        loss_network: VGGEncoder | LossNetwork,
-        criterion: PerceptualLoss,
-        *,
-        iterations: int = 500,
-        optimizer: str = "lbfgs",
-        lr: float | None = None,
-        start: str = "content",
-        target: str = "fused",
-        statistic: str | None = None,
-        style_weight: float | None = None,
-        seed: int = 0,
-        progress: bool = True,
-    ) -> None:
-        for what, name, known in (
-            ("optimizer", optimizer, OPTIMIZERS),
-            ("start", start, STARTS),
-            ("target", target, TARGETS),
-        ):
-            if name not in known:
-                raise InputError(f"unknown {what} {name!r} of Gatys' method; known are {', '.join(known)}")
-        if iterations < 1:
-            raise InputError(f"iterations is {iterations}; it must be at least 1")
-        self.loss_network = loss_network
-        own = {"style_weight": style_weight, "style_statistic": statistic}
-        self.criterion = PerceptualLoss(criterion.config, **{k: v for k, v in own.items() if v is not None})
-        self.iterations = iterations
-        self.optimizer = optimizer
-        self.lr = lr if lr is not None else {"lbfgs": 1.0, "adam": 0.02}[optimizer]
-        self.start = start
-        self.target = target
-        self.seed = seed
-        self.progress = progress
-        self.history: dict[str, list[Tensor]] = {}
+    loss_network: VGGEncoder | LossNetwork
+    criterion: PerceptualLoss
+    _: KW_ONLY
+    iterations: int = 500
+    optimizer: str = "lbfgs"
+    lr: float | None = None
+    start: str = "content"
+    target: str = "fused"
+    statistic: str | None = None
+    style_weight: float | None = None
+    seed: int = 0
+    progress: bool = True
+    history: dict[str, list[Tensor]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        for what, known in (("optimizer", RATES), ("start", STARTS), ("target", TARGETS)):
+            if getattr(self, what) not in known:
+                raise InputError(
+                    f"unknown {what} {getattr(self, what)!r} of Gatys' method; known are {', '.join(known)}"
+                )
+        if self.iterations < 1:
+            raise InputError(f"iterations is {self.iterations}; it must be at least 1")
+        own = {"style_weight": self.style_weight, "style_statistic": self.statistic}
+        self.criterion = PerceptualLoss(self.criterion.config, **{k: v for k, v in own.items() if v is not None})
+        self.rate = RATES[self.optimizer] if self.lr is None else self.lr
 
     @torch.enable_grad()
     def __call__(self, content: Tensor, style: Tensor) -> Tensor:
@@ -108,7 +102,7 @@ class Gatys:
             bar.update()
             return loss
 
-        adam = torch.optim.Adam([pixels], lr=self.lr)
+        adam = torch.optim.Adam([pixels], lr=self.rate)
         while (done := len(self.history["style_loss"])) < self.iterations:
             if self.optimizer == "adam":
                 adam.step(closure)
@@ -121,7 +115,7 @@ class Gatys:
         """An optimiser for the remaining evaluations; it may stop early, since clamping spoils its curvature."""
         return torch.optim.LBFGS(
             [pixels],
-            lr=self.lr,
+            lr=self.rate,
             max_iter=left,
             max_eval=left,  # counts the same evaluations as the history
             history_size=50,

@@ -147,7 +147,7 @@ def _config(metadata: Mapping[str, str]) -> NetConfig:
 def _from_own(state: Mapping[str, Tensor], config: NetConfig, name: str) -> StyleTransferNet:
     convs = [match[1] for key in state if (match := re.fullmatch(r"encoder\.(conv\d_\d)\.weight", key))]
     try:
-        last = max(convs, key=lambda conv: len(conv_names(conv.replace("conv", "relu")))).replace("conv", "relu")
+        last = deepest([conv.replace("conv", "relu") for conv in convs])
         widths = [state[f"encoder.conv{block}_1.weight"].shape[0] for block in range(1, int(last[4]) + 1)]
         net = StyleTransferNet(VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last), config)
         net.load_state_dict(dict(state))
