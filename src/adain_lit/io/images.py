@@ -360,8 +360,8 @@ def write_image(
 ) -> None:
     """Write an image atomically in the format of the path's suffix.
 
-    JPEG and WebP are written at quality 95, JPEG without chroma subsampling; PDF is a page with such a JPEG. Metadata that
-    the format cannot hold are left out; an alpha is scaled to the image.
+    JPEG and WebP are written at quality 95, JPEG without chroma subsampling; PDF is a page with such a JPEG. Metadata
+    that the format cannot hold are left out; an alpha is scaled to the image.
 
     Args:
         image: the image.
