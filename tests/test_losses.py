@@ -204,7 +204,10 @@ def test_loss_and_gradient_are_finite_on_constant_pictures(constant: str, statis
     ("arguments", "message"),
     [
         ({"reduction": "max"}, "unknown reduction 'max' of the style loss; known are mean, sum"),
-        ({"style_statistic": "swd"}, "unknown statistic 'swd' of the style loss; known are mean_std, gram"),
+        (
+            {"style_statistic": "swd"},
+            "unknown statistic 'swd' of the style loss; known are mean_std, gram, and my_module.my_statistic",
+        ),
         ({"style_weight": -1.0}, "style_weight is -1.0; it must be 0 or more"),
         ({"style_weight": float("nan")}, "style_weight is nan; it must be 0 or more"),
         ({"style_weight": float("inf")}, "style_weight is inf; it must be 0 or more"),

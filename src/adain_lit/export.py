@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -17,9 +18,11 @@ from adain_lit.errors import InputError
 from adain_lit.inference.graphs import SIZES, Graph, WholeGraph, part_graphs, whole_graph
 from adain_lit.io.files import require_writable, write_atomically
 from adain_lit.nets import StyleTransferNet, VGGEncoder
+from adain_lit.user_code import is_dotted
 from adain_lit.weights.encoders import load_encoder
 from adain_lit.weights.networks import load_network, read_card, save_encoder, save_network
 
+T = TypeVar("T")
 SUFFIXES = (".safetensors", ".onnx", ".pt2")
 TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
 """Largest difference to torch that counts as rounding, for pixels in [0, 1] (half a step of 8 bits); and for weights in
@@ -138,7 +141,7 @@ def _graphs(net: StyleTransferNet, output: Path, card: Mapping[str, str], *, par
     return [
         _File(
             output,
-            lambda file: torch.export.save(graph.program(), file),
+            lambda file: torch.export.save(_exported(graph, graph.program), file),
             lambda file: graph.difference(torch.export.load(file).module()),
         )
     ]
@@ -149,7 +152,21 @@ def _onnx(graph: Graph, path: Path, card: Mapping[str, str]) -> _File:
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise InputError("ONNX needs onnxscript and onnxruntime; install adain_lit[export]") from error
-    return _File(path, lambda file: graph.onnx(card).save(file), graph.difference_of_onnx)
+    return _File(path, lambda file: _exported(graph, lambda: graph.onnx(card)).save(file), graph.difference_of_onnx)
+
+
+def _exported(graph: Graph, make: Callable[[], T]) -> T:
+    """The result of `make`, unless the exporter cannot follow a fusion of the user's."""
+    try:
+        return make()
+    except Exception as error:  # what torch raises depends on the code
+        fusion = graph.net.config.fusion
+        if not is_dotted(fusion):
+            raise
+        reason = next(filter(None, str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"fusion {fusion} cannot be exported as a graph: {reason[:200]}; give an output in .safetensors"
+        ) from error
 
 
 def _write(files: Sequence[_File]) -> None:

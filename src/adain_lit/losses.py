@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import channel_stats, gram_matrix
 from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+from adain_lit.user_code import import_object, is_dotted
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x: x.flatten(1).mean(1),
@@ -79,6 +80,25 @@ STATISTICS: dict[str, Callable[..., Tensor]] = {"mean_std": style_loss, "gram": 
 """Statistics that the style loss compares: channel means and standard deviations (the paper), or Gram matrices."""
 
 
+def named_statistic(name: str) -> Callable[..., Tensor]:
+    """Look up a style statistic by its name in `STATISTICS`, or import a function like `style_loss` by its dotted name.
+
+    Raises:
+        InputError: for an unknown name.
+
+    Example:
+        >>> named_statistic("gram").__name__
+        'gram_loss'
+    """
+    if is_dotted(name):
+        function: Callable[..., Tensor] = import_object(name, "style_statistic")
+        return function
+    if name not in STATISTICS:
+        known = ", ".join(STATISTICS)
+        raise InputError(f"unknown statistic {name!r} of the style loss; known are {known}, and my_module.my_statistic")
+    return STATISTICS[name]
+
+
 @dataclass
 class LossConfig:
     """What the losses of Eqs. 11 to 13 compare, and their balance.
@@ -95,7 +115,8 @@ class LossConfig:
     style_weight: float = 10.0
     """lambda of Eq. 11; not in the paper: 10 is the common PyTorch code's for reduction=mean"""
     style_statistic: str = "mean_std"
-    """what the style loss compares: mean_std (Eq. 13) or gram"""
+    """what the style loss compares: mean_std (Eq. 13), gram, or a function of a module of your own,
+    my_module.my_statistic"""
     reduction: str = "mean"
     """of the style loss, over channels: mean, or sum (the authors' code, with style_weight 0.01 or 0.1)"""
 
@@ -118,12 +139,11 @@ class PerceptualLoss(nn.Module):
     def __init__(self, config: LossConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = config = replace(config or LossConfig(), **options)
-        for what, name, known in (
-            ("reduction", config.reduction, REDUCTIONS),
-            ("statistic", config.style_statistic, STATISTICS),
-        ):
-            if name not in known:
-                raise InputError(f"unknown {what} {name!r} of the style loss; known are {', '.join(known)}")
+        if config.reduction not in REDUCTIONS:
+            raise InputError(
+                f"unknown reduction {config.reduction!r} of the style loss; known are {', '.join(REDUCTIONS)}"
+            )
+        self.statistic = named_statistic(config.style_statistic)
         if not 0 <= config.style_weight < float("inf"):
             raise InputError(f"style_weight is {config.style_weight}; it must be 0 or more")
         if not config.style_layers:
@@ -148,9 +168,9 @@ class PerceptualLoss(nn.Module):
             ``loss``, ``content_loss``, ``style_loss`` (without lambda) and ``style_loss/<layer>``, each (N,).
         """
         content = content_loss(stylized[self.content_layer], target)
-        compare = STATISTICS[self.config.style_statistic]
         per_layer = {
-            name: compare(stylized[name], style[name], reduction=self.config.reduction) for name in self.style_layers
+            name: self.statistic(stylized[name], style[name], reduction=self.config.reduction)
+            for name in self.style_layers
         }
         total_style = torch.stack(list(per_layer.values())).sum(0)
         losses = {

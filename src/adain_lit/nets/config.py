@@ -21,7 +21,8 @@ class NetConfig:
     """
 
     fusion: str = "adain"
-    """adain, concat (Enc-Concat-Dec), wct, histogram or style_swap, see `adain_lit.nets.FUSIONS`"""
+    """adain, concat (Enc-Concat-Dec), wct, histogram or style_swap, see `adain_lit.nets.FUSIONS`; or a function of a
+    module of your own, my_module.my_fusion"""
     norm: str = "none"
     """normalisation in the decoder: none (Sec. 6.1), batch (BNDec) or instance (INDec, Sec. 7.2)"""
     content_layer: str = "relu4_1"

@@ -9,6 +9,7 @@ from torch import Tensor
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import adaptive_instance_norm, concatenate, style_statistics
 from adain_lit.functional.matching import histogram_matching, style_swap, whitening_coloring
+from adain_lit.user_code import import_object, is_dotted
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,20 @@ FUSIONS: dict[str, Fusion] = {
 
 
 def named_fusion(name: str) -> Fusion:
-    """Look up a fusion by its name in `FUSIONS`.
+    """Look up a fusion by its name in `FUSIONS`, or import a function or a `Fusion` by its dotted name.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: for an unknown name, or an object of another kind.
 
     Example:
         >>> named_fusion("concat").channels
         2
     """
+    if is_dotted(name):
+        found = import_object(name, "fusion")
+        if not isinstance(found, Fusion) and not callable(found):
+            raise InputError(f"fusion {name} is a {type(found).__name__}; needed is a function or a Fusion")
+        return found if isinstance(found, Fusion) else Fusion(found)
     if name not in FUSIONS:
-        raise InputError(f"unknown fusion {name!r}; known are {', '.join(FUSIONS)}")
+        raise InputError(f"unknown fusion {name!r}; known are {', '.join(FUSIONS)}, and my_module.my_fusion")
     return FUSIONS[name]

@@ -17,7 +17,8 @@ class EncoderConfig:
     """Where an encoder's weights come from, see `adain_lit.weights.load_encoder`."""
 
     encoder: str = "torchvision"
-    """weights: distilled, compact, torchvision, vgg_normalised, random, or the path of a file"""
+    """weights: distilled, compact, torchvision, vgg_normalised, random, the path of a file, or a function of a module
+    of your own, my_module.my_encoder"""
     encoder_widths: str | None = None
     """channels of random weights: vgg19 or compact; a file has its own"""
     encoder_preprocessing: str = "auto"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from adain_lit.errors import InputError
 from adain_lit.nets.loss_network import HeadedEncoder, LossNetwork
 from adain_lit.nets.vgg import VGGEncoder, block_of, conv_names, deepest, fold_preprocessing, initialise_randomly
+from adain_lit.user_code import import_object, is_dotted
 from adain_lit.weights.files import BUNDLED, bundled_file, read_state_dict
 
 Conv = tuple[Tensor, Tensor]
@@ -46,8 +47,9 @@ def load_encoder(
     Args:
         weights: ``distilled`` or ``compact`` (bundled), ``torchvision`` (its VGG-19, downloaded into its
             cache), ``vgg_normalised`` (the vgg_normalised.pth of the common PyTorch code, in the folder $ADAIN_WEIGHTS
-            or in torch's cache), ``random`` (He initialisation from a fixed seed), or the path of a .safetensors or
-            .pth file or of a checkpoint of `DistillationModule`.
+            or in torch's cache), ``random`` (He initialisation from a fixed seed), the path of a .safetensors or
+            .pth file or of a checkpoint of `DistillationModule`, or ``my_module.my_encoder``, a function that takes
+            `last` and returns a `VGGEncoder` or a subclass.
         widths: channels of each block for ``random`` weights, ``vgg19`` by default; otherwise read from the file.
         last: deepest layer to build; None builds every layer in the file.
         preprocessing: input that the weights expect: ``rgb``, ``imagenet``, ``caffe``, or ``auto`` to infer it from
@@ -73,6 +75,8 @@ def load_encoder(
         matrix, shift = PREPROCESSING["rgb" if preprocessing == "auto" else preprocessing]
         fold_preprocessing(encoder.conv1_1, matrix, shift)  # type: ignore[arg-type]
         return encoder
+    if is_dotted(weights):
+        return _imported(str(weights), last, "rgb" if preprocessing == "auto" else preprocessing)
     source = _open(weights)
     held = [name.replace("conv", "relu") for name in source.convs]
     return _build(source, last or deepest(held), preprocessing)
@@ -109,7 +113,7 @@ def load_loss_network(
         raise InputError("the loss network has no weights; name at least one file")
     encoders: list[VGGEncoder | HeadedEncoder] = []
     for source in sources:
-        if str(source) == "random":
+        if str(source) == "random" or is_dotted(source):
             encoders.append(load_encoder(source, widths=widths, last=deepest(layers), preprocessing=preprocessing))
             continue
         opened = _open(source)
@@ -190,6 +194,16 @@ def _build(source: _Source, last: str, preprocessing: str) -> VGGEncoder:
     own = source.preprocessing
     matrix, shift = own if preprocessing == "auto" and own else _named_preprocessing(preprocessing, source.name)
     fold_preprocessing(encoder.conv1_1, matrix, shift)  # type: ignore[arg-type]
+    return encoder
+
+
+def _imported(name: str, last: str | None, preprocessing: str) -> VGGEncoder:
+    """The encoder that a function of the user's builds."""
+    encoder = import_object(name, "encoder")(last)
+    if not isinstance(encoder, VGGEncoder) or (last is not None and last not in encoder.layers):
+        kind = f"ending at {encoder.last}" if isinstance(encoder, VGGEncoder) else f"a {type(encoder).__name__}"
+        raise InputError(f"encoder {name} gives {kind}; needed is an adain_lit.nets.VGGEncoder that reaches {last}")
+    fold_preprocessing(encoder.conv1_1, *PREPROCESSING[preprocessing])  # type: ignore[arg-type]
     return encoder
 
 

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from adain_lit.errors import InputError
+from adain_lit.user_code import require_trusted
 
 BUNDLED: dict[str, str] = {
     "compact": "9f126c5ead12d77f29c16a64c8fcf77269e0d2ff6f99e361eda67e0b55d88bf9",
@@ -84,8 +85,13 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                metadata = file.metadata() or {}
+                require_trusted(metadata, path)
+                return tensors, metadata
         state = _load(path)
+    except InputError:
+        raise
     except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
             f"cannot read weights from {path}: {type(error).__name__}; a .safetensors file or a PyTorch state dict "
@@ -126,6 +132,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() & {"encoder", "teacher"}:
         raise InputError(f"{path} is no checkpoint of adain_lit; give the path of a .ckpt file of a run")
+    require_trusted(checkpoint.get("hyper_parameters", {}), path)
     return checkpoint
 
 

@@ -15,6 +15,7 @@ from adain_lit.io.files import write_atomically
 from adain_lit.nets import NetConfig, StyleTransferNet, VGGEncoder
 from adain_lit.nets.config import select
 from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
+from adain_lit.user_code import is_dotted
 from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
 from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict, weights_file
 
@@ -108,6 +109,7 @@ def save_network(net: StyleTransferNet, path: str | Path, *, card: Mapping[str, 
         'adain'
     """
     form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in vars(net.config).items()}
+    _require_plain(net.encoder)
     _save(net.state_dict(), path, card, form | {"format": FORMAT}, half)
 
 
@@ -121,8 +123,17 @@ def save_encoder(encoder: VGGEncoder, path: str | Path, *, card: Mapping[str, An
         ...     load_encoder(f"{folder}/encoder.safetensors", last=None).last
         'relu2_1'
     """
+    _require_plain(encoder)
     state = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     _save(state, path, card, {"format": ENCODER_FORMAT}, half)
+
+
+def _require_plain(encoder: VGGEncoder) -> None:
+    if type(encoder) is not VGGEncoder:  # loading would build a VGGEncoder, with another forward pass
+        raise InputError(
+            f"the encoder is a {type(encoder).__name__}, whose code no .safetensors file holds; keep the checkpoint, "
+            "or give an output in .onnx"
+        )
 
 
 def _save(
@@ -163,7 +174,8 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
     state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
     config = select(NetConfig, settings)
-    if settings["train_encoder"]:  # only then does the checkpoint contain the encoder
+    # only then does the checkpoint contain the encoder, which code of the user's has to build
+    if settings["train_encoder"] and not is_dotted(settings["encoder"]):
         return _from_own(state, config, str(path))
     saved = checkpoint["encoder"]
     layers = (config.content_layer, *config.skip_layers)
@@ -181,6 +193,9 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     if saved["mean_activations"]:
         normalize_activations(vgg, saved["mean_activations"])
     net = StyleTransferNet(vgg, config)
+    if settings["train_encoder"]:
+        net.load_state_dict(state)
+        return net.eval()
     net.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in state.items()})
     return net.eval()
 
