@@ -316,7 +316,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(batch_size: int, wor
 def test_processes_share_held_out_pairs_and_each_has_as_many_batches(
     pairs: int, batch_size: int, world_size: int
 ) -> None:
-    """Oracle: every pair once; who has fewer is given the last one as a stand-in, under a number that says so."""
+    """Oracle: every pair once; a rank with fewer gets a padding sample, whose index says so."""
     shares = [HeldOutBatches(pairs, batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1
     assert len({tuple(len(batch) for batch in share) for share in shares}) == 1

@@ -37,7 +37,7 @@ def test_held_out_files_are_those_of_the_evaluation(photographs: Path, paintings
 
 
 def test_squares_are_the_middle_of_each_image(photographs: Path) -> None:
-    """Oracle: an image already square, untouched."""
+    """Oracle: an image already square, unchanged."""
     path = min(photographs.glob("*.jpg"))
     whole = to_tensor(read_image(path)).float() / 255
     side = min(whole.shape[1:])

@@ -1,4 +1,4 @@
-"""Curves: what is drawn is what was logged, and runs can be told apart."""
+"""Curves: what is drawn is what was logged, and runs can be distinguished."""
 
 import math
 

@@ -31,7 +31,7 @@ def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Four jobs on two GPUs, as far as the jobs are told; one fails, one is killed, one before it has begun."""
+    """Four jobs on two GPUs, as far as the jobs know; one fails, one is killed, one before it has begun."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -175,7 +175,7 @@ def test_metadata_bgr_means_caffe(tmp_path: Path, text: str) -> None:
 def test_file_that_does_not_tell_its_input_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     """Oracle: guessing would give wrong features silently, so the message asks for model.encoder_preprocessing."""
     path = save(plain_weights(), tmp_path / "plain.safetensors", metadata)
-    message = f"{path} does not tell what input it expects; set model.encoder_preprocessing to imagenet"
+    message = f"{path} does not say what input it expects; set model.encoder_preprocessing to imagenet"
     with pytest.raises(InputError, match=re.escape(message)):
         load_encoder(path)
 

@@ -293,8 +293,8 @@ def test_own_file_keeps_the_form_of_the_decoder(tmp_path: Path, key: str, form: 
     net, path = small_network(**form), tmp_path / "own.safetensors"
     save_network(net, path, card={}, half=False)
     assert torch.equal(image(load_network(path)), image(net))
-    state, told = state_files.read_state_dict(path)
-    save_file(dict(state), path, {name: value for name, value in told.items() if name != key})
+    state, metadata = state_files.read_state_dict(path)
+    save_file(dict(state), path, {name: value for name, value in metadata.items() if name != key})
     assert torch.equal(image(load_network(path)), image(net)) is plain
 
 
@@ -305,14 +305,14 @@ def test_own_file_with_something_missing_is_refused(tmp_path: Path) -> None:
     state, _ = state_files.read_state_dict(path)
     metadata = {"format": "adain_lit-1", "fusion": "adain", "norm": "none", "content_layer": "relu2_1"}
     metadata["skip_layers"] = "[]"
-    for kept, told, words in (
+    for kept, given, words in (
         (("decoder.conv1_2.weight",), metadata, 'Missing key(s) in state_dict: "decoder.conv1_2.weight"'),
         (("encoder.conv2_1.weight",), metadata, ""),
         (tuple(key for key in state if key.startswith("encoder.")), metadata, ""),
         ((), {key: value for key, value in metadata.items() if key != "content_layer"}, ""),
         ((), metadata | {"skip_layers": '["relu1_1"]'}, "conv1_2.weight"),
     ):
-        save_file({key: value for key, value in state.items() if key not in kept}, path, told)
+        save_file({key: value for key, value in state.items() if key not in kept}, path, given)
         with pytest.raises(InputError) as caught:
             load_network(path)
         line = str(caught.value)
@@ -372,7 +372,7 @@ def test_the_folder_of_a_run_is_its_best_checkpoint(run: Path, tmp_path: Path, m
         load_network(tmp_path)
 
 
-def test_checkpoint_finds_its_encoder_where_it_is_told_and_takes_no_other(run: Path, tmp_path: Path) -> None:
+def test_checkpoint_finds_its_encoder_where_it_is_named_and_takes_no_other(run: Path, tmp_path: Path) -> None:
     """Oracle: the network with the encoder at its place; the same weights elsewhere, other weights, none."""
     expected = image(load_network(run))
     encoder = run.parents[4] / "encoder.safetensors"

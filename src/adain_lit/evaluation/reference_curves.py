@@ -101,20 +101,20 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
         'no reference curve for these settings; the style loss is 5% of that of the unchanged content image'
     """
     content, style = (results["stylised"][f"{name}_loss"]["mean"] for name in ("content", "style"))
-    untouched = results["content image"]["style_loss"]["mean"]
+    unchanged = results["content image"]["style_loss"]["mean"]
     replaced = results["style image"]["content_loss"]["mean"]
     if not (math.isfinite(content) and math.isfinite(style)):
         return "broken: the losses are not finite; train again with a lower model.lr, and not with 16-mixed"
     early = step is not None and step < 1000
-    if not early and style > 0.8 * untouched and content > 0.8 * replaced:
+    if not early and style > 0.8 * unchanged and content > 0.8 * replaced:
         return (
             f"broken: the images have neither the style (style loss {style:.3g}; the unchanged content image has "
-            f"{untouched:.3g}) nor the content (content loss {content:.3g}; the style image itself has {replaced:.3g})"
+            f"{unchanged:.3g}) nor the content (content loss {content:.3g}; the style image itself has {replaced:.3g})"
         )
     curve = curve_for(settings)
     if curve is None or step is None:
         return (
-            f"no reference curve for these settings; the style loss is {style / untouched:.0%} of that of the "
+            f"no reference curve for these settings; the style loss is {style / unchanged:.0%} of that of the "
             "unchanged content image"
         )
     wanted_content, wanted_style = curve.at(step)

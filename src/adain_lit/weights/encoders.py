@@ -324,7 +324,7 @@ def _widths(convs: Mapping[str, Conv], last: str) -> tuple[int, ...]:
 def _named_preprocessing(name: str, source: str) -> Conv:
     if name == "auto":
         raise InputError(
-            f"{source} does not tell what input it expects; set model.encoder_preprocessing to imagenet (torchvision), "
+            f"{source} does not say what input it expects; set model.encoder_preprocessing to imagenet (torchvision), "
             "caffe (BGR minus mean) or rgb"
         )
     return PREPROCESSING[name]
