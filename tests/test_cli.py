@@ -89,9 +89,15 @@ def test_a_command_without_its_extra_is_one_line_that_names_it(command: str) -> 
     assert line.endswith(" is not installed; pip install 'adain_lit[train]'")
 
 
+def test_without_torch_there_is_another_backend() -> None:
+    done = run_without(["torch"], "import adain_lit.cli, torch")
+    assert done.returncode == 2
+    assert done.stderr.endswith(" error: torch is not installed; install it, or stylise with --backend onnx\n")
+
+
 def test_only_packages_of_extras_are_explained() -> None:
     """What is missing otherwise is a defect, with its traceback."""
-    assert missing_extra(ModuleNotFoundError("no", name="torch")) is None
+    assert missing_extra(ModuleNotFoundError("no", name="numpy")) is None
     assert missing_extra(ImportError("cannot import name 'x' from 'hydra'", name="hydra")) is None
     done = run_without(["numpy"], "import adain_lit.cli, numpy")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "Traceback (most recent call last):")

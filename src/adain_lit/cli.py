@@ -101,6 +101,8 @@ def missing_extra(error: BaseException) -> str | None:
         "hydra is not installed; pip install 'adain_lit[train]'"
     """
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else None
+    if module == "torch":  # left out on purpose, where ONNX Runtime is to do
+        return "torch is not installed; install it, or stylise with --backend onnx"
     extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
     return extra and f"{module} is not installed; pip install 'adain_lit[{extra}]'"
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from PIL import Image
 
 from adain_lit.inference.onnx import BUNDLED_FOLDER, OnnxStylizer
 from support.commands import run_without
-from support.documents import ROOT
+from support.documents import DOCS, ROOT, code_blocks
 from support.images import small
 
 EXAMPLE = ROOT / "examples" / "serve_onnx"
@@ -132,6 +133,23 @@ def test_folder_is_stylised_without_torch(styles: Path, tmp_path: Path) -> None:
         assert made.size == expected.size
         assert made.width < made.height
         assert np.abs(np.asarray(made, int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_numpy_example_of_the_guide_runs(
+    styles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Word for word, on the bundled network."""
+    monkeypatch.chdir(tmp_path)
+    small("coffee.png").save("photo.jpg")
+    small("chelsea.png").save("painting.jpg")
+    for path in BUNDLED_FOLDER.glob("compact.*"):
+        shutil.copy(path, tmp_path / path.name)
+    Path("compact.onnx").rename("network.onnx")
+    (code,) = code_blocks((DOCS / "serve.md").read_text("utf-8"), "python")
+    variables: dict[str, Any] = {}
+    exec(code, variables)
+    assert variables["image"].size == (256, 192)
+    assert capsys.readouterr().out == "20\n"
 
 
 def test_dockerfile_copies_what_the_service_needs() -> None:
