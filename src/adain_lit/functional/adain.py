@@ -42,13 +42,25 @@ def channel_stats(x: Tensor, mask: Tensor | None = None, *, eps: float = 1e-5) -
 
 
 def require_not_empty(covers: bool) -> None:
-    """Raise `InputError` for a mask that covers nothing, since statistics over no positions are undefined."""
+    """Raise `InputError` for a mask that covers nothing, since statistics over no positions are undefined.
+
+    Example:
+        >>> require_not_empty(bool(torch.zeros(4, 4).any()))
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: a mask is empty; each mask needs at least one pixel above 0
+    """
     if not covers:
         raise InputError("a mask is empty; each mask needs at least one pixel above 0")
 
 
 def require_agreement(content: Tensor, style: Tensor) -> None:
-    """Raise `InputError` if batch sizes or channels differ, which broadcasting would hide."""
+    """Raise `InputError` if batch sizes or channels differ, which broadcasting would hide.
+
+    Example:
+        >>> require_agreement(torch.rand(1, 8, 4, 4), torch.rand(1, 16, 4, 4))
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: content features are (1, 8, 4, 4) and style features (1, 16, 4, 4); ...
+    """
     if content.shape[:2] != style.shape[:2]:
         raise InputError(
             f"content features are {tuple(content.shape)} and style features {tuple(style.shape)}; "

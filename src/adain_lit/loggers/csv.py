@@ -126,7 +126,11 @@ def log_everywhere(loggers: Iterable[AnyLogger], values: Mapping[str, float], st
 
 
 def attempt(logger: AnyLogger, action: Callable[[], object]) -> None:
-    """Call a logger that training can do without; only its first failure is reported."""
+    """Call a logger that training can do without; only its first failure is reported.
+
+    Example:
+        >>> attempt(MetricsFile("no such folder/metrics.csv"), lambda: 1 / 0)  # a warning in the log
+    """
     try:
         action()
     except Exception as error:  # whatever a service's client raises

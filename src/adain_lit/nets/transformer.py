@@ -273,6 +273,11 @@ def require_known(indices: Tensor) -> None:
 
     Raises:
         InputError: if there is an unknown one.
+
+    Example:
+        >>> require_known(torch.tensor([0, -1]))
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: style image 2 of 2 was not trained on; ...
     """
     unknown = (indices < 0).nonzero().flatten().tolist()
     if unknown:
