@@ -58,6 +58,13 @@ def test_it_installs_on_top_of_the_packages_of_this_python(script: ModuleType, t
     assert "pip" in pip.stdout
 
 
+@pytest.mark.parametrize("wheels", [None, "wheels"])
+def test_it_installs_what_trains(wheels: str | None, script: ModuleType) -> None:
+    """Its steps train and time methods, which takes the extra ``train``."""
+    command = script.install(wheels and Path(wheels))
+    assert [part for part in command if part.endswith("[train]")]
+
+
 @pytest.mark.parametrize("rehearsal", [False, True])
 def test_its_commands_compose(rehearsal: bool, script: ModuleType, tmp_path: Path) -> None:
     composable = [s.command[1:] for s in script.steps(rehearsal=rehearsal) if s.command[1].startswith("adain_lit.")]

@@ -1,9 +1,9 @@
 """``python experiments/gpu/check.py``: builds, checks, times and trains on one GPU, within eight minutes.
 
-What it measured goes into ``results.json`` beside it (or ``--results FILE``), with date, hardware and versions; a step
-that fails or is not reached does not stop the others, and the exit status is 0 only if all went well. Nothing but
-Python and a driver needs to be there; with ``--wheels FOLDER`` nothing is fetched. ``--rehearse`` does the same on a
-CPU, as small as it can be, and writes to ``outputs/gpu/rehearsal.json``: it shows that the script works, nothing else.
+Measurements are written to ``results.json`` beside it (or ``--results FILE``), with date, hardware and versions. A step
+that fails or is not reached does not stop the others; the exit status is 0 only if all succeed. It needs only Python
+and a driver; with ``--wheels FOLDER`` nothing is downloaded. ``--rehearse`` runs the same steps at the smallest size on
+a CPU and writes to ``outputs/gpu/rehearsal.json``: it only shows that the script works.
 """
 
 import argparse
@@ -28,10 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "outputs" / "gpu"
 RESULTS = Path(__file__).with_name("results.json")
 TAIL = 1500
-"""Characters of a failed step's output that are kept."""
+"""Number of characters kept of the output of a failed step."""
 
 TESTS = ("tests/distributed/test_data_parallel.py", "tests/test_devices.py")
-"""Where the tests marked ``gpu`` are; the other files need packages that are not wanted here."""
+"""Where the tests marked ``gpu`` are; the other files need packages that are not installed here."""
 FULL_WIDTH = (
     "data=demo",
     "model.encoder=random",  # of VGG-19's width; its weights change no time
@@ -62,18 +62,18 @@ TINY = (
     "trainer.max_steps=4",
     "trainer.log_every_n_steps=2",
 )
-"""Settings of the rehearsal, which overrule the others."""
+"""Settings of the rehearsal, which override the others."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and what it leaves to be recorded.
+    """One command, and what is recorded of it.
 
     Attributes:
-        name: in the record.
+        name: name in the record.
         command: after the name of the Python program.
-        seconds: that it may take.
-        measured: what it measured, read once it is over.
+        seconds: time limit.
+        measured: reads what it measured, once it has ended.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Step:
 
 
 def steps(*, rehearsal: bool) -> list[Step]:
-    """All that is done once the project is installed, what matters most first."""
+    """The steps after the installation, the most important first."""
     tiny = TINY if rehearsal else ()
     accelerator = "cpu" if rehearsal else "gpu"
     device = ("device=cpu", "images=2", "sizes=[64]", "max_seconds=5") if rehearsal else ("device=cuda", "images=50")
@@ -125,7 +125,7 @@ def _training(name: str, settings: Sequence[str], accelerator: str, *, steps: in
 
 
 def trained(metrics: Path) -> dict[str, Any]:
-    """Speed and losses of a training: the median over its log without the first entry, in which things warm up."""
+    """Speed and losses of a training: the median over its log without the first entry, which includes the warm-up."""
     with metrics.open(newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     speeds = [row["train/pairs_per_second"] for row in rows if "train/pairs_per_second" in row]
@@ -145,7 +145,7 @@ def benchmarked(output: Path) -> list[dict[str, Any]]:
 
 
 def outcomes(junit: Path) -> dict[str, str]:
-    """What became of each test."""
+    """Outcome of each test."""
     found = {}
     for case in ET.parse(junit).iter("testcase"):
         ends = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
@@ -154,9 +154,9 @@ def outcomes(junit: Path) -> dict[str, str]:
 
 
 def environment(folder: Path) -> str:
-    """A virtual environment on top of this Python's packages, torch and pip among them; the name of its Python.
+    """Create a virtual environment that sees this Python's packages, torch and pip among them; path of its Python.
 
-    ``--system-site-packages`` would not do: where this Python is a virtual environment's, it passes over that.
+    ``--system-site-packages`` is not enough: where this Python belongs to a virtual environment, it skips that one.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -165,10 +165,10 @@ def environment(folder: Path) -> str:
 
 
 def install(wheels: Path | None) -> tuple[str, ...]:
-    """The command that installs the project, and pytest, and of what they need what is missing."""
+    """The command that installs the project and pytest, with those of their dependencies that are missing."""
     if wheels is None:
-        return ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT), "pytest")
-    return ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels), "adain_lit", "pytest")
+        return ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{ROOT}[train]", "pytest")
+    return ("-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels), "adain_lit[train]", "pytest")
 
 
 def gpu() -> str | None:
@@ -181,7 +181,7 @@ def gpu() -> str | None:
 
 
 def carry_out(step: Step, python: str, deadline: float) -> dict[str, Any]:
-    """Run a step, for at most its time and what is left of all; the record of it."""
+    """Run a step within its time limit and the remaining time; return its record."""
     record: dict[str, Any] = {"name": step.name, "command": "python " + " ".join(step.command).replace(f"{ROOT}/", "")}
     if step.command[0] == "-c":
         record["command"] = "python -c ..."
