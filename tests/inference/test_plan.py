@@ -140,17 +140,70 @@ def test_a_single_image_goes_to_the_given_file_or_folder(tree: Path) -> None:
         (["single.jpeg"], "single.jpeg", r"single\.jpeg would overwrite the input single\.jpeg; give another --output"),
         (["single.jpeg"], "styles/../styles/wave.jpg", "would overwrite the input styles/wave.jpg"),
         (["photos"], "photos", "would overwrite the input photos/a.jpg"),
-        (["photos/a.jpg", "copy/a.jpg"], None, r"photos/a\.jpg would both be written to a_stylized_wave\.jpg"),
-        (["photos", "copy"], "out", r"copy/a\.jpg and photos/a\.jpg would both be written to out/a\.jpg"),
     ],
 )
 def test_what_would_be_lost_or_cannot_be_written_is_refused(
     tree: Path, names: list[str], output: str | None, message: str
 ) -> None:
-    (tree / "copy").mkdir()
-    (tree / "copy" / "a.jpg").touch()
     with pytest.raises(InputError, match=message):
         outputs(names, ["styles/wave.jpg"], output)
+
+
+def test_contents_whose_results_would_share_a_file_get_files_of_their_own(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first keeps its name, so that what is there is found again; a content that is named twice is made once."""
+    for name in ("photos/a.PNG", "photos/a.webp", "copy/a.jpg", "copy/a.webp"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    wave = ["styles/wave.jpg"]
+    same_folder = ["photos/a.PNG", "photos/a.jpg", "photos/a.webp"]
+    assert outputs(same_folder, wave, "out", suffix=".png") == [
+        "out/a_stylized_wave.png",
+        "out/a_stylized_wave_jpg.png",
+        "out/a_stylized_wave_webp.png",
+    ]
+    assert caplog.messages == [
+        "out/a_stylized_wave.png is taken; the result for photos/a.jpg is out/a_stylized_wave_jpg.png",
+        "out/a_stylized_wave.png is taken; the result for photos/a.webp is out/a_stylized_wave_webp.png",
+    ]
+    names = [*same_folder, "copy/a.webp"]
+    assert outputs(names, wave, suffix=".png")[3] == "a_stylized_wave_2.png"
+    found = outputs(["photos", "copy"], wave, "out", suffix=".png")
+    assert len(set(found)) == len(found)
+    assert found[:3] == ["out/a.png", "out/a_jpg.png", "out/a_webp.png"]
+    assert found[-2:] == ["out/a_2.png", "out/a_3.png"]
+    assert outputs(["single.jpeg", "single.jpeg"], wave) == ["single_stylized_wave.jpeg"]
+
+
+def test_hidden_files_and_those_of_operating_systems_are_no_inputs(tree: Path) -> None:
+    """Oracle: `a.jpg`; named in full, any of the others is taken, too."""
+    odd = ["shots/a.jpg", "shots/._a.jpg", "shots/__MACOSX/._a.jpg", "shots/@eaDir/a.jpg", "shots/.c/a.mp4"]
+    for name in [*odd, "shots/._a.mp4"]:
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).touch()
+    assert paths(find_inputs(["shots"], "content", video=True)) == ["shots/a.jpg"]
+    assert paths(find_inputs(["shots/**/*.jpg"], "content")) == ["shots/a.jpg"]
+    assert paths(find_inputs(["shots/@eaDir/*.jpg"], "content")) == ["shots/@eaDir/a.jpg"]
+    assert paths(find_inputs(["shots/._a.jpg"], "content")) == ["shots/._a.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".wmv", ".3gp", ".ts", ".flv", ".mpg", ".avi"])
+def test_videos_of_formats_that_are_not_written_become_matroska(suffix: str, tree: Path) -> None:
+    (tree / f"clip{suffix}").write_bytes((b"G" + bytes(187)) * 2)
+    assert outputs([f"clip{suffix}"], ["styles/wave.jpg"]) == ["clip_stylized_wave.mkv"]
+    assert f"clip{suffix}" in paths(find_inputs(["."], "content", video=True))
+
+
+def test_a_folder_s_typescript_is_no_video(tree: Path) -> None:
+    (tree / "photos" / "GreatGallery.ts").write_text("G" * 180 + "const photos = 3;" * 20)
+    (tree / "photos" / "empty.ts").touch()
+    assert not any(path.endswith(".ts") for path in paths(find_inputs(["photos"], "content", video=True)))
+
+
+def test_a_pipe_is_an_input_so_that_reading_can_report_it(tree: Path) -> None:
+    os.mkfifo(tree / "pipe.jpg")
+    assert paths(find_inputs(["pipe.jpg"], "content")) == ["pipe.jpg"]
 
 
 def test_a_link_to_an_input_is_that_input(tree: Path) -> None:

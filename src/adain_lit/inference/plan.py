@@ -1,21 +1,30 @@
 """Which files ``stylize`` reads and which it writes, decided before any image is opened and without torch."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
+from adain_lit.io.files import find_files, is_own_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """Suffixes of images that can be written."""
 GRID_SUFFIXES = (*IMAGE_SUFFIXES, ".pdf")
 """Suffixes of grids that can be written."""
 OUTPUT_VIDEO_SUFFIXES = (".m4v", ".mkv", ".mov", ".mp4", ".webm")
-"""Suffixes of videos that can be written; an .avi, which stores no frame times, becomes an .mkv."""
-VIDEO_SUFFIXES = frozenset({*OUTPUT_VIDEO_SUFFIXES, ".avi"})
+"""Suffixes of videos that can be written; all others become .mkv files."""
+VIDEO_SUFFIXES = frozenset(
+    {*OUTPUT_VIDEO_SUFFIXES, ".3g2", ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"}
+    | {".vob", ".wmv"}
+)
+"""Suffixes of videos that can be read."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,9 @@ def find_inputs(names: Iterable[str], role: str, *, video: bool = False) -> list
     found: list[InputFile] = []
     for name in names:
         path = Path(name).expanduser()
-        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        files = [InputFile(match) for match in matches if match.is_file()]
+        matches = [path] if path.exists() else _expand(path)
+        # a pipe or a device is a file here; reading it is refused, so that the others are made
+        files = [InputFile(match) for match in matches if match.exists() and not match.is_dir()]
         folders = [match for match in matches if match.is_dir()]
         if not matches:
             files = [InputFile(file) for file in _built_in_images(name, role)]
@@ -75,6 +85,13 @@ def find_inputs(names: Iterable[str], role: str, *, video: bool = False) -> list
             raise InputError(f"no {role} {name}; give a file, a folder or a pattern")
         found += files or [file for folder in folders for file in _search(folder, video=video)]
     return found
+
+
+def _expand(pattern: Path) -> list[Path]:
+    """What a pattern matches, without the files of operating systems unless the pattern names them."""
+    named = set(pattern.parts)
+    matches = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]
+    return [match for match in matches if all(part in named or is_own_file(part) for part in match.parts)]
 
 
 def _built_in_images(name: str, role: str) -> list[Path]:
@@ -88,7 +105,7 @@ def _built_in_images(name: str, role: str) -> list[Path]:
 
 
 def _search(folder: Path, *, video: bool) -> list[InputFile]:
-    videos = sorted(path for path in folder.rglob("*") if is_video(path)) if video else []
+    videos = [path for path in find_files(folder, VIDEO_SUFFIXES) if not _is_source_code(path)] if video else []
     try:
         images = find_images(folder)
     except InputError:
@@ -96,6 +113,14 @@ def _search(folder: Path, *, video: bool) -> list[InputFile]:
             raise
         images = []
     return [InputFile(file, file.relative_to(folder)) for file in [*images, *videos]]
+
+
+def _is_source_code(path: Path) -> bool:
+    """Whether an .ts file is TypeScript: the packets of a video all begin with the letter G."""
+    if path.suffix.lower() != ".ts" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return not file.read(1) == b"G" == file.read(188)[187:]
 
 
 def plan_outputs(
@@ -123,7 +148,8 @@ def plan_outputs(
         suffixes: suffixes that images may have.
 
     Raises:
-        InputError: if two outputs would share a file, one would overwrite an input, or a suffix cannot be written.
+        InputError: if an output would overwrite an input, or a suffix cannot be written. Of outputs that would share
+            a file all but the first get other names, which are logged.
 
     Example:
         >>> contents, styles = [InputFile(Path("cat.bmp"))], [InputFile(Path("wave.jpg"))]
@@ -143,7 +169,8 @@ def plan_outputs(
             path = (output or Path()) / _output_name(content, mixture, every_pair, suffix, label)
         _require_suffix(path, OUTPUT_VIDEO_SUFFIXES if is_video(content.path) else suffixes)
         outputs.append(Output(content.path, mixture, path))
-    _require_distinct(outputs, [*contents, *styles])
+    outputs = _distinct(outputs)
+    _keep_inputs(outputs, [*contents, *styles])
     return outputs
 
 
@@ -165,7 +192,7 @@ def plan_grid(
         path = path / f"grid{suffix or '.png'}"
     _require_suffix(path, GRID_SUFFIXES)
     grid = Output(contents[0].path, tuple(style.path for style in styles), path)
-    _require_distinct([grid], [*contents, *styles])
+    _keep_inputs([grid], [*contents, *styles])
     return grid
 
 
@@ -187,19 +214,30 @@ def _output_name(content: InputFile, mixture: Sequence[Path], every_pair: bool, 
     return Path(f"{content.path.stem}_{label}_{style}{ending}")
 
 
-def _require_distinct(outputs: Sequence[Output], inputs: Sequence[InputFile]) -> None:
-    sources = {os.path.realpath(file.path): file.path for file in inputs}
+def _distinct(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs, with other names for those whose file is taken: first with the suffix of the content, then a number.
+
+    What was planned twice is planned once.
+    """
     planned: dict[str, Output] = {}
     for output in outputs:
-        key = os.path.realpath(output.path)
-        if key in sources:
-            raise InputError(f"{output.path} would overwrite the input {sources[key]}; give another --output")
-        if key in planned:
-            raise InputError(
-                f"{output.content} and {planned[key].content} would both be written to {output.path}; "
-                "give folders, or run them one at a time"
-            )
-        planned[key] = output
+        stem, suffix = output.path.stem, output.path.suffix
+        names = [output.path.name, f"{stem}_{output.content.suffix[1:].lower()}{suffix}"]
+        for name in chain(names, (f"{stem}_{number}{suffix}" for number in count(2))):
+            path = output.path.with_name(name)
+            first = planned.setdefault(os.path.normcase(os.path.realpath(path)), replace(output, path=path))
+            if (first.content, first.styles) == (output.content, output.styles):
+                break
+        if path != output.path:
+            log.warning("%s is taken; the result for %s is %s", output.path, output.content, path)
+    return list(planned.values())
+
+
+def _keep_inputs(outputs: Sequence[Output], inputs: Sequence[InputFile]) -> None:
+    sources = {os.path.realpath(file.path): file.path for file in inputs}
+    for output in outputs:
+        if source := sources.get(os.path.realpath(output.path)):
+            raise InputError(f"{output.path} would overwrite the input {source}; give another --output")
 
 
 def image_suffix(name: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> str:
