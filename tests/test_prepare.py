@@ -293,6 +293,25 @@ def test_verify_lists_genre_folders_beside_them(wikiart: Path, capsys: pytest.Ca
     assert "40 images" in capsys.readouterr().out
 
 
+def test_verify_says_what_has_several_frames_and_reads_no_pipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.new("L", (8, 8), value) for value in (0, 255)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "a.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "in" / "b.gif")
+    os.mkfifo(tmp_path / "in" / "c.jpg")
+    assert prepare.main(["verify", str(tmp_path / "in")]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("2 images listed in ")
+    assert second == f"1 of them have several frames, of which the first is used, such as {tmp_path}/in/a.gif"
+    broken = (tmp_path / "in.broken.txt").read_text()
+    assert broken == "c.jpg\tit is a named pipe, not a regular file\n"
+    os.mkfifo(tmp_path / "list.txt")
+    assert prepare.main(["split", str(tmp_path / "list.txt"), "--val", "0.5"]) == 2
+    assert "list.txt: it is a named pipe" in capsys.readouterr().err
+
+
 def test_verify_is_the_same_whatever_the_number_of_jobs(wikiart: Path, tmp_path: Path) -> None:
     for jobs in ("1", "4"):
         prepare.main(["verify", str(wikiart), "--jobs", jobs, "--list", str(tmp_path / f"{jobs}.txt")])

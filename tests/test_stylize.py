@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 
 import adain_lit
 from adain_lit import stylize
+from adain_lit.inference import batch
 from adain_lit.inference.stylizer import Stylizer
 from adain_lit.io.images import read_image
 from support import images
@@ -203,6 +205,46 @@ def test_orientation_is_applied_and_camera_data_and_colour_profile_are_kept(
         assert image.info["icc_profile"] == profile
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp", "tiff"])
+def test_transparency_is_kept_on_request_and_follows_the_size_and_the_crop(
+    suffix: str, run: Run, here: Path, tmp_path: Path, styles: list[Path]
+) -> None:
+    """Oracle: the upper half is transparent, and the colours are those without the option."""
+    image = small("coffee.png").convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, 96, 36))
+    image.save(tmp_path / "cut.png")
+    common = [tmp_path / "cut.png", "-s", styles[0], "--size", 48, "--crop"]
+    assert run(*common, "--keep-alpha", "-o", f"kept.{suffix}") == 0
+    assert run(*common, "-o", "plain.png") == 0
+    with Image.open(here / "plain.png") as plain, Image.open(here / f"kept.{suffix}") as kept:
+        assert (plain.mode, plain.size, kept.mode, kept.size) == ("RGB", (48, 48), "RGBA", (48, 48))
+        alpha = np.asarray(kept)[..., 3]
+        if suffix != "webp":
+            assert np.array_equal(np.asarray(kept)[..., :3], np.asarray(plain))
+    assert (alpha[:20] == 0).all()
+    assert (alpha[28:] == 255).all()
+
+
+def test_what_is_transparent_in_a_mask_is_left_out(run: Run, here: Path, content: Path, styles: list[Path]) -> None:
+    """Oracle: the mask that is black there."""
+    white = Image.new("RGBA", (96, 72), "white")
+    white.paste((255, 255, 255, 0), (0, 0, 48, 72))
+    white.save(here / "cut.png")
+    Image.fromarray(np.asarray(white)[..., 3]).save(here / "black.png")
+    for name in ("cut", "black"):
+        assert run(content, "-s", styles[0], "--mask", f"{name}.png", "-o", f"out_{name}.png") == 0
+    assert same(here / "out_cut.png", read_image(here / "out_black.png"), off=0)
+
+
+def test_of_a_file_with_several_frames_the_first_is_used_and_a_line_says_so(
+    run: Run, here: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = images.write_good(tmp_path / "good")
+    pages, style = good["several_pages_tiff"], good["animated_gif"]
+    assert run(pages, "-s", style, "-o", "out.png") == 0
+    assert sorted(caplog.messages) == sorted(f"{path} has 2 frames; the first is used" for path in (pages, style))
+
+
 # grids
 
 
@@ -375,6 +417,73 @@ def test_a_broken_style_among_good_ones_fails_its_own_images_only(
     assert read_image(here / "grid.png").size == (2 * 262 + 6, 192 + 192 + 18)
 
 
+@pytest.mark.parametrize("role", ["style", "content"])
+def test_an_image_too_narrow_to_be_scaled_fails_alone(
+    role: str, run: Run, here: Path, content: Path, styles: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100000 x 1 pixels: scaled to a shorter side of 64, 410 megapixels."""
+    Image.new("RGB", (100_000, 1)).save(here / "narrow.png")
+    arguments = (
+        [content, "-s", styles[0], "narrow.png"] if role == "style" else [content, "narrow.png", "-s", styles[0]]
+    )
+    assert run(*arguments, "--every-pair", "--size", 64, "-o", "out") == 1
+    assert files(here / "out") == {f"coffee_stylized_{styles[0].stem}.png"}
+    (line, *_) = [line for line in capsys.readouterr().err.splitlines() if "narrow" in line]
+    assert f"{role} " in line
+    assert "has 100000x1 pixels, which would be 6400000x64 with a shorter side of 64, more than 178956970" in line
+
+
+def test_a_pipe_in_a_folder_is_one_line_and_the_others_are_made(
+    run: Run, here: Path, content: Path, styles: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "in").mkdir()
+    for name in ("pipe.jpg", "pipe.mp4"):
+        os.mkfifo(here / "in" / name)
+    small("coffee.png").save(here / "in" / "coffee.png")
+    assert run("in", "-s", styles[0], "-o", "out") == 1
+    assert files(here / "out") == {"coffee.png"}
+    errors = capsys.readouterr().err
+    assert "cannot read in/pipe.jpg as an image: it is a named pipe, not a regular file" in errors
+    assert "cannot read in/pipe.mp4 as a video: it is a named pipe, not a regular file" in errors
+
+
+def test_two_images_of_one_name_are_both_made(
+    run: Run, here: Path, content: Path, styles: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    (here / "in").mkdir()
+    for name in ("a.jpg", "a.png"):
+        small("coffee.png").save(here / "in" / name)
+    assert run("in", "-s", styles[0], "--format", "png", "-o", "out") == 0
+    assert files(here / "out") == {"a.png", "a_png.png"}
+    assert caplog.messages == ["out/a.png is taken; the result for in/a.png is out/a_png.png"]
+
+
+def test_contents_larger_than_pillow_s_own_limit_are_made(
+    run: Run, here: Path, content: Path, styles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert run(content, "-s", styles[0], "-o", "out.png") == 0
+
+
+def test_contents_are_read_ahead_as_far_as_memory_is_meant_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Oracle: by hand, a budget of 100 and images of 40: two at a time."""
+    monkeypatch.setattr(batch, "DECODE_BYTES", 100)
+    waiting, most = [0], [0]
+
+    def read(_: int) -> None:
+        waiting[0] += 1
+        most[0] = max(most[0], waiting[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        for _, future in batch._prefetch(pool, read, range(20), 8, lambda _: 40):
+            future.result()
+            waiting[0] -= 1
+    assert most[0] <= 3  # the two that wait, and the one that is used
+    assert waiting[0] == 0
+
+
 def test_a_mask_that_does_not_fit_one_content_names_it(
     run: Run, here: Path, photographs: Path, styles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -486,6 +595,7 @@ def wrong(here: Path, content: Path, tmp_path: Path) -> dict[str, Path]:
     (folder / "bomb.pth").write_bytes(pickle.dumps({"state_dict": Bomb(), "encoder": Bomb()}))
     save_file({"vae.encoder.weight": torch.ones(3, 4)}, folder / "foreign.safetensors")
     save_file({"0.weight": torch.ones(512, 8, 3, 3), "0.bias": torch.ones(512)}, folder / "vgg.safetensors")
+    Image.new("RGBA", (96, 72)).save(folder / "cut.png")
     (folder / "copy").mkdir()
     small("coffee.png").save(folder / "copy" / "coffee.png")
     return {path.name: path for path in folder.iterdir()}
@@ -513,12 +623,19 @@ WRONG: dict[str, tuple[str, str]] = {
     "smooth": ("CONTENT -s STYLE --smooth 1", "--smooth is 1.0; "),
     "output over content": ("CONTENT -s STYLE -o CONTENT --overwrite", "would overwrite the input "),
     "grid over style": ("CONTENT -s STYLE -o STYLE --grid --overwrite", "would overwrite the input "),
-    "two to one": ("CONTENT copy/coffee.png -s STYLE", "would both be written to coffee_stylized_"),
     "two into a file": ("CONTENT copy -s STYLE -o out.png", "2 images cannot go into the one file out.png"),
     "file for a folder": ("CONTENT -s STYLE -o list/out.png", "cannot write to the folder "),
     "unknown suffix": ("CONTENT -s STYLE -o new/out.gif", "cannot write new/out.gif: its suffix must be one of .jpg"),
     "video in a strip": ("clip.mp4 -s STYLE --trade-off", "clip.mp4 is a video; grids are made of images"),
     "video in a grid": ("CONTENT clip.mp4 -s STYLE --grid", "clip.mp4 is a video; grids are made of images"),
+    "alpha in a jpg": (
+        "CONTENT -s STYLE --format jpg --keep-alpha",
+        "--format jpg cannot hold transparency; give --fo",
+    ),
+    "alpha in the jpg": (
+        "cut.png -s STYLE -o new/out.jpg --keep-alpha",
+        "jpg cannot hold transparency; write png, webp",
+    ),
     "unknown format": ("CONTENT -s STYLE --format gif", "cannot write gif files; known are jpg, jpeg, png"),
     "two corners": ("CONTENT -s STYLE CONTENT --interpolate", "2 styles for the four corners of --interpolate"),
     "weighted corners": ("CONTENT -s STYLE --interpolate --weights 1", "leave out --mask and --weights"),

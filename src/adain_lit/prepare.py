@@ -17,6 +17,8 @@ from adain_lit.cli import run
 from adain_lit.data.download import download, require_space, unpack_flat
 from adain_lit.data.lists import ImageList, check_images, read_list, split_list, write_broken, write_list
 from adain_lit.errors import InputError
+from adain_lit.io.formats import FRAME_SUFFIXES
+from adain_lit.io.images import frame_count
 
 COCO_URL = "http://images.cocodataset.org/zips"
 """The official server. It has no certificate of its own name, so plain http."""
@@ -133,6 +135,9 @@ def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
     write_broken(broken_path, broken)
     write_list(path, images)
     _print(f"{len(images)} images listed in {path}, {len(broken)} broken ones in {broken_path}")
+    several = [image for image in images.paths if image.suffix.lower() in FRAME_SUFFIXES and frame_count(image) > 1]
+    if several:
+        _print(f"{len(several)} of them have several frames, of which the first is used, such as {several[0]}")
     return images
 
 

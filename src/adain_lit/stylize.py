@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from adain_lit.cli import run
 from adain_lit.errors import InputError
 from adain_lit.inference.plan import (
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more images, folders or patterns")
     add("--output", "-o", type=Path, metavar="PATH", help="file or folder; default: the current folder")
     add("--format", metavar="EXT", help="jpg, png, webp or tiff, for grids pdf as well; default: the content's")
+    add("--keep-alpha", action="store_true", help="keep the content's transparency, in png, webp and tiff")
     control = command.add_argument_group("controls (Sec. 7.3 of the paper)")
     add = control.add_argument
     add("--alpha", type=float, default=1.0, help="0 is the content, 1 the style, above 1 exaggerates (default 1)")
@@ -136,6 +139,7 @@ def stylize(arguments: argparse.Namespace) -> int:
         return 0
     for folder in {output.path.parent for output in todo}:
         require_writable(folder)
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; what is read is limited by the memory that there is
     if arguments.backend == "onnx":
         from adain_lit.inference.onnx import OnnxBatch
 
@@ -176,6 +180,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
     if not 0 <= arguments.smooth < 1:
         raise InputError(f"--smooth is {arguments.smooth}; it must be at least 0 and below 1")
+    if arguments.keep_alpha and arguments.format and arguments.format.lower().removeprefix(".") in ("jpg", "jpeg"):
+        raise InputError("--format jpg cannot hold transparency; give --format png, or leave out --keep-alpha")
     if arguments.mask and arguments.every_pair:
         raise InputError("--mask is for styles that are used together; leave out --every-pair")
     if arguments.interpolate and (arguments.mask or arguments.weights):

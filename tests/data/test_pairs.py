@@ -31,7 +31,7 @@ from adain_lit.data.pairs import (
     read_held_out,
 )
 from adain_lit.errors import InputError
-from adain_lit.io.images import read_image
+from adain_lit.io.images import ImageMetadata, read_image_and_metadata
 
 CROP = 12
 
@@ -202,6 +202,18 @@ def test_files_none_of_which_can_be_read_end_in_one_line_that_names_their_source
     paths = with_broken(write_flat(tmp_path / "whole", 3), tmp_path / "damaged", {0, 1, 2})
     with pytest.raises(InputError, match=r"^none of the 3 files in my photographs can be read as an image$"):
         stream(paths, source="my photographs")[0]
+
+
+def test_a_line_says_once_that_of_several_frames_the_first_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = [tmp_path / f"{k}.gif" for k in range(2)]
+    for path in paths:
+        frames = [Image.new("L", (40, 40), value) for value in (0, 255)]
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert all(not crop.any() for crop in crops(stream(paths), range(6)))
+    (line,) = caplog.messages
+    assert line.startswith("of images with several frames, such as ")
 
 
 def test_a_picture_over_the_limit_is_replaced_and_reported(tmp_path: Path) -> None:
@@ -391,11 +403,11 @@ def test_kept_pictures_change_no_sample_and_are_read_once(photographs: Path, mon
     paths = find_images(photographs)
     reads: list[Path] = []
 
-    def counted(path: Path, **limits: int) -> Image.Image:
+    def counted(path: Path, **limits: int) -> tuple[Image.Image, ImageMetadata]:
         reads.append(path)
-        return read_image(path, **limits)
+        return read_image_and_metadata(path, **limits)
 
-    monkeypatch.setattr(pairs, "read_image", counted)
+    monkeypatch.setattr(pairs, "read_image_and_metadata", counted)
     plain, keeping = (ImageStream(paths, seed=3, stream=CONTENT, resize=40, crop=32, cache=n) for n in (0, 4))
     crops = [plain[i][0] for i in range(18)]
     assert len(reads) == 18

@@ -1,5 +1,6 @@
 """Training samples as a pure function of (seed, index), and the held-out pairs of validation and evaluation."""
 
+import logging
 import math
 import signal
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from adain_lit.errors import InputError
-from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, resized_crop, to_tensor
+from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, read_image_and_metadata, resized_crop, to_tensor
+
+log = logging.getLogger(__name__)
 
 CONTENT, STYLE = 0, 1
 """Streams of random numbers: content and style images are drawn independently."""
@@ -86,6 +89,7 @@ class ImageStream:
     source: str = "the list"
     unreadable: set[int] = field(default_factory=set, init=False)  # saves reading them again; no sample depends on it
     kept: dict[int, Image.Image] = field(default_factory=dict, init=False)
+    warned: bool = field(default=False, init=False)
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
         """Crop `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
@@ -110,7 +114,10 @@ class ImageStream:
     def _read(self, choice: int) -> Image.Image:
         if choice in self.kept:
             return self.kept[choice]
-        image = read_image(self.paths[choice], max_pixels=self.max_pixels)
+        image, metadata = read_image_and_metadata(self.paths[choice], max_pixels=self.max_pixels)
+        if metadata.frames > 1 and not self.warned:
+            log.warning("of images with several frames, such as %s, the first is used", self.paths[choice])
+            self.warned = True
         if len(self.kept) < self.cache:
             self.kept[choice] = image
         return image

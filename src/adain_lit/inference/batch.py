@@ -1,9 +1,11 @@
 """Stylising many files: reads ahead, writes behind, and carries on after a file that fails."""
 
 import argparse
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,12 +16,14 @@ from tqdm import tqdm
 
 from adain_lit.errors import InputError
 from adain_lit.inference import grids
-from adain_lit.inference.failures import Failures
+from adain_lit.inference.failures import Failures, is_out_of_memory
 from adain_lit.inference.plan import Output, is_video
 from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
-from adain_lit.io.images import ImageMetadata, read_image_and_metadata, write_image
-from adain_lit.io.inputs import as_image
+from adain_lit.io.files import irregular_kind
+from adain_lit.io.images import ImageMetadata, image_size, read_image_and_metadata, write_image
+from adain_lit.io.inputs import as_image, warn_of_frames
+from adain_lit.io.memory import DECODE_BYTES, available_memory
 from adain_lit.reports.image_grid import DPI, fit, image_grid
 
 T = TypeVar("T")
@@ -74,7 +78,7 @@ class BatchStylizer:
         }
         self.stylizer.check(styles, tile=options.tile, **self.controls)
         if options.mask:
-            self.controls["masks"] = [as_image(mask, "mask") for mask in options.mask]
+            self.controls["masks"] = [as_image(mask, "mask", background="black") for mask in options.mask]
 
     def make(self, outputs: Sequence[Output], kind: str | None = None) -> None:
         """Make images and videos, or for each image the grid of that `kind` (a key of `grids.GRIDS`).
@@ -155,7 +159,13 @@ class BatchStylizer:
         self, outputs: Sequence[Output], kind: str | None, pool: ThreadPoolExecutor, bar: "tqdm[Any]"
     ) -> None:
         by_content = [list(group) for _, group in groupby(outputs, key=lambda output: output.content)]
-        loading = _prefetch(pool, self._read_content, by_content, self.options.jobs)
+        loading = _prefetch(
+            pool,
+            self._read_content,
+            by_content,
+            self.options.jobs,
+            lambda group: _rgb_bytes(image_size(group[0].content)),
+        )
         writes = _Writes(pool, self.failures)
         for batch in self._batches(loading, self.options.batch_size if kind is None else 1):
             outputs_of_batch = [output for loaded in batch for output in loaded.outputs]
@@ -208,11 +218,19 @@ class BatchStylizer:
                     writes.add(output, image, dpi=DPI)
 
     def _read_content(self, outputs: list[Output]) -> LoadedContent:
-        image, metadata = read_image_and_metadata(outputs[0].content, max_pixels=MAX_PIXELS)
+        image, metadata = read_image_and_metadata(
+            outputs[0].content,
+            max_pixels=MAX_PIXELS,
+            max_bytes=available_memory() or sys.maxsize,
+            keep_alpha=self.options.keep_alpha,
+        )
+        warn_of_frames(outputs[0].content, metadata.frames)
         if self.options.crop:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, top, left + side, top + side))
+            box = (left, top, left + side, top + side)
+            image = image.crop(box)
+            metadata = replace(metadata, alpha=metadata.alpha and metadata.alpha.crop(box))
         return LoadedContent(outputs, image, metadata)
 
     def _encode(self, batch: Sequence[LoadedContent]) -> Content:
@@ -223,12 +241,15 @@ class BatchStylizer:
         """Encode each style once and return the outputs whose styles can all be read."""
         size = self.options.style_size or None
         keep_image = self.options.preserve_color == "coral"
-        errors: dict[Path, InputError] = {}
+        errors: dict[Path, Exception] = {}
         for path in dict.fromkeys(path for output in outputs for path in output.styles):
             try:
                 self.styles[path] = self.stylizer.encode_style(path, size=size, keep_image=keep_image)
-            except InputError as error:
-                errors[path] = error
+            except (InputError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                    raise
+                memory = InputError(f"{path} needs more memory than there is; give a smaller --style-size")
+                errors[path] = memory if is_out_of_memory(error) else error
         possible = []
         for output in outputs:
             if broken := [path for path in output.styles if path in errors]:
@@ -240,6 +261,8 @@ class BatchStylizer:
         return possible
 
     def _make_video(self, output: Output) -> None:
+        if kind := irregular_kind(output.content):
+            raise InputError(f"cannot read {output.content} as a video: it is {kind}, not a regular file")
         stylize_video(
             self.stylizer,
             output.content,
@@ -258,26 +281,40 @@ class _Writes:
     def __init__(self, pool: ThreadPoolExecutor, failures: Failures) -> None:
         self.pool = pool
         self.failures = failures
-        self.pending: deque[tuple[Output, Future[None]]] = deque()
+        self.pending: deque[tuple[Output, int, Future[None]]] = deque()
 
     def add(self, output: Output, image: Image.Image, **options: Any) -> None:
-        self.pending.append((output, self.pool.submit(write_image, image, output.path, **options)))
+        future = self.pool.submit(write_image, image, output.path, **options)
+        self.pending.append((output, _rgb_bytes(image.size), future))
 
     def wait(self, *, pending: int) -> None:
-        """Wait until at most `pending` images are unwritten, which bounds the memory that they take."""
-        while len(self.pending) > pending:
-            output, future = self.pending.popleft()
+        """Wait until at most `pending` images are unwritten, or one that fills the memory for images."""
+        while len(self.pending) > pending or (len(self.pending) > 1 and self._bytes() > DECODE_BYTES):
+            output, _, future = self.pending.popleft()
             with self.failures.caught([output]):
                 future.result()
 
+    def _bytes(self) -> int:
+        return sum(size for _, size, _ in self.pending)
+
+
+def _rgb_bytes(size: tuple[int, int]) -> int:
+    """Memory of an RGB image, which Pillow stores in 4 bytes per pixel."""
+    return 4 * size[0] * size[1]
+
 
 def _prefetch(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int, memory: Callable[[T], int]
 ) -> Iterator[tuple[T, "Future[R]"]]:
-    """Each item with the future of `function` on it, submitted `depth` items ahead."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
+    """Each item with the future of `function` on it, submitted `depth` items ahead.
+
+    Fewer where their results, by the estimate `memory` in bytes, would take more than `DECODE_BYTES`.
+    """
+    waiting: deque[tuple[T, int, Future[R]]] = deque()
     for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) > depth:
-            yield waiting.popleft()
-    yield from waiting
+        needed = memory(item)
+        while waiting and (len(waiting) > depth or needed + sum(taken for _, taken, _ in waiting) > DECODE_BYTES):
+            first, _, future = waiting.popleft()
+            yield first, future
+        waiting.append((item, needed, pool.submit(function, item)))
+    yield from ((item, future) for item, _, future in waiting)

@@ -33,7 +33,7 @@ class Failures:
             yield
         except (InputError, OSError, MemoryError, RuntimeError) as error:
             disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            if disk_full or (isinstance(error, RuntimeError) and not _is_out_of_memory(error)):
+            if disk_full or (isinstance(error, RuntimeError) and not is_out_of_memory(error)):
                 raise
             for output in outputs:
                 self.add(output, error)
@@ -41,7 +41,7 @@ class Failures:
     def add(self, output: Output, error: Exception) -> None:
         """Record why an output was not made, in a line that names one of its files."""
         line = " ".join(str(error).split()) or type(error).__name__
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             line = f"{output.content} needs more memory than there is; give --tile 512, or a smaller --size"
         elif isinstance(error, OSError):
             line = f"{error.filename or output.path}: {error.strerror or line}"
@@ -51,7 +51,7 @@ class Failures:
             self.lines.append(line)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     # torch and ONNX Runtime have no exception type for the CPU's memory
     words = ("DefaultCPUAllocator", "Failed to allocate memory")
     names = {kind.__name__ for kind in type(error).__mro__}

@@ -25,6 +25,8 @@ IMAGE_FORMATS = tuple(name for name in _FORMATS if name not in _OPTIONAL or feat
 """Pillow's names of the formats that are opened. It knows more, and starts Ghostscript for one of them."""
 IMAGE_SUFFIXES = frozenset(suffix for name in IMAGE_FORMATS for suffix in _FORMATS[name])
 """Suffixes of the files that are taken from a folder."""
+FRAME_SUFFIXES = IMAGE_SUFFIXES & {".gif", ".webp", ".png", ".apng", ".tif", ".tiff", ".avif"}
+"""Suffixes of the files that may hold several frames or pages."""
 
 _DECODER_BYTES = {"JPEG": 3, "MPO": 3, "TIFF": 4, "WEBP": 12, "AVIF": 8, "JPEG2000": 16}
 _MODE_BYTES = {"1": 1, "L": 1, "P": 1}

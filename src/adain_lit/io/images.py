@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -29,6 +29,8 @@ from adain_lit.io.memory import DECODE_BYTES, DECODING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 MAX_PIXELS = 178_956_970
 """Default limit for one image: twice Pillow's warning level, where Pillow raises an error itself."""
@@ -180,15 +182,18 @@ def frame_count(path: str | Path) -> int:
         >>> frame_count(path)
         2
     """
-    if irregular_kind(path):
-        return 1
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=IMAGE_FORMATS) as image:
-                return loaded_frames(image)
-    except Exception:  # reading it says what is wrong
-        return 1
+    return _header(path, loaded_frames, 1)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Width and height by the header of an image file, not set upright; 0 and 0 for one that cannot be read.
+
+    Example:
+        >>> from adain_lit.data.demo import STYLE_FOLDER
+        >>> image_size(STYLE_FOLDER / "mosaic-0.webp")
+        (480, 384)
+    """
+    return _header(path, lambda image: image.size, (0, 0))
 
 
 def upright_rgb(image: Image.Image, background: str = "white") -> Image.Image:
@@ -236,7 +241,7 @@ def to_rgb(image: Image.Image, background: str = "white") -> Image.Image:
 
 
 def opacity(image: Image.Image) -> Image.Image | None:
-    """The alpha of a loaded image in mode ``L``, 0 where it is transparent; None if it has none.
+    """The alpha of a loaded image in mode ``L``, 0 where it is transparent; None if it is opaque.
 
     Example:
         >>> opacity(Image.new("RGBA", (1, 1), (255, 0, 0, 128))).getpixel((0, 0))
@@ -248,7 +253,20 @@ def opacity(image: Image.Image) -> Image.Image | None:
     for corner, band in _bands(image):
         if (part := _color_and_alpha(band, white)[1]) is not None:
             alpha.paste(part, corner)
-    return alpha
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def _header(path: str | Path, read: Callable[[Image.Image], T], otherwise: T) -> T:
+    """What `read` finds in an image that is opened, and not decoded."""
+    if irregular_kind(path):
+        return otherwise
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                return read(image)
+    except Exception:  # reading the image says what is wrong
+        return otherwise
 
 
 def _upright_and_metadata(image: Image.Image, background: str, keep_alpha: bool) -> tuple[Image.Image, ImageMetadata]:

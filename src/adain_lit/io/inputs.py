@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def as_image(image: ImageInput, what: str = "image", *, background: str = "white
     return upright_rgb(Image.fromarray(array[..., 0] if array.shape[2] == 1 else array), background)
 
 
+@lru_cache(maxsize=1000)  # once for each file
 def warn_of_frames(name: str | Path, frames: int) -> None:
     """Log that only the first frame of an image is used, if it has several."""
     if frames > 1:
