@@ -5,7 +5,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +20,7 @@ from adain_lit.inference.plan import Output, is_video
 from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
 from adain_lit.io.files import irregular_kind
-from adain_lit.io.images import ImageMetadata, image_size, read_image_and_metadata, write_image
+from adain_lit.io.images import ImageMetadata, central_square, image_size, read_image_and_metadata, write_image
 from adain_lit.io.inputs import as_image, warn_of_frames
 from adain_lit.io.memory import DECODE_BYTES, available_memory
 from adain_lit.reports.image_grid import DPI, fit, image_grid
@@ -226,11 +225,7 @@ class BatchStylizer:
         )
         warn_of_frames(outputs[0].content, metadata.frames)
         if self.options.crop:
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            box = (left, top, left + side, top + side)
-            image = image.crop(box)
-            metadata = replace(metadata, alpha=metadata.alpha and metadata.alpha.crop(box))
+            image, metadata = central_square(image, metadata)
         return LoadedContent(outputs, image, metadata)
 
     def _encode(self, batch: Sequence[LoadedContent]) -> Content:

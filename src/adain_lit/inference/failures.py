@@ -52,6 +52,12 @@ class Failures:
 
 
 def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is not enough memory.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError())
+        (True, False)
+    """
     # torch and ONNX Runtime have no exception type for the CPU's memory
     words = ("DefaultCPUAllocator", "Failed to allocate memory")
     names = {kind.__name__ for kind in type(error).__mro__}

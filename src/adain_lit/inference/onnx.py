@@ -17,7 +17,14 @@ from PIL import Image
 from adain_lit.errors import InputError
 from adain_lit.inference.failures import Failures
 from adain_lit.inference.plan import Output, is_video
-from adain_lit.io.images import read_image, read_image_and_metadata, resized_size, to_rgb, write_image
+from adain_lit.io.images import (
+    central_square,
+    read_image,
+    read_image_and_metadata,
+    resize_shorter,
+    upright_rgb,
+    write_image,
+)
 
 # not adain_lit.weights.files, which imports torch
 BUNDLED_FOLDER = Path(__file__).parents[1] / "weights" / "models"
@@ -122,11 +129,9 @@ class OnnxBatch:
         """Make the images."""
         for output in outputs:
             with self.failures.caught([output]):
-                image, metadata = read_image_and_metadata(output.content)
+                image, metadata = read_image_and_metadata(output.content, keep_alpha=self.options.keep_alpha)
                 if self.options.crop:
-                    side = min(image.size)
-                    left, top = (image.width - side) // 2, (image.height - side) // 2
-                    image = image.crop((left, top, left + side, top + side))
+                    image, metadata = central_square(image, metadata)
                 sizes = {"size": self.options.size or None, "style_size": self.options.style_size or None}
                 made = self.stylizer(image, output.styles[0], alpha=self.options.alpha, **sizes)
                 write_image(made, output.path, metadata)
@@ -156,10 +161,8 @@ def _check(options: argparse.Namespace, outputs: Sequence[Output]) -> None:
 
 def _resized(image: str | Path | Image.Image, size: int | None) -> Image.Image:
     """An image in RGB whose shorter side has `size` pixels, as `adain_lit.io.inputs.as_bytes` resizes it."""
-    rgb = to_rgb(image) if isinstance(image, Image.Image) else read_image(image)
-    if size is None or size == min(rgb.size):
-        return rgb
-    return rgb.resize(resized_size(*rgb.size, size), Image.Resampling.LANCZOS)
+    name = "the image" if isinstance(image, Image.Image) else f"the image {image}"
+    return resize_shorter(upright_rgb(image) if isinstance(image, Image.Image) else read_image(image), size, name)
 
 
 def _require_weights(path: Path, sha256: str) -> None:

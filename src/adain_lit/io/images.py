@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -321,6 +321,40 @@ def resized_size(width: int, height: int, shorter: int) -> tuple[int, int]:
     """
     scale = shorter / min(width, height)
     return max(shorter, round(width * scale)), max(shorter, round(height * scale))
+
+
+def resize_shorter(image: Image.Image, size: int | None, name: str = "the image") -> Image.Image:
+    """Resize an image to a shorter side of `size` pixels; None keeps its size.
+
+    Raises:
+        InputError: if that enlarges it to more than `MAX_PIXELS` pixels; it begins with `name`.
+
+    Example:
+        >>> resize_shorter(Image.new("RGB", (640, 480)), 256).size
+        (341, 256)
+    """
+    if size is None or size == min(image.size):
+        return image
+    scaled = resized_size(*image.size, size)
+    if scaled[0] * scaled[1] > max(MAX_PIXELS, image.width * image.height):
+        raise InputError(
+            f"{name} has {image.width}x{image.height} pixels, which would be {scaled[0]}x{scaled[1]} with a shorter "
+            f"side of {size}, more than {MAX_PIXELS} pixels; crop it, or give a smaller size"
+        )
+    return image.resize(scaled, Image.Resampling.LANCZOS)
+
+
+def central_square(image: Image.Image, metadata: ImageMetadata) -> tuple[Image.Image, ImageMetadata]:
+    """Crop an image and its alpha to the central square.
+
+    Example:
+        >>> central_square(Image.new("RGB", (640, 480)), ImageMetadata())[0].size
+        (480, 480)
+    """
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return image.crop(box), replace(metadata, alpha=metadata.alpha and metadata.alpha.crop(box))
 
 
 def resized_crop(image: Image.Image, resize: int | None, crop: int, at: tuple[float, float]) -> Image.Image:

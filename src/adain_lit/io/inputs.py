@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from adain_lit.errors import InputError
-from adain_lit.io.images import MAX_PIXELS, read_image_and_metadata, resized_size, to_tensor, upright_rgb
+from adain_lit.io.images import read_image_and_metadata, resize_shorter, to_tensor, upright_rgb
 
 ImageInput = str | Path | bytes | Image.Image | NDArray[np.generic] | Tensor
 """A file or its bytes, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) or (1, 3, H, W).
@@ -73,7 +73,7 @@ def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None)
     """Convert any kind of image to bytes (1, 3, H, W), its shorter side resized to `size` pixels; None keeps its size.
 
     Raises:
-        InputError: as `as_image`, or if `size` is below 1, or enlarges the image to more than `MAX_PIXELS` pixels.
+        InputError: as `as_image`, or if `size` is below 1, or enlarges the image too much (`resize_shorter`).
 
     Example:
         >>> as_bytes(torch.zeros(3, 480, 640), size=256).shape
@@ -82,16 +82,8 @@ def as_bytes(image: ImageInput, what: str = "image", *, size: int | None = None)
     if size is not None and size < 1:
         raise InputError(f"the size of the {what} is {size}; it must be at least 1 pixel, or None to keep its own")
     rgb = as_image(image, what)
-    if size is not None and size != min(rgb.size):
-        scaled = resized_size(*rgb.size, size)
-        if scaled[0] * scaled[1] > max(MAX_PIXELS, rgb.width * rgb.height):
-            name = f"the {what} {image}" if isinstance(image, str | Path) else f"the {what}"
-            raise InputError(
-                f"{name} has {rgb.width}x{rgb.height} pixels, which would be {scaled[0]}x{scaled[1]} with a shorter "
-                f"side of {size}, more than {MAX_PIXELS} pixels; crop it, or give a smaller size"
-            )
-        rgb = rgb.resize(scaled, Image.Resampling.LANCZOS)
-    return to_tensor(rgb).unsqueeze(0)
+    name = f"the {what} {image}" if isinstance(image, str | Path) else f"the {what}"
+    return to_tensor(resize_shorter(rgb, size, name)).unsqueeze(0)
 
 
 def at_least(image: Tensor, side: int) -> Tensor:
