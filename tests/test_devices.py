@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import adain_lit
-from adain_lit import train
-from adain_lit.devices import choose_device
+from adain_lit import devices, train
+from adain_lit.devices import choose_device, multiplies_bfloat16, slow_bfloat16
 from adain_lit.errors import InputError
+from adain_lit.training.trainer import trainer_precision
 from support.commands import run_here, tiny
 from support.ranks import losses_of
 
@@ -87,3 +88,34 @@ def test_a_step_does_not_ask_the_kernel_for_the_memory_of_the_step_before() -> N
         return int(done.stdout)
 
     assert faults("keep") < faults("as it is") / 10
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("has", "precision"), [({"amx_bf16": True}, "bf16-mixed"), ({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")]
+)
+def test_auto_precision_is_bfloat16_where_the_processor_multiplies_it(
+    has: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the names that torch gives to units of AMX and AVX512; avx2 alone is not one of them."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True} | has, raising=False)
+    assert multiplies_bfloat16(CPU) is bool(has)
+    assert trainer_precision("auto", "cpu") == precision
+    assert trainer_precision("64-true", "cpu") == "64-true"
+
+
+def test_bfloat16_that_is_slower_is_named_with_its_factor(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    monkeypatch.setattr(devices, "bfloat16_slowdown", lambda: 4.04)
+    assert trainer_precision("bf16-mixed", "cpu") == "bf16-mixed"
+    assert "this CPU has no units for bfloat16: a convolution takes 4.0 times as long as in float32" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(devices, "bfloat16_slowdown", lambda: 0.5)
+    assert slow_bfloat16(CPU) is None
+    trainer_precision("bf16-mixed", "cpu")
+    trainer_precision("32-true", "cpu")
+    assert not caplog.text

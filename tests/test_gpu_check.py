@@ -125,3 +125,11 @@ def test_rehearsal_does_every_step() -> None:
         [sys.executable, SCRIPT, "--rehearse", "--minutes", "30"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_four_systems_need_a_gpu_and_say_so(tmp_path: Path) -> None:
+    script = SCRIPT.with_name("paper_systems.py")
+    variables = {"PATH": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, script], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "paper_systems.py: error: there is no CUDA GPU; --rehearse tries the script on a CPU\n"

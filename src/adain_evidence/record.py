@@ -9,6 +9,7 @@ from typing import Any
 from adain_evidence.setting import Setting
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.runs.record import environment
+from adain_lit.training.trainer import trainer_precision
 
 
 def image_record(setting: Setting, data: PairedDataModule) -> dict[str, Any]:
@@ -41,6 +42,6 @@ def circumstances(setting: Setting) -> dict[str, Any]:
     return {
         "command": setting.shown(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "precision": setting.trained_precision,
+        "precision": trainer_precision(setting.trained_precision, "auto"),
         **{key: known[key] for key in ("commit", "python", "packages", "cpu", "cpus", "torch_threads", "gpus")},
     }

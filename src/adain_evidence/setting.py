@@ -43,7 +43,7 @@ class Setting:
         source: description of the images, for the record.
         encoder: weights of VGG-19, see `adain_lit.weights.load_encoder`; None: those of the scale.
         seeds: one training for each; by default two, at medium scale one.
-        precision: of the training; None: bf16-mixed at small scale, else 32-true.
+        precision: of the training; None: auto, see conf/trainer/default.yaml.
         out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
         overrides: further settings of every training, such as ``trainer.max_steps=100``.
         given: the arguments as typed.
@@ -120,7 +120,7 @@ class Setting:
     @property
     def trained_precision(self) -> str:
         """Precision of the trainings."""
-        return self.precision or ("bf16-mixed" if self.small else "32-true")
+        return self.precision or "auto"
 
     @property
     def where_from(self) -> str:

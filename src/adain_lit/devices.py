@@ -1,9 +1,12 @@
 """Devices that networks run on."""
 
 import ctypes
+import functools
 import sys
+import time
 
 import torch
+from torch.nn import functional as F
 
 from adain_lit.errors import InputError
 
@@ -24,6 +27,61 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch's for an unknown device, and for one that is not there
         raise InputError(f"cannot use device {name}: {str(error).splitlines()[0]}; give cpu, or none") from error
     return device
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has units that multiply bfloat16; without them it is slower than float32.
+
+    On a CPU these are AMX, AVX512-BF16 or Arm's; on CUDA they exist from compute capability 8.0 (Ampere).
+
+    Example:
+        >>> multiplies_bfloat16(torch.device("mps"))
+        False
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+    return device.type == "cpu" and any(capabilities.get(unit) for unit in _BFLOAT16_UNITS)
+
+
+_BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
+"""Names in torch's list of what the processor has."""
+
+
+@functools.cache
+def bfloat16_slowdown() -> float:
+    """Time of a convolution in bfloat16 relative to float32 on this CPU, the faster of two runs each.
+
+    Example:
+        >>> bfloat16_slowdown() > 0
+        True
+    """
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.rand(1, 64, 96, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        weight = torch.rand(64, 64, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        F.conv2d(x, weight)  # the first call prepares the kernel
+        runs = []
+        for _ in range(2):
+            start = time.perf_counter()
+            F.conv2d(x, weight)
+            runs.append(time.perf_counter() - start)
+        seconds[dtype] = min(runs)
+    return seconds[torch.bfloat16] / seconds[torch.float32]
+
+
+def slow_bfloat16(device: torch.device) -> str | None:
+    """A line on bfloat16 for the user, where it is slower than float32; None where it is not, or nobody has measured.
+
+    Example:
+        >>> slow_bfloat16(torch.device("meta"))
+    """
+    if device.type != "cpu" or multiplies_bfloat16(device) or bfloat16_slowdown() < 1:
+        return None
+    return (
+        f"this CPU has no units for bfloat16: a convolution takes {bfloat16_slowdown():.1f} times as long as in "
+        "float32; float32 is faster here"
+    )
 
 
 def synchronize(device: torch.device) -> None:

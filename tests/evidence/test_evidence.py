@@ -52,7 +52,7 @@ def test_check_asks_every_seed() -> None:
 def test_settings_are_read() -> None:
     arguments = ["scale=small", "content=a b", "style=c", "seeds=3,5", "trainer.max_steps=7", "source=800 photographs"]
     setting = Setting.parse("claim", arguments)
-    assert (setting.small, setting.seeds, setting.trained_precision) == (True, (3, 5), "bf16-mixed")
+    assert (setting.small, setting.seeds, setting.trained_precision) == (True, (3, 5), "auto")
     assert setting.folder == Path("outputs/experiments/claim/small")
     assert setting.images() == ["data=folders", "data.content_dir='a b'", "data.style_dir='c'"]
     assert setting.training(3, "trainer.max_steps=2")[-2:] == ("trainer.max_steps=2", "trainer.max_steps=7")

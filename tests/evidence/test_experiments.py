@@ -21,6 +21,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NO_SETTINGS = (
     "experiments/index.py",
     "experiments/gpu/check.py",
+    "experiments/gpu/paper_systems.py",
     "experiments/beyond_paper/vgg19_encoder/measure.py",
 )
 READMES = sorted(EXPERIMENTS.rglob("README.md"))

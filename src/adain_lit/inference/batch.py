@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from adain_lit.devices import slow_bfloat16
 from adain_lit.errors import InputError
 from adain_lit.inference import grids
 from adain_lit.inference.failures import Failures, is_out_of_memory
@@ -66,6 +67,8 @@ class BatchStylizer:
         self.stylizer = load(
             options.checkpoint, encoder=options.encoder, device=options.device, dtype=getattr(torch, options.dtype)
         )
+        if options.dtype == "bfloat16" and (line := slow_bfloat16(self.stylizer.device)):
+            sys.stderr.write(f"--dtype bfloat16: {line}\n")
         self.styles: dict[Path, Style] = {}
         # images of a grid have the size that the command line gives, or one that fits on a page
         self.side = None if options.size else grids.SIDE

@@ -1,5 +1,6 @@
 """Build the data module, the callbacks, the loggers and the Lightning trainer from the configuration."""
 
+import logging
 from pathlib import Path
 
 import lightning as L
@@ -12,10 +13,13 @@ from adain_lit.callbacks import AtomicCheckpointIO
 from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
 from adain_lit.data.pairs import per_process
+from adain_lit.devices import choose_device, multiplies_bfloat16, slow_bfloat16
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 from adain_lit.loggers import wandb as wandb_runs
 from adain_lit.loggers.csv import MetricsFile
+
+log = logging.getLogger(__name__)
 
 
 def build_data(cfg: DictConfig) -> L.LightningDataModule:
@@ -49,7 +53,12 @@ def build_trainer(
             another number of processes than the trainer is to use; and if these cannot share the batches of `data`.
     """
     trainer: L.Trainer = instantiate(
-        cfg.trainer, "trainer", callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
+        cfg.trainer,
+        "trainer",
+        precision=trainer_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[AtomicCheckpointIO()],
     )
     if in_sweep() and _runs_the_command_again(trainer):
         raise InputError(
@@ -65,6 +74,32 @@ def build_trainer(
         )
     per_process(data.hparams.get("batch_size", 0), trainer.world_size)
     return trainer
+
+
+def trainer_precision(precision: str, accelerator: str) -> str:
+    """The precision that Lightning is given; ``auto`` is ``bf16-mixed`` where the device multiplies bfloat16.
+
+    Logs one line if bfloat16 is asked for on a CPU that is slower with it.
+
+    Args:
+        precision: ``trainer.precision``: ``auto`` or one of Lightning's.
+        accelerator: ``trainer.accelerator``.
+
+    Example:
+        >>> trainer_precision("32-true", "cpu")
+        '32-true'
+    """
+    names = {"auto": None, "gpu": None}
+    device = (
+        choose_device(names.get(accelerator, accelerator)) if accelerator in (*names, "cpu", "cuda", "mps") else None
+    )
+    if precision == "auto":
+        found = "bf16-mixed" if device is not None and multiplies_bfloat16(device) else "32-true"
+        log.info("precision: %s", found)
+        return found
+    if device is not None and str(precision).startswith("bf16") and (line := slow_bfloat16(device)):
+        log.warning("trainer.precision=%s: %s (trainer.precision=auto chooses)", precision, line)
+    return precision
 
 
 def needs_processes(trainer: L.Trainer) -> bool:
