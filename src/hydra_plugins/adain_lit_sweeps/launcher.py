@@ -1,4 +1,4 @@
-"""What the launchers share: they start each job as a process, wait for all of them, and pass signals on."""
+"""Base of the launchers: they start each job as a process, wait for all of them, and forward signals."""
 
 import logging
 import os
@@ -26,11 +26,11 @@ SECOND_SIGNAL_AFTER = 2.0
 
 
 class Interruption:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP are noted instead of ending this process.
+    """Context in which SIGINT, SIGTERM and SIGHUP are recorded instead of ending this process.
 
     Attributes:
-        number: the first signal, None while there was none.
-        times: how often a signal came, those within two seconds of the last counted as one.
+        number: the first signal; None if there was none.
+        times: number of signals; those within two seconds of the last count as one.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class StartedJob(ABC):
 
     Args:
         call: its number in the sweep, and its overrides.
-        output: the file or folder that holds what it prints.
+        output: the file or folder with its output.
     """
 
     def __init__(self, call: "Call", output: Path) -> None:
@@ -88,7 +88,7 @@ class StartedJob(ABC):
         """How its process ended, to follow "its process"; None if it succeeded."""
 
     def returned(self) -> JobReturn:
-        """Hydra's word for whether it succeeded."""
+        """The result as Hydra expects it: completed, or failed with the reason."""
         failure = self.failure()
         if failure is None:
             return JobReturn(overrides=self.overrides, status=JobStatus.COMPLETED)
@@ -114,7 +114,7 @@ class ProcessLauncher(Launcher):
         """Take the jobs that there is room for from the left of `calls`, and start them."""
 
     def command(self, overrides: Sequence[str]) -> list[str]:
-        """The command of one job: its overrides, and all that the command of the sweep said to Hydra."""
+        """The command of one job: its overrides, and the options that the sweep's command passed to Hydra."""
         sources = self.config.hydra.runtime.config_sources
         folders = [source.path for source in sources if source.provider == "command-line"]
         options = [text for text in self.config.hydra.overrides.hydra if not text.startswith("hydra.mode=")]
@@ -126,7 +126,7 @@ class ProcessLauncher(Launcher):
         ]
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Variables for a job: it is part of a sweep, and does not outlive the process that starts it."""
+        """Environment variables that mark a job as part of a sweep and name the process that it must not outlive."""
         from adain_lit.config.hydra import SWEEP_JOB, errors_in_full
         from adain_lit.distributed.processes import LAUNCHER
 
@@ -134,10 +134,10 @@ class ProcessLauncher(Launcher):
         return own | more
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs; what became of each, in their order.
+        """Run the jobs and return their results in order.
 
         Raises:
-            SystemExit: 128 + a signal that came, once all jobs have ended.
+            SystemExit: with status 128 + the number of the signal, once all jobs have ended.
         """
         waiting = deque((number, list(texts)) for number, texts in enumerate(job_overrides, initial_job_idx))
         running: list[StartedJob] = []

@@ -33,7 +33,7 @@ class LocalLauncher(base.ProcessLauncher):
         self.free: list[int] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs, at most `slots` at a time; what became of each, in their order."""
+        """Run the jobs, at most `slots` at a time, and return their results in order."""
         self.free = list(range(self.slots))
         return super().launch(job_overrides, initial_job_idx)
 

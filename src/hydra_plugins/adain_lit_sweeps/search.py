@@ -30,7 +30,7 @@ class OptunaSweeper(grid.GridSweeper):
     pruning needs, and all start again from the first trial.
 
     Args:
-        n_trials: trials that are to be finished or pruned in the end, those of earlier attempts counted.
+        n_trials: total number of finished or pruned trials to reach, including those of earlier attempts.
         n_jobs: trials at a time; None: as many as the launcher has slots.
         seed: of the sampler.
         sampler: configuration of an Optuna sampler.
@@ -145,10 +145,16 @@ class OptunaSweeper(grid.GridSweeper):
 
 
 def distribution(override: Override) -> "BaseDistribution":
-    """What a setting may be: ``interval(a,b)``, also in ``int(...)`` or ``tag(log,...)``, or a list of choices.
+    """Values of a setting: ``interval(a,b)``, also in ``int(...)`` or ``tag(log,...)``, or a list of choices.
 
     Raises:
         InputError: if Optuna cannot draw from it.
+
+    Example:
+        >>> from hydra.core.override_parser.overrides_parser import OverridesParser
+        >>> [override] = OverridesParser.create().parse_overrides(["model.lr=tag(log,interval(0.1,1.0))"])
+        >>> distribution(override)
+        FloatDistribution(high=1.0, log=True, low=0.1, step=None)
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class SlurmLauncher(base.ProcessLauncher):
-    """Jobs as one array on a SLURM cluster; a job that reaches its time limit saves, and is queued again.
+    """Jobs as one array on a SLURM cluster; a job that reaches its time limit saves and is requeued.
 
     hydra-submitit-launcher gives the settings. Its own launcher ends the sweep when one job dies, leaves the jobs
     running on Ctrl-C, and lets none save before its time limit.
@@ -65,7 +65,7 @@ class Training:
 
     Args:
         command: with its arguments.
-        environment: variables that it gets beside those of the node.
+        environment: variables in addition to those of the node.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -73,7 +73,7 @@ class Training:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """Run it to its end, passing SIGINT and SIGTERM on; its exit status, negative for a signal that killed it."""
+        """Run it to its end, forwarding SIGINT and SIGTERM; the exit status, negative if a signal killed it."""
         from adain_lit.distributed.processes import LAUNCHER
 
         own = self.environment | {LAUNCHER: str(os.getpid())}
@@ -88,7 +88,7 @@ class Training:
         return self.process.wait()
 
     def checkpoint(self) -> Any:
-        """Let the training save and leave; what submitit is to run when the job has been queued again.
+        """Let the training save and exit; return what submitit runs once the job has been requeued.
 
         submitit calls this in its signal handler when the time limit is near or the job is preempted.
         """
