@@ -1,5 +1,6 @@
 """Exported networks give the network's images at every size; what does not is refused and leaves nothing."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import adain_lit
 from adain_lit import export
 from adain_lit.inference.graphs import SIZES as SIZES_OF_GRAPHS
 from adain_lit.inference.graphs import Graph
+from adain_lit.inference.onnx import OnnxStylizer
 from adain_lit.io.images import to_tensor
 from adain_lit.nets import StyleTransferNet
 from adain_lit.weights.encoders import load_encoder
@@ -116,6 +118,24 @@ def test_safetensors_gives_the_same_image_and_carries_its_card(
             dtypes = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118
         assert (metadata["trained on"], metadata["formula"]) == ("six photographs", "a=b")
         assert dtypes == {torch.float16 if name == "half" else torch.float32}
+
+
+@pytest.mark.slow
+def test_int8_decoder_is_close_smaller_and_says_how_close(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The bundled network; oracle for the printed similarity: the images of both files."""
+    monkeypatch.chdir(tmp_path)
+    assert run_here(export.main, ["compact", "int8.onnx", "--int8"], monkeypatch) == 0
+    out = capfd.readouterr().out
+    (found,) = re.findall(r"SSIM to float32 ([\d.]+), [\d.]+ s in place of [\d.]+ s an image \(of 256x192\)\n$", out)
+    assert float(found) > 0.9
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
+    assert Path("int8.onnx").stat().st_size < 2e6
+    content, style = small("coffee.png"), small("chelsea.png")
+    made, expected = (np.asarray(OnnxStylizer(x)(content, style), float) for x in ("int8.onnx", "compact"))
+    assert 0 < np.abs(made - expected).mean() < 8
+    assert OnnxStylizer("int8.onnx").metadata["precision"] == "decoder in int8"
 
 
 def test_card_cannot_make_a_file_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +263,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
             [swap, "made/net.onnx"],
             "fusion style_swap cannot be exported as a graph; give an output in .safetensors",
         ),
+        (["compact", "net.safetensors", "--int8"], "--int8 is for one graph; give an output in .onnx, without --parts"),
+        (["compact", "net.onnx", "--calibrate", "."], "--calibrate is for --int8; add it, or leave both out"),
         (["compact", "net.safetensors", "--card", "anonymous"], "--card got 'anonymous'; give KEY=VALUE"),
     ):
         assert refused(arguments, monkeypatch, capfd).startswith(start)

@@ -6,17 +6,23 @@ import adain_lit.cli  # noqa: F401  # before torch
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from adain_lit.cli import run
+from adain_lit.data.demo import demo_style_images
+from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
 from adain_lit.inference.graphs import SIZES, Graph, WholeGraph, part_graphs, whole_graph
+from adain_lit.inference.quantization import feeds_of, quantize_decoder
 from adain_lit.io.files import require_writable, write_atomically
+from adain_lit.io.images import read_image
 from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.user_code import is_dotted
 from adain_lit.weights.encoders import load_encoder
@@ -27,6 +33,8 @@ SUFFIXES = (".safetensors", ".onnx", ".pt2")
 TOLERANCE, HALF_TOLERANCE = 2e-3, 3e-2
 """Largest difference to torch that counts as rounding, for pixels in [0, 1] (half a step of 8 bits); and for weights in
 float16, on noise. For an encoder alone, relative to the largest feature."""
+MOST_IMAGES, INT8_SIZE = 14, (256, 192)
+"""Number of images that an int8 program is calibrated and judged on, and their width and height."""
 
 
 def main() -> int:
@@ -51,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
         help="ONNX in three files, encoder, adain and decoder, to store the statistics of styles",
     )
     what("--encoder-only", action="store_true", help="only the encoder, as a .safetensors file for model.encoder")
+    add("--int8", action="store_true", help="ONNX with the decoder in 8-bit integers: smaller, not the same image")
+    add(
+        "--calibrate", type=Path, metavar="FOLDER", help="images for --int8 to calibrate on; default: the demo's styles"
+    )
     add("--full-precision", action="store_true", help="safetensors in float32 instead of float16")
     add("--card", nargs="+", default=[], metavar="KEY=VALUE", help="metadata to store in a .safetensors or ONNX file")
     return command
@@ -62,13 +74,19 @@ def export(arguments: argparse.Namespace) -> None:
     suffixes = SUFFIXES[:1] if arguments.encoder_only else SUFFIXES
     if not arguments.parts and output.suffix not in suffixes:
         raise InputError(f"cannot write {output}; its suffix must be one of {', '.join(suffixes)}")
+    if arguments.int8 and (arguments.parts or output.suffix != ".onnx"):
+        raise InputError("--int8 is for one graph; give an output in .onnx, without --parts")
+    if arguments.calibrate and not arguments.int8:
+        raise InputError("--calibrate is for --int8; add it, or leave both out")
     card = _card(arguments.card)
     half = not arguments.full_precision
     if arguments.encoder_only:
         files = [_encoder(load_encoder(arguments.network, last=None), output, card, half)]
     else:
         net = load_network(arguments.network, encoder=arguments.encoder)
-        if arguments.parts or output.suffix != ".safetensors":
+        if arguments.int8:
+            files = [_int8(net, output, read_card(arguments.network) | card, arguments.calibrate)]
+        elif arguments.parts or output.suffix != ".safetensors":
             files = _graphs(net, output, read_card(arguments.network) | card, parts=arguments.parts)
         else:
             files = [_network(net, output, card, half)]
@@ -85,12 +103,14 @@ class _File:
         save: writes it to a path.
         difference: largest difference between the file at a path and the network.
         tolerance: largest difference that is accepted.
+        describe: what to print of a file that is meant to differ from what `difference` compares.
     """
 
     path: Path
     save: Callable[[Path], object]
     difference: Callable[[Path], float]
     tolerance: float = TOLERANCE
+    describe: Callable[[Path], str] | None = None
 
 
 def _card(texts: Sequence[str]) -> dict[str, str]:
@@ -155,6 +175,41 @@ def _onnx(graph: Graph, path: Path, card: Mapping[str, str]) -> _File:
     return _File(path, lambda file: _exported(graph, lambda: graph.onnx(card)).save(file), graph.difference_of_onnx)
 
 
+def _int8(net: StyleTransferNet, path: Path, card: Mapping[str, str], folder: Path | None) -> _File:
+    """The whole graph with a decoder in 8-bit integers, compared with the graph in float32."""
+    found = demo_style_images(held_out=False) if folder is None else find_images(folder)
+    images = [read_image(image) for image in found[:: -(-len(found) // MOST_IMAGES)]]
+    judged, calibration = images[:2], images[2:] or images  # judged on others, where there are any
+    (whole,) = _graphs(net, path, {**card, "precision": "decoder in int8"}, parts=False)
+
+    def in_float32(file: Path) -> Path:
+        return file.with_name(f"float32-{file.name}")  # in the temporary folder too
+
+    def save(file: Path) -> None:
+        whole.save(in_float32(file))
+        quantize_decoder(in_float32(file), file, [*feeds_of(calibration, INT8_SIZE)], last=net.decoder.names[-1])
+
+    def describe(file: Path) -> str:
+        import onnxruntime
+
+        from adain_lit.evaluation.metrics import similarity  # of the extra train
+
+        made, seconds = [], []
+        for source in (in_float32(file), file):
+            session = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"])
+            feeds = [*feeds_of(judged, INT8_SIZE)]
+            session.run(None, feeds[0])  # the first run allocates
+            start = time.perf_counter()
+            made.append(torch.from_numpy(np.concatenate([session.run(None, feed)[0] for feed in feeds])))
+            seconds.append((time.perf_counter() - start) / len(feeds))
+        return (
+            f"SSIM to float32 {float(similarity(made[1], made[0]).mean()):.3f}, {seconds[1]:.2f} s in place of "
+            f"{seconds[0]:.2f} s an image (of {INT8_SIZE[0]}x{INT8_SIZE[1]})"
+        )
+
+    return _File(path, save, lambda file: whole.difference(in_float32(file)), describe=describe)
+
+
 def _exported(graph: Graph, make: Callable[[], T]) -> T:
     """The result of `make`, unless the exporter cannot follow a fusion of the user's."""
     try:
@@ -190,7 +245,8 @@ def _write(files: Sequence[_File]) -> None:
                 )
             sizes = ", ".join(f"{width}x{height}" for height, width in SIZES)
             megabytes = temporary.stat().st_size / 1e6
-            lines.append(f"{file.path}: {megabytes:.2f} MB, largest difference to torch {difference:.1e} (at {sizes})")
+            line = f"{file.path}: {megabytes:.2f} MB, largest difference to torch {difference:.1e} (at {sizes})"
+            lines.append(line if file.describe is None else f"{line} in float32; {file.describe(temporary)}")
         for file, temporary in written.items():
             write_atomically(file.path, temporary.replace)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
