@@ -5,6 +5,7 @@ import adain_lit.cli  # noqa: F401  # before torch
 # isort: split
 import logging
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from adain_lit.callbacks import Pruning, objective_value
 from adain_lit.config.hydra import in_sweep, run_command
 from adain_lit.config.instantiate import instantiate
 from adain_lit.devices import keep_freed_memory
+from adain_lit.distributed import processes
 from adain_lit.distributed.launch import launch
 from adain_lit.loggers import tensorboard
 from adain_lit.loggers import wandb as wandb_runs
 from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
+from adain_lit.runs.lock import only_process
 from adain_lit.sweeps.jobs import recording
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
 from adain_lit.training.run_folder import report, write_settings
@@ -57,6 +60,13 @@ def train(cfg: DictConfig) -> float | None:
 
 def run_training(cfg: DictConfig, run: Path) -> list[Callback]:
     """Train into the folder `run`; the callbacks of the training."""
+    with ExitStack() as lock:
+        if processes.rank() == 0 and not in_sweep():  # a job's folder is locked already
+            lock.enter_context(only_process(run))
+        return _run_training(cfg, run, lock)
+
+
+def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]:
     checkpoint = find_checkpoint(cfg, run)
     wandb_runs.name_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -70,6 +80,7 @@ def run_training(cfg: DictConfig, run: Path) -> list[Callback]:
         loggers += build_loggers(cfg, run)
         trainer = build_trainer(cfg, callbacks, loggers, data)
         if needs_processes(trainer):
+            lock.close()  # process 0 of those takes it
             launch(trainer.world_size, run)
             return []
         settings: Any = OmegaConf.to_container(cfg, resolve=True)

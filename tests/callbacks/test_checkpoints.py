@@ -23,7 +23,7 @@ def test_processes_that_leave_together_are_not_cut_off_by_the_sigterm_of_the_fir
         trainer: Any = SimpleNamespace(is_global_zero=True, global_step=3, world_size=processes)
         checkpoints._note(signal.SIGTERM, None)
         with pytest.raises(SystemExit) as left:
-            checkpoints._leave_on_signal(trainer, signal.SIGTERM)
+            checkpoints._leave(trainer, signal.SIGTERM)
         assert left.value.code == 128 + signal.SIGTERM
         checkpoints._note(signal.SIGTERM, None)
         assert raised == expected

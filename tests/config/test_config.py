@@ -209,7 +209,7 @@ MISTAKES = [
     ("trainer.num_nodes=2", "1 devices on each of 2 machines, but torchrun or srun has started 1 processes"),
     ("trainer.accelerator=abacus", "trainer: You selected an invalid accelerator name: `accelerator='abacus'`"),
     ("resume=last", "resume=last: no run with a checkpoint"),
-    ("resume=/nowhere", "resume=/nowhere: no /nowhere/checkpoints/last.ckpt"),
+    ("resume=/nowhere", "resume=/nowhere: no checkpoint in /nowhere/checkpoints"),
     ("ckpt_path=/nowhere.ckpt", "no checkpoint /nowhere.ckpt"),
     ("seed", "Error parsing override 'seed'"),
 ]

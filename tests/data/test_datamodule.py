@@ -42,7 +42,7 @@ def batches(data: PairedDataModule, count: int) -> list[PairBatch]:
 def at_step(data: PairedDataModule, step: int, *, accumulate: int = 1, rank: int = 0, world_size: int = 1) -> None:
     """Give the data module a trainer at a step."""
     data.trainer = SimpleNamespace(
-        global_step=step, accumulate_grad_batches=accumulate, global_rank=rank, world_size=world_size
+        global_step=step, accumulate_grad_batches=accumulate, global_rank=rank, world_size=world_size, num_nodes=1
     )
 
 

@@ -1,11 +1,13 @@
 """Running the project's commands, in this process or in one of their own."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,12 @@ def run_here(main: Callable[[], int | None], arguments: list[str], monkeypatch: 
         return int(end.code or 0)
 
 
-def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
-    """Start ``python -m module`` in `folder`, with the tests importable."""
+def start(module: str, arguments: list[str], folder: Path, *, shell: str = "") -> "subprocess.Popen[str]":
+    """Start ``python -m module`` in `folder`, with the tests importable, after the commands `shell` of a shell."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2"}
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [*(["bash", "-c", f'{shell}; exec "$@"', "bash"] if shell else []), sys.executable, "-m", module, *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -57,9 +59,11 @@ def start(module: str, arguments: list[str], folder: Path) -> "subprocess.Popen[
     )
 
 
-def run(module: str, arguments: list[str], folder: Path, *, timeout: float = 300) -> "subprocess.CompletedProcess[str]":
-    """Run ``python -m module`` in `folder` to its end, for at most `timeout` seconds."""
-    process = start(module, arguments, folder)
+def run(
+    module: str, arguments: list[str], folder: Path, *, timeout: float = 300, shell: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m module`` in `folder` to its end, for at most `timeout` seconds; `shell` as for `start`."""
+    process = start(module, arguments, folder, shell=shell)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -116,6 +120,62 @@ class SignalAt(Callback):
             for _ in range(2):  # timeout(1) signals the process and then its group
                 subprocess.run(kill, start_new_session=True, check=True)
             time.sleep(0.5)  # what a dying worker sets off arrives within the step
+
+
+class Poison(Callback):
+    """Puts NaN into a run: into the content images of some steps, into the gradient, or into the weights.
+
+    Args:
+        steps: the optimiser steps.
+        place: ``images``, ``gradient``, or ``weights``, before the validation after the step.
+    """
+
+    def __init__(self, steps: list[int], place: str) -> None:
+        self.steps = steps
+        self.place = place
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: Any, batch: Any, *args: Any) -> None:
+        if self.place == "images" and trainer.global_step + 1 in self.steps:
+            batch.content.fill_(float("nan"))
+
+    def on_after_backward(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.place == "gradient" and trainer.global_step + 1 in self.steps:
+            next(p for p in module.parameters() if p.grad is not None).grad.fill_(float("inf"))
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.place == "weights" and trainer.global_step in self.steps:
+            next(p for p in module.parameters() if p.requires_grad).data.fill_(float("nan"))
+
+
+def poison(*steps: int, place: str = "images") -> list[str]:
+    """Overrides that add `Poison` to a run."""
+    return [
+        "+callbacks.poison._target_=support.commands.Poison",
+        f"+callbacks.poison.steps={list(steps)}",
+        f"+callbacks.poison.place={place}",
+    ]
+
+
+class HarmLoader(Callback):
+    """Harms the loader at the end of a step: ``kill`` one of its workers, or ``fill`` the shared memory."""
+
+    def __init__(self, step: int, how: str) -> None:
+        self.step = step
+        self.how = how
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step and self.how == "kill":
+            multiprocessing.active_children()[0].kill()
+        elif trainer.global_step == self.step:
+            with suppress(OSError), Path("/dev/shm/filled").open("wb", buffering=0) as file:
+                while file.write(bytes(1 << 12)):
+                    pass
+
+
+def harm_loader(step: int, how: str) -> list[str]:
+    """Overrides that add `HarmLoader` to a run."""
+    values = {"_target_": "support.commands.HarmLoader", "step": step, "how": how}
+    return [f"+callbacks.harm.{name}={value}" for name, value in values.items()]
 
 
 class Hindrance(Callback):

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from adain_lit.config.overrides import of_the_training
 from adain_lit.errors import InputError
-from adain_lit.sweeps.jobs import Job, only_process, read_record, recording
+from adain_lit.runs.lock import only_process
+from adain_lit.sweeps.jobs import Job, read_record, recording
 from adain_lit.sweeps.report import reason
 
 SETTINGS: dict[str, Any] = {"model": {"style_weight": 3.0, "layers": ["a", "b"]}, "seed": 1, "logger": {"csv": None}}

@@ -13,10 +13,12 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
+from adain_lit.data.pairs import LoaderError
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
-from adain_lit.io.files import write_atomically
+from adain_lit.io.files import remove_partial_files, write_atomically
 from adain_lit.loggers.csv import attempt
+from adain_lit.weights.files import require_whole
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save; a file that was there before stays until the new one is complete."""
         write_atomically(path, lambda temporary: torch.save(checkpoint, temporary))
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint whose checksums are right."""
+        require_whole(path)
+        return super().load_checkpoint(path, *args, **kwargs)
 
 
 class Checkpoints(Checkpoint):
@@ -73,6 +80,8 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.best: float | None = None
         self.best_step = 0
+        self.lost = self.weights_lost
+        self._reason: str | None = None
         self._signal: int | None = None
         self._signalled = 0.0
         self._leaving_together = False
@@ -87,7 +96,9 @@ class Checkpoints(Checkpoint):
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over the signals."""
+        """Take over the signals, and remove what a killed process of this run left half-written."""
+        if trainer.is_global_zero:
+            remove_partial_files(self.folder)
         self._signal = None
         self._handlers = {number: signal.signal(number, self._note) for number in processes.SIGNALS}
 
@@ -95,6 +106,9 @@ class Checkpoints(Checkpoint):
         """Take SIGTERM over again: Lightning has installed a handler that calls other processes amid a step."""
         for number in processes.SIGNALS:
             signal.signal(number, self._note)
+        if hasattr(signal, "SIGCHLD"):
+            # torch raises the death of a loader worker from a handler, amid a step; the next batch shows it as well
+            self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back."""
@@ -114,10 +128,10 @@ class Checkpoints(Checkpoint):
         if self._validates_now(trainer):
             return
         number = self._agreed_signal(trainer)
-        if step % self.every_n_steps == 0 or number:
+        if step % self.every_n_steps == 0 or number or self._reason:
             self._save(trainer, "last.ckpt")
         self._keep(trainer)
-        self._leave_on_signal(trainer, number)
+        self._leave(trainer, number)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the best and the last."""
@@ -127,12 +141,37 @@ class Checkpoints(Checkpoint):
         if value is None:
             known = ", ".join(sorted(trainer.callback_metrics))
             raise InputError(f"no value {self.monitor!r} to choose the best checkpoint by; known are {known}")
-        if self.best is None or float(value) < self.best:
+        if value.isfinite() and (self.best is None or float(value) < self.best):
             self.best, self.best_step = float(value), trainer.global_step
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
         self._keep(trainer)
-        self._leave_on_signal(trainer, self._agreed_signal(trainer))
+        self._leave(trainer, self._agreed_signal(trainer))
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Save if no further batch can be read, since the last step is complete then."""
+        if not isinstance(exception, LoaderError) or trainer.world_size > 1:  # others may be amid the next step
+            return
+        steps = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        if trainer.global_step and steps % trainer.accumulate_grad_batches == 0:
+            self._save(trainer, "last.ckpt")
+            log.warning("saved after step %d; resume=last continues from there", trainer.global_step)
+
+    def weights_lost(self, trainer: L.Trainer) -> str:
+        """What is said when the weights are not finite; `NonFinite` says more in place of it."""
+        return (
+            f"weights are not finite after step {trainer.global_step}; {self.kept()}; lower model.lr or use "
+            "trainer.precision=bf16-mixed or 32-true"
+        )
+
+    def stop(self, reason: str) -> None:
+        """Save after the step in progress, and its validation if one is due, and raise an `InputError`."""
+        self._reason = reason
+
+    def kept(self) -> str:
+        """Whether there is a checkpoint to go back to, for messages."""
+        there = any(self.folder.glob("[!.]*.ckpt"))
+        return f"the last good checkpoint stays in {self.folder}" if there else "there is no checkpoint yet"
 
     def _keep(self, trainer: L.Trainer) -> None:
         if self.keep_every_n_steps and trainer.global_step % self.keep_every_n_steps == 0:
@@ -150,10 +189,7 @@ class Checkpoints(Checkpoint):
         """Save, but never overwrite good weights with non-finite ones."""
         module = trainer.lightning_module
         if not all(bool(p.isfinite().all()) for p in module.parameters() if p.requires_grad):
-            raise InputError(
-                f"weights are not finite after step {trainer.global_step}; the last good checkpoint stays in "
-                f"{self.folder}; lower model.lr or use trainer.precision=bf16-mixed or 32-true"
-            )
+            raise InputError(self.lost(trainer))
         for logger in trainer.loggers:
             attempt(logger, logger.save)
         trainer.save_checkpoint(self.folder / name, weights_only=False)  # all of the state, not the weights alone
@@ -179,7 +215,9 @@ class Checkpoints(Checkpoint):
         distributed.all_reduce(greatest, op=distributed.ReduceOp.MAX)
         return int(greatest)
 
-    def _leave_on_signal(self, trainer: L.Trainer, number: int) -> None:
+    def _leave(self, trainer: L.Trainer, number: int) -> None:
+        if self._reason:
+            raise InputError(self._reason)
         if not number:
             return
         if trainer.is_global_zero:

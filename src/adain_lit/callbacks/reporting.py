@@ -201,6 +201,10 @@ class TrainingProgress(ProgressBar):
             bar.set_postfix({n.removesuffix("_loss"): f"{float(losses[n]):.3f}" for n in names}, refresh=False)
         bar.update(step - bar.n)
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Close the bar before the reason is printed, which would follow it on its line."""
+        self.teardown(trainer, pl_module, "fit")
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Close the bar."""
         if self._bar is not None:

@@ -53,6 +53,7 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"
 
     global _in_full
+    logging.raiseExceptions = False  # a log file on a full disk is no reason for a traceback at each message
     register_resolvers()
     _in_full = full = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting

@@ -16,10 +16,20 @@ def conf_dir() -> Path:
 
 
 def last_checkpoint(run: Path) -> Path:
-    """Path of the newest checkpoint of a run.
+    """Path of the newest checkpoint of a run that was not disturbed.
 
     Example:
         >>> last_checkpoint(Path("runs/adain")).as_posix()
         'runs/adain/checkpoints/last.ckpt'
     """
     return run / "checkpoints" / "last.ckpt"
+
+
+def checkpoints_of(run: Path) -> list[Path]:
+    """All checkpoints of a run; what a killed process left half-written has a hidden name and is not among them.
+
+    Example:
+        >>> checkpoints_of(Path("runs/none"))
+        []
+    """
+    return sorted((run / "checkpoints").glob("[!.]*.ckpt"))

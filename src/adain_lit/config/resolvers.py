@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from adain_lit.config.help import help_groups, help_keys
 from adain_lit.config.overrides import sweep_folder, unresolved
-from adain_lit.config.paths import conf_dir, last_checkpoint
+from adain_lit.config.paths import checkpoints_of, conf_dir
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 
@@ -56,10 +56,12 @@ def _run_folder(resume: str | None, root: str, name: str, now: str) -> str:
             folder = Path(root, name, f"{now}-{count}")
         return str(folder)
     if resume != "last":
-        if not last_checkpoint(Path(resume)).is_file():
-            raise InputError(f"resume={resume}: no {last_checkpoint(Path(resume))}; give last or the folder of a run")
+        if not checkpoints_of(Path(resume)):
+            raise InputError(
+                f"resume={resume}: no checkpoint in {resume}/checkpoints; give last or the folder of a run"
+            )
         return resume
-    checkpoints = Path(root, name).glob("*/checkpoints/last.ckpt")
+    checkpoints = (path for run in Path(root, name).glob("*") for path in checkpoints_of(run))
     runs = sorted((path.stat().st_mtime, str(path.parents[1])) for path in checkpoints)
     if not runs:
         raise InputError(f"resume=last: no run with a checkpoint in {Path(root, name)}; start one without resume")

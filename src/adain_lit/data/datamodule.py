@@ -1,5 +1,6 @@
 """The content and style images of training, validation and evaluation, as a Lightning data module."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from adain_lit.data.folders import hold_out
 from adain_lit.data.lists import find_source_images
 from adain_lit.data.pairs import (
     CONTENT,
+    PREFETCH,
     STYLE,
     HeldOutBatches,
     HeldOutPairs,
@@ -24,6 +26,7 @@ from adain_lit.data.pairs import (
     WorkerLoader,
     collate,
     read_held_out,
+    require_shared_memory,
 )
 from adain_lit.errors import InputError
 from adain_lit.io.images import MAX_PIXELS
@@ -158,13 +161,16 @@ class PairedDataModule(L.LightningDataModule):
             raise RuntimeError("setup has not run; call setup('fit') first")
         first = 0 if self.trainer is None else self.trainer.global_step * self.trainer.accumulate_grad_batches
         batches = StepBatches(first, self.hparams["batch_size"], **self._process())
-        workers = self.hparams["num_workers"]
+        workers, size = self.hparams["num_workers"], batches.size
+        here = 1 if self.trainer is None else self.trainer.world_size // self.trainer.num_nodes
+        require_shared_memory(size * (2 * 3 * self.hparams["crop"] ** 2 + 8), workers, here)
         return WorkerLoader(
             self.train_set,
             batch_sampler=batches,
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=workers > 0,
+            prefetch_factor=PREFETCH if workers else None,
         )
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
@@ -176,6 +182,12 @@ class PairedDataModule(L.LightningDataModule):
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def files(self, indices: Sequence[int]) -> list[tuple[Path, Path]]:
+        """The content and the style file of training samples; the images are read once more."""
+        if self.train_set is None:
+            raise RuntimeError("setup has not run; call setup('fit') first")
+        return [(self.train_set.contents.path(i), self.train_set.styles.path(i)) for i in indices]
 
     def content_images(self, count: int) -> list[Tensor]:
         """The first `count` content crops of training, each (1, 3, H, W) in [0, 1]."""

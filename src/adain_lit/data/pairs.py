@@ -2,12 +2,15 @@
 
 import logging
 import math
+import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from itertools import count
 from multiprocessing import active_children
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,15 +20,25 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from adain_lit.errors import InputError
 from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, read_image_and_metadata, resized_crop, to_tensor
 
 log = logging.getLogger(__name__)
 
+PREFETCH = 2
+"""Batches that each loader worker holds ready; torch's default."""
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY_ADVICE = (
+    "set a lower data.num_workers (0 needs none) or data.batch_size, or start the container with a larger --shm-size"
+)
 CONTENT, STYLE = 0, 1
 """Streams of random numbers: content and style images are drawn independently."""
+
+
+class LoaderError(InputError):
+    """The loader of a training cannot go on: a worker died, or the shared memory is full."""
 
 
 class SkippedFile(NamedTuple):
@@ -93,6 +106,16 @@ class ImageStream:
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[SkippedFile]]:
         """Crop `index`, (3, crop, crop) in ``uint8``, and the files newly found unreadable."""
+        _, image, at, mirror, skipped = self._draw(index)
+        crop = to_tensor(resized_crop(image, self.resize, self.crop, at))
+        return (crop.flip(2) if self.flip and mirror < 0.5 else crop), skipped
+
+    def path(self, index: int) -> Path:
+        """The file of crop `index`; it is read, since an unreadable one is replaced."""
+        return self.paths[self._draw(index)[0]]
+
+    def _draw(self, index: int) -> tuple[int, Image.Image, tuple[float, float], float, list[SkippedFile]]:
+        """Index of the file of crop `index`, its image, position and mirroring, and files newly found unreadable."""
         epoch, position = divmod(index, len(self.paths))
         generator = _generator(self.seed, self.stream, index)
         x, y, mirror = generator.random(3)  # drawn before the file is known: a replacement file keeps the crop box
@@ -106,8 +129,7 @@ class ImageStream:
                     self.unreadable.add(choice)
                     skipped.append(SkippedFile(str(error.path), error.reason))
                 else:
-                    crop = to_tensor(resized_crop(image, self.resize, self.crop, (x, y)))
-                    return (crop.flip(2) if self.flip and mirror < 0.5 else crop), skipped
+                    return choice, image, (x, y), mirror, skipped
             choice = int(generator.integers(len(self.paths)))
         raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as an image")
 
@@ -274,9 +296,13 @@ def collate(samples: Sequence[PairBatch]) -> PairBatch:
         (torch.Size([2, 3, 8, 8]), tensor([4, 5]))
     """
     contents, styles, indices, skipped = zip(*samples, strict=True)
-    return PairBatch(
-        torch.stack(contents), torch.stack(styles), torch.stack(indices), [file for files in skipped for file in files]
-    )
+    tensors = [torch.stack(part) for part in (contents, styles, indices)]
+    if get_worker_info() is not None:
+        # Otherwise the thread of the worker's queue does so, where a full shared memory loses the batch without an
+        # error, and the training process waits for it for ever.
+        for tensor in tensors:
+            tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return PairBatch(tensors[0], tensors[1], tensors[2], [file for files in skipped for file in files])
 
 
 class WorkerLoader(DataLoader[PairBatch]):
@@ -290,12 +316,63 @@ class WorkerLoader(DataLoader[PairBatch]):
         super().__init__(dataset, collate_fn=collate, worker_init_fn=ignore_signals, **options)
 
     def __iter__(self) -> Any:
-        """Start the workers, if there are any, and iterate."""
+        """Start the workers, if there are any, and iterate.
+
+        Raises:
+            LoaderError: if a worker died, or the shared memory is full.
+        """
         before = set(active_children())
         batches = super().__iter__()
-        for worker in set(active_children()) - before:
+        workers = set(active_children()) - before
+        for worker in workers:
             Finalize(None, worker.kill, exitpriority=0)  # unlike atexit, in children of multiprocessing too
-        return batches
+        return _explained(batches, workers)
+
+
+def _explained(batches: Iterator[PairBatch], workers: Collection[BaseProcess]) -> Iterator[PairBatch]:
+    """The batches; a worker's death, which surfaces as whatever error reading from it gives, is named."""
+    try:
+        yield from batches
+    except (RuntimeError, OSError, EOFError) as error:
+        wait([worker.sentinel for worker in workers], timeout=2)  # the error may come before the system reports it
+        status = next((worker.exitcode for worker in workers if worker.exitcode), None)
+        bus_error = status is not None and status == -getattr(signal, "SIGBUS", 0)
+        if bus_error or "No space left on device" in str(error):
+            raise LoaderError(f"the shared memory (/dev/shm) is full; {SHARED_MEMORY_ADVICE}") from error
+        if status is None:
+            raise
+        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        raise LoaderError(
+            f"a loader worker was ended by {name}, most often because memory ran out; set a lower data.num_workers or "
+            "data.cache, or give it more memory"
+        ) from error
+
+
+def require_shared_memory(batch_bytes: int, workers: int, processes: int = 1, folder: Path = SHARED_MEMORY) -> None:
+    """Check that all batches which the workers hold ready fit into the shared memory, if the system shows its size.
+
+    Args:
+        batch_bytes: of one batch of one process.
+        workers: loader workers of each process, each of which holds `PREFETCH` batches ready; two more are in use.
+        processes: training processes on this machine.
+        folder: where the shared memory is mounted.
+
+    Raises:
+        InputError: if they do not fit.
+
+    Example:
+        >>> require_shared_memory(1000, workers=2)
+    """
+    if not workers or not folder.is_dir() or not hasattr(os, "statvfs"):
+        return
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    needed = batch_bytes * (PREFETCH * workers + 2) * processes
+    if needed > free:
+        raise InputError(
+            f"data.num_workers={workers} needs up to {needed / 1e6:.0f} MB of shared memory, {folder} has "
+            f"{free / 1e6:.0f} MB free; {SHARED_MEMORY_ADVICE}"
+        )
 
 
 def ignore_signals(worker: int) -> None:

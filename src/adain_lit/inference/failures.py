@@ -32,7 +32,7 @@ class Failures:
         try:
             yield
         except (InputError, OSError, MemoryError, RuntimeError) as error:
-            disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            disk_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
             if disk_full or (isinstance(error, RuntimeError) and not is_out_of_memory(error)):
                 raise
             for output in outputs:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from adain_lit.errors import InputError
 
+if sys.platform != "win32":
+    import fcntl
+
+PROBE = bytes(1 << 20)
+"""Written to a file whose writer failed without an errno, to find out whether the disk was the reason."""
+_cleaned: set[Path] = set()
 SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
@@ -94,21 +103,99 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    if path.parent not in _cleaned:  # once: listing a large folder for every file takes long
+        _cleaned.add(path.parent)
+        remove_partial_files(path.parent)
+    lock, temporary = _temporary_file(path)
     try:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # before the rename: after a power cut the name would show an empty file
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
+    except Exception as error:
+        if (number := _write_error(error, temporary)) is not None:
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed processes left in a folder: temporary files of `write_atomically` that no process holds.
+
+    Windows has no such locks; there they stay.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".last.ckpt.partial-0a1b2c3d.ckpt").touch()
+        >>> remove_partial_files(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    if sys.platform == "win32":
+        return
+    for path in folder.glob(".*.partial-*"):
+        if re.fullmatch(r"\..+\.partial-[a-z0-9_]{8}(\.[^.]+)?", path.name):
+            with suppress(OSError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its writer lives
+                path.unlink()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in errors of writing to it, which Python leaves out once it is open.
+
+    Example:
+        >>> with naming(Path("metrics.csv")):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        OSError: [Errno 28] No space left on device: 'metrics.csv'
+    """
+    try:
+        yield
     except OSError as error:
         if error.filename is None and error.errno:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _temporary_file(path: Path) -> tuple[int | None, Path]:
+    """A new file beside `path`, and the open descriptor whose lock shows that its writer lives; None on Windows."""
+    while True:
+        try:
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.partial-", suffix=path.suffix)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # not the temporary file's name
+        if sys.platform == "win32":
+            os.close(descriptor)  # an open file can neither be replaced nor removed there
+            return None, Path(name)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # another process removed it before it was locked
+
+
+def _write_error(error: Exception, temporary: Path) -> int | None:
+    """The errno of a failed write; None if the disk is not the reason.
+
+    Pillow raises an OSError without it for TIFF, torch and safetensors raise errors of their own.
+    """
+    if isinstance(error, InputError):
+        return None
+    if isinstance(error, OSError) and error.errno:
+        return error.errno if error.filename in (None, str(temporary)) else None
+    try:
+        with temporary.open("ab") as file:
+            file.write(PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as reason:
+        return reason.errno
+    return None
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ from lightning.fabric.loggers.logger import Logger as FabricLogger
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from adain_lit.io.files import write_atomically
+from adain_lit.io.files import naming, write_atomically
 from adain_lit.runs.rows import Row, read_rows
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = Path(path)
         self._columns, self._rows = read_rows(self.path)
-        self._written = len(self._rows)  # rows that the file holds as they are here
+        # rows that the file holds as they are here; a half one at its end would run into the next
+        self._written = len(self._rows) if not self._rows or self.path.read_bytes().endswith(b"\n") else -1
         self._resumed = bool(self._rows)
 
     @property
@@ -88,7 +89,7 @@ class MetricsFile(Logger):
         if self._written < 0 or not self.path.is_file():
             write_atomically(self.path, self._write)
         else:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
+            with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerows(self._rows[self._written :])
         self._written = len(self._rows)
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit.config.messages import one_line
@@ -18,6 +17,7 @@ from adain_lit.config.paths import last_checkpoint
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_json
 from adain_lit.loggers.wandb import write_failed
+from adain_lit.runs.lock import only_process
 
 DONE = ("finished", "pruned")
 
@@ -194,34 +194,6 @@ def described(error: BaseException) -> str:
         ('no image a.jpg', 'ZeroDivisionError: division by zero')
     """
     return one_line(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Hold the lock of a job's folder.
-
-    Raises:
-        InputError: if another process holds it.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> with only_process(folder), only_process(folder):
-        ...     pass
-        Traceback (most recent call last):
-        adain_lit.errors.InputError: another process trains in ...; wait for it, or end it
-    """
-    lock = FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"another process trains in {folder}; wait for it, or end it") from error
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _write(record: Record, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Resume a run: from which checkpoint, and under which settings."""
 
+import logging
 from pathlib import Path
 
 import lightning as L
@@ -7,36 +8,66 @@ from omegaconf import DictConfig
 
 from adain_lit.config.hydra import in_sweep
 from adain_lit.config.overrides import MAY_CHANGE
-from adain_lit.config.paths import last_checkpoint
+from adain_lit.config.paths import checkpoints_of, last_checkpoint
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 from adain_lit.loggers.csv import MetricsFile
 from adain_lit.runs.rows import read_rows
 from adain_lit.weights.files import read_checkpoint
 
+log = logging.getLogger(__name__)
+
 
 def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
     """The checkpoint to resume from; None for a new training.
 
     Raises:
-        InputError: if `resume` and `ckpt_path` exclude each other or do not fit a sweep, or if there is no such file.
+        InputError: if `resume` and `ckpt_path` exclude each other or do not fit a sweep, if there is no such file, or
+            if no checkpoint of the run to resume is whole.
     """
-    if processes.queued_again() and last_checkpoint(run).is_file():
-        return last_checkpoint(run)
+    if processes.queued_again() and checkpoints_of(run):
+        return newest_whole(run)
     if cfg.resume is not None and cfg.ckpt_path is not None:
         raise InputError("resume and ckpt_path are both set; give one of them")
     if cfg.resume is not None:
         if in_sweep():
             raise InputError("resume continues one run; leave it out, the same command continues a sweep")
-        return last_checkpoint(run)
-    if in_sweep() and last_checkpoint(run).is_file():
-        return last_checkpoint(run)
+        return newest_whole(run)
+    if in_sweep() and checkpoints_of(run):
+        return newest_whole(run)
     if cfg.ckpt_path is None:
         return None
     path = Path(cfg.ckpt_path)
     if not path.is_file():
         raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
     return path
+
+
+def newest_whole(run: Path) -> Path:
+    """``last.ckpt`` of a run or, if it is damaged or missing, the newest of its whole checkpoints.
+
+    Raises:
+        InputError: if there is none.
+    """
+    last = last_checkpoint(run)
+    try:
+        read_checkpoint(last)
+    except InputError as error:
+        reason = str(error)
+    else:
+        return last
+    steps: dict[Path, int] = {}
+    for path in checkpoints_of(run):
+        try:
+            steps[path] = read_checkpoint(path)["global_step"]
+        except InputError:
+            continue
+    if not steps:
+        raise InputError(f"{reason}; no other checkpoint of {run} is whole, train it anew")
+    newest = max(steps, key=lambda path: steps[path])
+    if processes.rank() == 0:
+        log.warning("%s; resuming from %s, step %d", reason.partition("; ")[0], newest.name, steps[newest])
+    return newest
 
 
 def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
     try:
         checkpoint = _load(path)
+    except InputError:
+        raise
     except Exception as error:  # on a damaged file torch's reader raises nearly every type
         raise InputError(
             f"cannot read the checkpoint {path}: {type(error).__name__}; it is damaged, no checkpoint, or holds code, "
@@ -136,7 +139,38 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def require_whole(path: str | Path) -> None:
+    """Verify the checksums of a PyTorch file, which torch writes but does not read.
+
+    Files in torch's format from before version 1.6 have none, nor has .safetensors, whose reader checks sizes alone.
+
+    Raises:
+        InputError: if a part of the file is not what was written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "net.pth"
+        >>> torch.save({"weight": torch.ones(9)}, path)
+        >>> _ = path.write_bytes(path.read_bytes().replace(torch.ones(1).numpy().tobytes(), bytes(4), 1))
+        >>> require_whole(path)
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: .../net.pth is damaged: the checksum of net/data/0 is wrong; use another copy
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            wrong = file.testzip()
+    except zipfile.BadZipFile as error:
+        if zipfile.is_zipfile(path):
+            raise InputError(f"{path} is damaged: {error}; use another copy") from error
+        return  # no zip: torch's reader decides
+    except NotImplementedError as error:  # a method of compression, which torch never uses
+        raise InputError(f"{path} is damaged: {error}; use another copy") from error
+    if wrong is not None:
+        raise InputError(f"{path} is damaged: the checksum of {wrong} is wrong; use another copy")
+
+
 def _load(path: Path) -> Any:
+    require_whole(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about pickle versions; what torch cannot read raises anyway
         return torch.load(path, map_location="cpu", weights_only=True)
