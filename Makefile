@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow test-browser test-promises reliability coverage docs lint format clean
+.PHONY: install demo test test-slow test-browser test-promises reliability fuzz test-suites coverage docs lint format clean
 
 install: $(INSTALLED)
 
@@ -35,6 +35,14 @@ test-promises: install
 reliability: FILES ?= tests/reliability
 reliability: install
 	RELIABILITY_PAGE=docs/reliability.md $(BIN)/pytest -m "not gpu and not network" $(FILES)
+
+# Looks for inputs that break something, other ones each time.
+fuzz: install
+	$(BIN)/pytest -m fuzz tests/fuzz
+
+# Reads and stylises every image of a folder, and compares the pixels with those of torchvision's decoders.
+test-suites: install
+	SUITE_FOLDER=$(FOLDER) $(BIN)/pytest -rs tests/suites
 
 # Needs a Chromium; without one the tests are skipped and say so.
 test-browser: install

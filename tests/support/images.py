@@ -288,13 +288,19 @@ def _png(
     `key` is the value that is transparent, `exif` the camera data.
     """
 
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
-    header += (chunk(b"tRNS", key) if key else b"") + (chunk(b"eXIf", exif) if exif else b"")
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    between = (_chunk(b"tRNS", key) if key else b"") + (_chunk(b"eXIf", exif) if exif else b"")
+    return png_file(width, height, pixels=pixels, depth=depth, color=color, between=between)
+
+
+def png_file(width: int, height: int, *, pixels: bytes, depth: int = 8, color: int, between: bytes = b"") -> bytes:
+    """A PNG by the specification from its compressed pixels, of the colour type `color`."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + between + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _ifd(*fields: tuple[int, int, bytes]) -> bytes:
