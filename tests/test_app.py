@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -119,7 +120,7 @@ class Server:
         """Press the button."""
         (click,) = (d for d in self.client.get("/config").json()["dependencies"] if d["targets"][0][1] == "click")
         places = [*styles, *[None] * (4 - len(styles)), 1, 1, 1, 1]
-        data = [content, None, 1, "none", size, None, *places]
+        data = [None, content, None, 1, 512, "none", size, *places]
         body = {"data": data, "fn_index": click["id"], "session_hash": session}
         return self.client.post("/gradio_api/queue/join", json=body)
 
@@ -178,8 +179,9 @@ def test_button_makes_an_image_that_can_be_downloaded(server: Server, files: dic
     *_, done = server.press(server.upload(files["astronaut"]), [server.upload(files["coffee"])], "good")
     assert done["success"], done
     result, download, earlier, _ = done["output"]["data"]
-    assert download["value"]["orig_name"] == "astronaut_stylized.png"
-    assert [entry["image"]["path"] for entry in earlier["value"]] == [result["path"]]
+    assert download["value"]["orig_name"] == "astronaut_coffee_strength-1_style-512_256px.png"
+    assert [entry["image"]["path"] for entry in earlier["value"]] == [result["value"][1]["path"]]
+    assert [entry["caption"] for entry in earlier["value"]] == ["coffee, strength 1, style 512, 256 px"]
     response = server.client.get(f"/gradio_api/file={download['value']['path']}")
     with Image.open(io.BytesIO(response.content)) as image:
         assert (image.format, image.size) == ("PNG", (341, 256))
@@ -267,74 +269,218 @@ def test_server_connects_to_itself_alone(server: Server, files: dict[str, str]) 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_user_makes_an_image(server: Server, tmp_path: Path) -> None:
-    """With a real browser; ADAIN_SCREENSHOT names a file for what it sees in the end."""
+@pytest.fixture
+def tab(server: Server) -> Iterator[Any]:
+    """A tab of a real browser with a camera of its own; it may ask this server alone."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    from adain_lit.data.demo import demo_style_images
-
-    small("astronaut.png", (480, 360)).save(tmp_path / "astronaut.jpg", quality=95)
-    for place, path in enumerate(demo_style_images(held_out=True)[:2], 1):
-        Image.open(path).resize((320, 240)).save(tmp_path / f"{place}.png")
-    (tmp_path / "text.jpg").write_text("no image")
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     asked: list[str] = []
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless=new"])
-        tab = browser.new_page(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
-        tab.set_default_timeout(120_000)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless=new", *camera])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        tab.set_default_timeout(60_000)
         tab.on("request", lambda request: asked.append(request.url))
         tab.goto(server.url)
-
-        tab.click("#make")
-        tab.get_by_text("Add your image first.").wait_for()
-        tab.set_input_files("#content input[type=file]", str(tmp_path / "text.jpg"))
-        tab.get_by_text("Your image (text.jpg) cannot be used").wait_for()
-        tab.click("#content button[aria-label='Remove Image']")
-
-        tab.set_input_files("#content input[type=file]", str(tmp_path / "astronaut.jpg"))
-        for place in (1, 2):
-            tab.set_input_files(f"#style{place} input[type=file]", str(tmp_path / f"{place}.png"))
-        tab.locator("#weight2").wait_for()
-        tab.locator("#alpha input[type=number]").fill("0.8")
-        tab.locator("#size").get_by_text("256").click()
-        tab.click("#make")
-        tab.locator("#result img").wait_for()
-        first = download(tab, tmp_path / "first.png")
-        assert first.size == (341, 256)
-        assert np.asarray(first).std() > 1
-
-        tab.click("#paint button")
-        tab.wait_for_timeout(2000)  # the canvas is drawn
-        canvas = tab.locator("#editor canvas").first
-        canvas.scroll_into_view_if_needed()
-        box = canvas.bounding_box()
-        assert box is not None
-        tab.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
-        tab.mouse.down()
-        tab.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=10)
-        tab.mouse.up()
-        tab.wait_for_timeout(2000)  # what was painted is sent
-        tab.click("#make")
-        tab.locator("#earlier img").nth(1).wait_for()
-        painted = download(tab, tmp_path / "painted.png")
-        assert ImageChops.difference(first, painted).getbbox() is not None
-
-        source = tab.locator("#result img").get_attribute("src")
-        tab.locator("#earlier img").nth(1).click()
-        tab.wait_for_function("old => document.querySelector('#result img').src !== old", arg=source)
-        again = download(tab, tmp_path / "again.png")
-        assert ImageChops.difference(first, again).getbbox() is None
-        tab.evaluate("window.scrollTo(0, 0)")
-        tab.screenshot(path=os.environ.get("ADAIN_SCREENSHOT", tmp_path / "page.png"))
+        tab.locator("#ready img").nth(16).wait_for()
+        yield tab
         browser.close()
-    outside = [url for url in asked if not url.startswith((server.url, "data:", "blob:"))]
-    assert not outside
+    assert not [url for url in asked if not url.startswith((server.url, "data:", "blob:"))]
 
 
-def download(tab: Any, path: Path) -> Image.Image:
+@pytest.fixture
+def photograph(tmp_path: Path) -> str:
+    small("astronaut.png", (480, 360)).save(tmp_path / "astronaut.jpg", quality=95)
+    return str(tmp_path / "astronaut.jpg")
+
+
+def shot(tab: Any, name: str) -> None:
+    """A screenshot, if ADAIN_SCREENSHOTS names a folder for them."""
+    if folder := os.environ.get("ADAIN_SCREENSHOTS"):
+        tab.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def add(tab: Any, place: str, path: str) -> None:
+    tab.set_input_files(f"#{place} input[type=file]", path)
+
+
+def after_change(tab: Any, act: Any) -> None:
+    """Do something and wait until the result shows another image."""
+    source = "[...document.querySelectorAll('#result img')].map(e => e.src).join()"
+    old = tab.evaluate(source)
+    act()
+    tab.wait_for_function(f"old => {source} && {source} !== old", arg=old)
+
+
+def wait_for_preview(tab: Any, act: Any) -> None:
+    after_change(tab, act)
+    tab.locator("#result").get_by_text("Preview").wait_for()
+    assert tab.locator("#download").is_disabled()
+
+
+@pytest.mark.browser
+def test_each_control_of_the_page_is_used(tab: Any, photograph: str, tmp_path: Path) -> None:
+    """Oracle: a preview for each change, and downloads that differ."""
+    tab.click("#make")
+    tab.get_by_text("Add your image first.").wait_for()
+    add(tab, "content", photograph)
+    # from the keyboard: the fourth style
+    tab.locator("#ready button").nth(3).focus()
+    wait_for_preview(tab, lambda: tab.keyboard.press("Enter"))
+    wait_for_preview(tab, lambda: tab.locator("#ready button").nth(4).click())
+    # a style that is dragged onto the first joins it
+    wait_for_preview(tab, lambda: tab.drag_and_drop("#ready button >> nth=2", "#style1 img"))
+    assert tab.locator("#style2 img").count() == 1
+    tab.locator("#weight2").wait_for()
+    tab.locator("#style3 input[type=file]").wait_for(state="attached")
+    slider = tab.locator("#alpha input[type=range]")
+    slider.focus()
+    wait_for_preview(tab, lambda: tab.keyboard.press("ArrowLeft"))
+    assert slider.input_value() == "0.95"
+    for name, value in (("style-size", "256"), ("weight2", "0.25"), ("alpha", "0.8")):
+        wait_for_preview(tab, lambda name=name, value=value: tab.fill(f"#{name} input[type=number]", value))
+    wait_for_preview(tab, lambda: tab.locator("#color").get_by_text("From my image").click())
+    tab.locator("#size").get_by_text("256").click()
+
+    tab.click("#make")
+    tab.locator("#earlier img").wait_for()
+    first = download(
+        tab, tmp_path / "first.png", "astronaut_de_stijl+colour_field_strength-0.8_style-256_coral_256px.png"
+    )
+    assert first.size == (341, 256)
+    assert np.asarray(first).std() > 1
+    assert tab.locator("#earlier").get_by_text("strength 0.8, style 256, colours from the image, 256 px").count() == 1
+    compare(tab)
+    shot(tab, "wide")
+
+    tab.click("#paint button")
+    tab.wait_for_timeout(2000)  # the canvas is drawn
+    canvas = tab.locator("#editor canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    tab.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"], steps=10)
+    tab.mouse.up()
+    tab.wait_for_timeout(2000)  # what was painted is sent
+    tab.fill("#alpha input[type=number]", "1")
+    tab.keyboard.press("Control+Enter")
+    tab.locator("#earlier img").nth(1).wait_for()
+    painted = download(
+        tab, tmp_path / "painted.png", "astronaut_de_stijl+colour_field_strength-1_style-256_coral_256px.png"
+    )
+    assert ImageChops.difference(first, painted).getbbox() is not None
+
+    # an earlier result comes back with its settings
+    after_change(tab, lambda: tab.locator("#earlier button").nth(1).click())
+    again = download(
+        tab, tmp_path / "again.png", "astronaut_de_stijl+colour_field_strength-0.8_style-256_coral_256px.png"
+    )
+    assert ImageChops.difference(first, again).getbbox() is None
+    assert tab.locator("#alpha input[type=number]").input_value() == "0.8"
+
+
+def compare(tab: Any) -> None:
+    """Drag the line between before and after to the left: more of the result is seen."""
+    box = tab.locator("#result img").first.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    shown = (
+        "[...document.querySelectorAll('#result img')].map(e => getComputedStyle(e).clipPath + e.style.cssText).join()"
+    )
+    before = tab.evaluate(shown)
+    tab.mouse.move(box["x"] + box["width"] / 2, middle)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] / 4, middle, steps=5)
+    tab.mouse.up()
+    tab.wait_for_function(f"old => {shown} !== old", arg=before)
+
+
+@pytest.mark.browser
+def test_a_file_that_is_no_image_gets_a_word_and_leaves_its_place(tab: Any, photograph: str, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    for place, name in (("content", "Your image"), ("style1", "Style 1")):
+        add(tab, place, str(tmp_path / "text.jpg"))
+        tab.get_by_text(f"{name} (text.jpg) cannot be used").wait_for()
+        tab.locator(f"#{place} input[type=file]").wait_for(state="attached")
+        assert tab.locator(f"#{place} img").count() == 0
+
+
+@pytest.mark.browser
+def test_a_file_that_is_dropped_on_a_style_joins_it(tab: Any, photograph: str) -> None:
+    add(tab, "style1", photograph)
+    tab.locator("#style1 img").wait_for()
+    tab.locator("#style2 input[type=file]").wait_for(state="attached")
+    tab.evaluate("""async () => {
+        const data = new DataTransfer()
+        const blob = await (await fetch(document.querySelector('#ready img').src)).blob()
+        data.items.add(new File([blob], 'mine.webp', {type: 'image/webp'}))
+        const drop = new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
+        document.querySelector('#style1 img').dispatchEvent(drop)
+    }""")
+    tab.locator("#style2 img").wait_for()
+
+
+@pytest.mark.browser
+def test_the_camera_gives_an_image(tab: Any) -> None:
+    tab.click("#content button[aria-label='Capture from camera']")
+    tab.locator("#content").get_by_text("Click to Access Webcam").click()
+    tab.locator("#content video").wait_for()
+    tab.wait_for_timeout(1500)  # the first frames
+    tab.click("#content button[aria-label='capture photo']")
+    tab.locator("#ready button").nth(3).click()
+    tab.locator("#result img").first.wait_for()
+
+
+@pytest.mark.browser
+def test_the_page_fits_a_phone(tab: Any, photograph: str) -> None:
+    """390 pixels: no growth in width, the button in sight, and no empty box for a result."""
+    size = "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.wait_for_timeout(500)
+
+    def in_sight(name: str) -> bool:
+        box = tab.locator(name).bounding_box()
+        return bool(box and box["x"] >= 0 and box["x"] + box["width"] <= 390 and 0 <= box["y"] <= 844 - box["height"])
+
+    width, height = tab.evaluate(size)
+    assert width == 390
+    assert height < 2 * 844
+    assert in_sight("#make")
+    assert not tab.locator("#result").is_visible()
+    assert not tab.locator("#style2").is_visible()
+    shot(tab, "phone_empty")
+    add(tab, "content", photograph)
+    tab.locator("#ready button").nth(3).click()
+    tab.locator("#result img").first.wait_for()
+    tab.click("#make")
+    tab.locator("#earlier img").wait_for()
+    tab.wait_for_timeout(1500)  # it scrolls to the result
+    assert tab.evaluate(size)[0] == 390
+    assert in_sight("#make")
+    assert in_sight("#result")
+    shot(tab, "phone")
+
+
+@pytest.mark.browser
+def test_the_page_is_dark_where_the_system_is(tab: Any, server: Server) -> None:
+    colours = """[getComputedStyle(document.body).backgroundColor,
+        getComputedStyle(document.querySelector('#title h1')).color]"""
+    bright = {}
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        tab.goto(server.url)
+        tab.locator("#ready img").nth(16).wait_for()
+        bright[scheme] = [sum(int(x) for x in re.findall(r"\d+", colour)[:3]) for colour in tab.evaluate(colours)]
+        shot(tab, scheme)
+    assert bright["light"][0] > 600 > 300 > bright["light"][1]
+    assert bright["dark"][0] < 200 < 500 < bright["dark"][1]
+
+
+def download(tab: Any, path: Path, name: str) -> Image.Image:
+    tab.wait_for_function("!document.querySelector('#download').disabled")
     with tab.expect_download() as waiting:
         tab.click("#download")
-    assert waiting.value.suggested_filename == "astronaut_stylized.png"
+    assert waiting.value.suggested_filename == name
     waiting.value.save_as(path)
     return read_image(path)

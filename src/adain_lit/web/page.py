@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from functools import wraps
 from html import escape
@@ -11,9 +12,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image, ImageChops
 
+from adain_lit.data.demo import demo_style_images
 from adain_lit.errors import InputError
 from adain_lit.web.gate import uploads_only
-from adain_lit.web.service import CANVAS, KEPT, StylizeService
+from adain_lit.web.service import CANVAS, KEPT, STYLE_SIZE, Controls, Result, StylizeService
 
 UNCHANGED = gr.skip()
 STYLES = 4
@@ -22,22 +24,103 @@ OPAQUE = 16
 
 SIZES = [("256", 256), ("512", 512), ("768", 768), ("As it is", 0)]
 COLORS = [("From the styles", "none"), ("From my image", "coral"), ("Kept exactly", "luminance")]
+COMPARE = "Before and after: drag the line"
+PREVIEW = "Preview, small: press the button for the full size"
 
 CSS = """
-.gradio-container {max-width: 1440px !important; margin: 0 auto !important; padding: 20px 24px 32px !important}
+.gradio-container {max-width: 1440px !important; margin: 0 auto !important; padding: 0 !important}
+.main.fillable {padding: 24px clamp(10px, 4vw, 48px) 32px !important}
+.gradio-container .column, .gradio-container .row > * {min-width: 0 !important}
 #title h1 {font-size: 1.9rem; margin: 0 0 2px; letter-spacing: -0.01em}
 #title p {margin: 0; opacity: .75}
 #right {position: sticky; top: 16px; align-self: flex-start}
 #make {font-size: 1.05rem}
 #hint p {margin: 0 0 6px}
-#earlier, #earlier .grid-wrap {min-height: 0 !important; height: auto !important}
-#earlier .grid-wrap {padding-top: 34px}
-#result img {width: 100%; height: 100%; object-fit: contain}
+#ready .grid-wrap, #earlier .grid-wrap {min-height: 0 !important; height: auto !important; max-height: none !important}
+#ready .grid-wrap, #earlier .grid-wrap {padding-top: 34px; overflow-x: auto; contain: inline-size}
+#ready .grid-container, #earlier .grid-container {
+  display: flex !important; flex-flow: row nowrap; gap: 6px; width: max-content; padding-bottom: 6px}
+#ready .grid-container > *, #earlier .grid-container > * {flex: none; width: 84px !important; height: 84px !important}
+#earlier .grid-container > * {width: 150px !important; height: 120px !important}
+#ready .caption-label, #earlier .caption-label {font-size: 10px; padding: 1px 4px; max-width: 100%; left: auto}
+#earlier .caption-label {white-space: normal; text-align: left}
+#result img {object-fit: contain}
+#dropped {display: none !important}
+.over {outline: 3px dashed var(--primary-600); outline-offset: -3px}
 footer {display: none !important}
+@media (min-width: 700px) {#styles {flex-wrap: nowrap}}
+@media (max-width: 700px) {
+  .main.fillable {padding: 10px 10px 84px !important}
+  #title h1 {font-size: 1.25rem}
+  #title p {font-size: .8rem}
+  #columns {flex-flow: column; gap: 10px}
+  #left, #right {display: contents}
+  /* one column, the result below the styles */
+  #left > * {order: 3; width: 100%}
+  #right > * {order: 2; width: 100%}
+  #left > :is(#content, #ready, #styles, :has(#content, #ready, #styles)) {order: 0}
+  #right > :is(#result, :has(#result)) {order: 1}
+  #right > :is(#earlier, :has(#earlier)) {order: 4}
+  #content {height: 180px !important}
+  #styles {flex-flow: row wrap}
+  #styles > .column {flex: 0 0 calc(50% - 8px) !important}
+  #result:not(:has(img)) {display: none}
+  #actions {position: fixed; left: 0; right: 0; bottom: 0; z-index: 50; padding: 8px 10px; gap: 8px;
+    flex-wrap: nowrap !important; background: var(--background-fill-primary);
+    border-top: 1px solid var(--border-color-primary)}
+}
 """
+DRAG = """() => {
+  // A ready style or a file that is dropped on a style that is there already joins it
+  const shown = place => {const e = document.getElementById('style' + place); return e && e.offsetParent !== null && e}
+  const target = event => {
+    const image = [1, 2, 3, 4].find(place => shown(place) && shown(place).contains(event.target))
+    return image && shown(image)}
+  let dragged = null
+  document.addEventListener('dragstart', event => {
+    const thumbnails = [...document.querySelectorAll('#ready button:has(img)')]
+    dragged = thumbnails.findIndex(e => e.contains(event.target) || event.target.contains(e))
+    if (dragged >= 0) event.dataTransfer.setData('text/plain', 'style')
+  }, true)
+  document.addEventListener('dragend', () => {dragged = null}, true)
+  document.addEventListener('dragover', event => {
+    document.querySelectorAll('.over').forEach(e => e.classList.remove('over'))
+    const place = target(event)
+    if (!place) return
+    event.preventDefault()
+    place.classList.add('over')
+  }, true)
+  document.addEventListener('drop', event => {
+    document.querySelectorAll('.over').forEach(e => e.classList.remove('over'))
+    const place = target(event)
+    if (!place) return
+    const files = event.dataTransfer.files
+    if (dragged !== null && dragged >= 0) {
+      event.preventDefault()
+      event.stopPropagation()
+      const box = document.querySelector('#dropped textarea, #dropped input')
+      box.value = dragged + ' ' + Date.now()
+      box.dispatchEvent(new Event('input', {bubbles: true}))
+    } else if (files.length && place.querySelector('img')) {
+      event.preventDefault()
+      event.stopPropagation()
+      const places = [1, 2, 3, 4].map(shown)
+      const free = places.find(e => e && !e.querySelector('img') && e.querySelector('input[type=file]'))
+      if (!free) return
+      const input = free.querySelector('input[type=file]')
+      input.files = files
+      input.dispatchEvent(new Event('change', {bubbles: true}))
+    }
+  }, true)
+  document.addEventListener('keydown', event => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) document.getElementById('make').click()
+  })
+}"""
+"""Dragging styles, and Ctrl+Enter for the button."""
+TO_RESULT = "() => {if (innerWidth < 700) document.getElementById('result').scrollIntoView({block: 'center'})}"
 TITLE = """# Give an image the style of another
-Add your image and one to four images whose style you like. The result has the content of your image and their
-colours and brushwork. Images are sent to the computer that runs this page, and nowhere else."""
+Add your image and choose a style, or several that are mixed. Images are sent to the computer that runs this page, and
+nowhere else."""
 HINT = (
     "Paint over the part that should take **style 1**. The rest takes the other styles, or stays as it is if there is "
     "only one. If you paint nothing, the styles are mixed everywhere."
@@ -46,71 +129,170 @@ HINT = (
 
 def build(service: StylizeService) -> gr.Blocks:
     """Build the page."""
+    ready = _ready_styles(service.folder / "styles")
     page = gr.Blocks(title="Style transfer", analytics_enabled=False, delete_cache=(3600, 24 * 3600))
     with page:
         gr.Markdown(TITLE, elem_id="title")
-        history = gr.State([])
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=360):
-                content = _upload("Your image", 230, "content", "Drop an image here, or click to choose one")
-                styles, weights = _styles()
-                alpha = gr.Slider(
-                    0, 1, 1, step=0.05, label="Strength", info="0 is your image, 1 the full style", elem_id="alpha"
+        history: gr.State = gr.State([])
+        with gr.Row(equal_height=False, elem_id="columns"):
+            with gr.Column(scale=5, min_width=320, elem_id="left"):
+                content = _upload("Your image", 230, "content", "Drop an image here, or click to choose one", CAMERA)
+                thumbnails = gr.Gallery(
+                    [(str(path), _title(path)) for path in ready],
+                    label="Styles: click, or drag one onto another",
+                    elem_id="ready",
+                    **STRIP,
                 )
+                styles, weights = _styles()
                 color = gr.Radio(COLORS, value="none", label="Colours", elem_id="color")
-                size = gr.Radio(SIZES, value=512, label="Shorter side of the result, in pixels", elem_id="size")
                 with gr.Accordion("Use style 1 for a part only", open=False, elem_id="paint"):
                     gr.Markdown(HINT, elem_id="hint")
                     editor = _editor()
-            with gr.Column(scale=7, min_width=360, elem_id="right"):
-                result = gr.Image(
-                    label="Result", interactive=False, height="62vh", buttons=["fullscreen"], elem_id="result"
+            with gr.Column(scale=7, min_width=320, elem_id="right"):
+                result = gr.ImageSlider(
+                    label=COMPARE, interactive=False, buttons=["fullscreen"], max_height=560, elem_id="result"
                 )
                 with gr.Row():
-                    button = gr.Button("Make the image", variant="primary", scale=2, elem_id="make")
-                    download = gr.DownloadButton("Download as PNG", interactive=False, elem_id="download")
+                    alpha = gr.Slider(
+                        0, 1, 1, step=0.05, label="Strength", info="0 is your image, 1 the full style", elem_id="alpha"
+                    )
+                    style_size = gr.Slider(
+                        128,
+                        1024,
+                        STYLE_SIZE,
+                        step=64,
+                        label="Size of the style",
+                        info="larger: coarser strokes",
+                        elem_id="style-size",
+                    )
+                size = gr.Radio(SIZES, value=512, label="Shorter side of the result, in pixels", elem_id="size")
+                with gr.Row(elem_id="actions"):
+                    button = gr.Button("Make the image", variant="primary", scale=2, min_width=120, elem_id="make")
+                    download = gr.DownloadButton("Download", interactive=False, min_width=120, elem_id="download")
                 earlier = gr.Gallery(
-                    label="Earlier results: click one to see it again",
+                    label="Earlier results and their settings",
                     visible=False,
-                    columns=6,
-                    fit_columns=False,
-                    height="auto",
-                    object_fit="cover",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
                     elem_id="earlier",
+                    **STRIP,
                 )
+                dropped = gr.Textbox(elem_id="dropped", show_label=False, container=False)
 
-        def make(
-            content: str | None,
-            painted: Image.Image | None,
-            alpha: float,
-            color: str,
-            size: int,
-            history: list[str],
-            *places: Any,
-        ) -> tuple[Any, ...]:
-            path = service.make(
-                content, places[:STYLES], places[STYLES:], painted=painted, alpha=alpha, color=color, size=size
-            )
-            kept = [str(path), *(old for old in history if Path(old).exists())][:KEPT]
-            return *_show(kept[0]), gr.update(value=kept, visible=True), kept
+        def arguments(values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            content, painted, alpha, style_size, color, size, *places = values
+            controls = Controls(alpha, style_size, color, size)
+            return (content, places[:STYLES], places[STYLES:]), {"painted": painted, "controls": controls}
 
-        def see(history: list[str], chosen: gr.SelectData) -> tuple[Any, ...]:
-            if not (0 <= chosen.index < len(history) and Path(history[chosen.index]).exists()):
+        def make(history: list[Result], *values: Any) -> tuple[Any, ...]:
+            given, controls = arguments(values)
+            made = service.make(*given, **controls)
+            kept = [made, *(old for old in history if Path(old.path).exists())][:KEPT]
+            shown = gr.update(value=[(old.path, old.caption) for old in kept], visible=True)
+            return *_show(made), shown, kept
+
+        def preview(*values: Any) -> tuple[Any, ...]:
+            given, controls = arguments(values)
+            try:
+                images = service.preview(*given, **controls)
+            except InputError:  # said where it was uploaded, or when the button is pressed
+                images = None
+            if images is None:
+                return UNCHANGED, UNCHANGED
+            return gr.update(value=images, label=PREVIEW), gr.update(interactive=False)
+
+        def see(history: list[Result], chosen: gr.SelectData) -> tuple[Any, ...]:
+            if not (0 <= chosen.index < len(history) and Path(history[chosen.index].path).exists()):
                 raise InputError("This image is no longer available.")
-            return _show(history[chosen.index])
+            return *_show(history[chosen.index]), *history[chosen.index].controls
 
-        shown = [result, download]
-        inputs = [content, editor, alpha, color, size, history, *styles, *weights]
-        button.click(_warning(make), inputs, [*shown, earlier, history], concurrency_limit=1, api_visibility="private")
+        def choose(chosen: gr.SelectData, *places: str | None) -> list[Any]:
+            """A click replaces the style that was added last."""
+            last = max((i for i, path in enumerate(places) if path), default=0)
+            return [gr.update(value=str(ready[chosen.index])) if i == last else UNCHANGED for i in range(STYLES)]
+
+        def drop(text: str, *places: str | None) -> list[Any]:
+            """A ready style that is dropped on another joins it."""
+            index = text.split()[0] if text.strip() else ""
+            free = [i for i, path in enumerate(places) if not path]
+            if not (index.isdecimal() and int(index) < len(ready) and free):
+                return [UNCHANGED] * STYLES
+            return [gr.update(value=str(ready[int(index)])) if i == free[0] else UNCHANGED for i in range(STYLES)]
+
+        def added(*places: str | None) -> list[Any]:
+            """Remove what is no image, with a word, and show a place for one more style."""
+            values = []
+            for place, path in enumerate(places, 1):
+                try:
+                    service.check_style(path, f"Style {place}")
+                    values.append(path)
+                except InputError as error:
+                    _warn(error)
+                    values.append(None)
+            given = [bool(path) for path in values]
+            shown = [i == 0 or own or given[i - 1] for i, own in enumerate(given)]
+            places_now = [
+                gr.update(visible=see) if value == old else gr.update(value=None, visible=see)
+                for value, old, see in zip(values, places, shown, strict=True)
+            ]
+            return [*places_now, *(gr.update(visible=sum(given) > 1 and own) for own in given)]
+
+        def canvas(content: str | None) -> tuple[Any, ...]:
+            try:
+                return UNCHANGED, service.canvas(content)
+            except InputError as error:
+                _warn(error)
+                return None, None
+
+        controls = [alpha, style_size, color, size]
+        values = [content, editor, *controls, *styles, *weights]
+        # one after the other: a preview never replaces the result that was asked for after it
+        network: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "network", "api_visibility": "private"}
         at_once: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-        content.change(_warning(service.canvas, None), content, editor, **at_once)
-        for style in styles:
-            style.change(_weights, styles, weights, **at_once)
-        earlier.select(_warning(see), history, shown, **at_once)
+        shown = [result, download]
+        made = button.click(_warning(make), [history, *values], [*shown, earlier, history], **network)
+        made.success(None, js=TO_RESULT, api_visibility="private")
+        gr.on(
+            [*(slider.input for slider in (alpha, style_size, *weights)), color.input, content.change]
+            + [style.change for style in styles],
+            preview,
+            values,
+            shown,
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **network,
+        )
+        content.change(canvas, content, [content, editor], **at_once)
+        gr.on([style.change for style in styles], added, styles, [*styles, *weights], **at_once)
+        thumbnails.select(choose, styles, styles, **at_once)
+        dropped.input(drop, [dropped, *styles], styles, **at_once)
+        earlier.select(_warning(see), history, [*shown, *controls], **at_once)
+        page.load(None, js=DRAG, api_visibility="private")
     return page
+
+
+STRIP: dict[str, Any] = {
+    "columns": 24,
+    "height": "auto",
+    "object_fit": "cover",
+    "allow_preview": False,
+    "interactive": False,
+    "buttons": [],
+}
+"""A gallery of one line, which scrolls sideways."""
+CAMERA = ("upload", "webcam", "clipboard")
+
+
+def _ready_styles(folder: Path) -> list[Path]:
+    """Copies of the package's own styles below the folder of uploads, the only one whose files are served."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copyfile(path, folder / f"{_name(path)}.webp")) for path in demo_style_images(held_out=True)]
+
+
+def _name(path: Path) -> str:
+    return path.stem.rpartition("-")[0]
+
+
+def _title(path: Path) -> str:
+    return path.stem.replace("_", " ").capitalize()
 
 
 def theme() -> gr.Theme:
@@ -136,35 +318,38 @@ def theme() -> gr.Theme:
     )
 
 
-def _show(path: str) -> tuple[Any, ...]:
-    """Updates that show a result and offer it for download."""
-    return path, gr.update(value=path, interactive=True)
-
-
-def _weights(*paths: str | None) -> list[Any]:
-    """Updates that show the weight of each style, if there are several."""
-    several = sum(map(bool, paths)) > 1
-    return [gr.update(visible=several and bool(path)) for path in paths]
+def _show(result: Result) -> tuple[Any, ...]:
+    """Updates that show a result beside its content and offer it for download."""
+    compared = gr.update(value=(result.before, result.path), label=COMPARE)
+    return compared, gr.update(value=result.path, interactive=True)
 
 
 def _styles() -> tuple[list[gr.Image], list[gr.Slider]]:
-    """Places for the styles, two in a row, each with a weight."""
+    """Places for the styles, each with a weight. A place appears when those before it are taken."""
     styles, weights = [], []
-    for row in range(0, STYLES, 2):
-        with gr.Row(equal_height=False):
-            for place in (row + 1, row + 2):
-                with gr.Column(min_width=150):
-                    styles.append(_upload(f"Style {place}", 140, f"style{place}", "Add a style"))
-                    weights.append(
-                        gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"weight{place}")
-                    )
+    with gr.Row(equal_height=False, elem_id="styles"):
+        for place in range(1, STYLES + 1):
+            with gr.Column(min_width=80):
+                hint = "Add a style" if place == 1 else "Add one"
+                styles.append(_upload(f"Style {place}", 130, f"style{place}", hint, visible=place == 1))
+                weights.append(gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"weight{place}"))
     return styles, weights
 
 
-def _upload(label: str, height: int, name: str, hint: str) -> gr.Image:
+def _upload(
+    label: str, height: int, name: str, hint: str, sources: Sequence[str] = ("upload",), *, visible: bool = True
+) -> gr.Image:
     """A place for an image, whose value is the path of the uploaded file."""
+    kinds: Any = list(sources)
     image = gr.Image(
-        label=label, type="filepath", sources=["upload"], height=height, buttons=[], elem_id=name, placeholder=hint
+        label=label,
+        type="filepath",
+        sources=kinds,
+        height=height,
+        buttons=[],
+        elem_id=name,
+        placeholder=hint,
+        visible=visible,
     )
     return uploads_only(image, lambda payload: payload and payload.path)
 
@@ -208,6 +393,10 @@ def region(layers: Sequence[str]) -> Image.Image | None:
     return union if union and union.getbbox() else None
 
 
+def _warn(error: InputError) -> None:
+    gr.Warning(escape(str(error)), title="Please check")  # escaped: it may contain the name of an upload
+
+
 def _warning(function: Callable[..., Any], otherwise: Any = UNCHANGED) -> Callable[..., Any]:
     """Show an `InputError` of the function as a warning on the page, and return `otherwise` then."""
 
@@ -216,7 +405,7 @@ def _warning(function: Callable[..., Any], otherwise: Any = UNCHANGED) -> Callab
         try:
             return function(*args)
         except InputError as error:
-            gr.Warning(escape(str(error)), title="Please check")  # escaped: it may contain the name of an upload
+            _warn(error)
             return otherwise
 
     return call
