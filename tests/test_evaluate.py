@@ -125,7 +125,15 @@ def test_methods_and_another_measuring_network_can_be_asked_for(
     assert run_here(evaluate.main, [*arguments, *asked, "unit_mean_images=2", "output=e.json"], monkeypatch) == 0
     result = json.loads(Path("e.json").read_text())
     rows = result["results"]
-    assert list(rows) == ["stylised", "gatys", "network", "content image", "style image"]
+    assert list(rows) == [
+        "stylised",
+        "as in training",
+        "at the start",
+        "gatys",
+        "network",
+        "content image",
+        "style image",
+    ]
     assert result["measured_with"] == ["phi.safetensors"]
     total = {name: row["content_loss"]["mean"] + 10 * row["style_loss"]["mean"] for name, row in rows.items()}
     assert total["gatys"] < 0.5 * min(total["content image"], total["stylised"])
@@ -178,7 +186,7 @@ def test_every_method_stands_in_one_table_on_the_styles_that_the_fixed_ones_know
     result = json.loads(Path("e.json").read_text())
     rows = result["results"]
     names = ["many", "bundled", "gatys", "network", "style_swap", "fixed_style"]
-    assert list(rows) == ["stylised", *names, "content image", "style image"]
+    assert list(rows) == ["stylised", "as in training", "at the start", *names, "content image", "style image"]
     printed = capfd.readouterr().out
     assert all(re.search(rf"^ +{name} ", printed, re.MULTILINE) for name in rows), printed
     assert result["fixed_styles"] == [str(files[1]), str(files[3])]
@@ -186,7 +194,7 @@ def test_every_method_stands_in_one_table_on_the_styles_that_the_fixed_ones_know
     assert rows["style image"]["style_loss"]["mean"] == pytest.approx(0.0, abs=1e-9)
     assert rows["network"] == rows["bundled"]
     without = {name for name, row in rows.items() if "reconstruction" not in row}
-    assert without == {"many", "fixed_style"}
+    assert without == {"as in training", "at the start", "many", "fixed_style"}
     for row in rows.values():
         total = row["content_loss"]["mean"] + result["style_weight"] * row["style_loss"]["mean"]
         assert row["loss"]["mean"] == pytest.approx(total, rel=1e-4)
@@ -221,9 +229,15 @@ def test_gatys_loss_is_the_lowest_of_all_trained_methods(
         "method=[gatys,network,style_swap,fixed_style]",
         f"method.style_swap.source={runs['baseline_style_swap']}",
     ]
-    given = [f"ckpt_path={runs['enc_adain_dec']}", *methods, f"method.fixed_style.source={runs['baseline_ulyanov']}"]
+    given = [
+        f"ckpt_path={runs['enc_adain_dec']}",
+        *methods,
+        f"method.fixed_style.source={runs['baseline_ulyanov']}",
+        "start=false",
+    ]
     assert run_here(evaluate.main, [*given, "contents=4", "output=e.json"], monkeypatch) == 0
     losses = {name: row["loss"]["mean"] for name, row in json.loads(Path("e.json").read_text())["results"].items()}
+    assert losses.pop("as in training") == pytest.approx(losses["stylised"], rel=0.5)
     assert list(losses)[:5] == ["stylised", "gatys", "network", "style_swap", "fixed_style"]
     assert losses.pop("gatys") < 0.5 * min(losses.values())
 

@@ -92,7 +92,7 @@ def test_a_broken_run_among_others_is_told_at_the_end_and_the_others_are_shown(
     ("arguments", "line"),
     [
         (["nowhere"], "nowhere is not there"),
-        (["sweep", "--labels", "one"], "1 labels for 2 runs"),
+        (["sweep", "--labels", "one"], "1 label for 2 runs"),
         (["sweep", "--output", "sweep/0_job/metrics.csv"], "cannot write to the folder"),
     ],
 )

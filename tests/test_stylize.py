@@ -613,7 +613,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "missing mask": ("CONTENT -s STYLE --mask gone.png", "cannot read gone.png as an image: no such file"),
     "text as a mask": ("CONTENT -s STYLE --mask text.jpg", "text.jpg as an image: "),
     "masks and pairs": ("CONTENT -s STYLE --mask black.png --every-pair", "leave out --every-pair"),
-    "weights of pairs": ("CONTENT -s STYLE upright.png --weights 1 2 --every-pair", "1 styles but 2 weights; "),
+    "weights of pairs": ("CONTENT -s STYLE upright.png --weights 1 2 --every-pair", "1 style but 2 weights; "),
     "alpha not a number": (
         "CONTENT -s STYLE --alpha nan -o new/out.png",
         "alpha is nan; it must be from 0 ",

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from adain_lit.config.hydra import run_command
 from adain_lit.config.instantiate import instantiate
 from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.data.fixed_styles import style_files as find_style_files
 from adain_lit.data.pairs import HeldOutPairs, collate
 from adain_lit.devices import choose_device
 from adain_lit.distributed import processes
@@ -24,6 +26,7 @@ from adain_lit.errors import InputError
 from adain_lit.evaluation.metrics import (
     REFERENCES,
     Method,
+    Target,
     Values,
     in_order,
     measure,
@@ -31,8 +34,9 @@ from adain_lit.evaluation.metrics import (
     reconstruction,
     summarise,
     table,
+    write_tables,
 )
-from adain_lit.evaluation.reference_curves import verdict
+from adain_lit.evaluation.reference_curves import changed, verdict
 from adain_lit.io.files import write_json
 from adain_lit.losses import LossConfig, PerceptualLoss
 from adain_lit.methods.build import Losses, build_method
@@ -40,12 +44,20 @@ from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_image
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
 from adain_lit.nets.config import select
 from adain_lit.runs.record import environment
+from adain_lit.runs.rows import read_rows, values_by_step
+from adain_lit.tasks.config import FixedStyleConfig
+from adain_lit.tasks.fixed_style import content_normalizer
+from adain_lit.tasks.start import network_at_start
 from adain_lit.weights.encoders import checksum, load_loss_network, require_checksum
 from adain_lit.weights.files import read_checkpoint, weights_file
 
 log = logging.getLogger(__name__)
 
 Methods = dict[str, Method]
+
+TRAINED, START = "as in training", "at the start"
+"""Rows of the network as its own validation measures it, and as that would have been before the first step."""
+VALIDATION = "validation"
 
 
 def main() -> None:
@@ -74,29 +86,117 @@ def _evaluate(cfg: DictConfig) -> None:
     net = load_method(cfg.ckpt_path, encoder=cfg.encoder).to(device)
     data = _data(cfg, checkpoint)
     criterion = _criterion(checkpoint)
-    loss_network = _loss_network(cfg, checkpoint, net, criterion).to(device)
-    _normalize(loss_network, cfg, data, device)
-    methods = _methods(cfg, net, (loss_network, criterion), device)
-    pairs, style_files = _pairs(cfg, data, methods)
-    values = _measure(cfg, methods | REFERENCES, pairs, (loss_network, criterion), device)
+    loss_network, scale = _loss_network(cfg, checkpoint, net, criterion)
+    loss_network = loss_network.to(device)
+    scale = scale or _normalize(loss_network, cfg, data, device)
+    methods: Methods = {"stylised": net}
+    methods |= {name: method.to(device) for name, method in _of_training(cfg, checkpoint, net).items()}
+    methods |= _others(cfg, (loss_network, criterion), device)
+    pairs, style_files = _pairs(cfg, checkpoint, data, methods)
+    _preprocess(pairs, net, checkpoint, cfg.batch_size, device)
+    targets = {name: _target(net) for name in (TRAINED, START) if name in methods}
+    values = _measure(cfg, methods | REFERENCES, pairs, (loss_network, criterion), device, targets)
     if processes.rank():
         return
     results = summarise(values)
-    words = verdict(results, step=checkpoint.get("global_step"), settings=_settings(checkpoint))
-    record = _record(cfg, checkpoint, data, pairs) | {"fixed_styles": style_files, "results": results, "verdict": words}
-    write_json(record | {"environment": environment()}, Path(cfg.output))
+    judged = results | {"stylised": results.get(TRAINED, results["stylised"])}  # curves are of validations in training
+    words = {"verdict": verdict(judged, step=checkpoint.get("global_step"), settings=_settings(checkpoint))}
+    if START in values:
+        losses = {"total": "loss", "content": "content_loss", "style": "style_loss"}
+        words["change"] = changed(
+            *({word: values[name][key] for word, key in losses.items()} for name in (TRAINED, START))
+        )
+    own = _own_validation(cfg.ckpt_path, checkpoint)
+    record = _record(cfg, checkpoint, data, pairs) | {"scale": scale, "fixed_styles": style_files, "validation": own}
+    output = Path(cfg.output)
+    write_json(record | {"results": results} | words | {"environment": environment()}, output)
+    tables = [output.with_suffix(suffix) for suffix in (".csv", ".tex")]
+    write_tables(results, *tables)
     for skipped in data.skipped:
         log.warning("skipped %s: %s", *skipped)
     size = pairs.contents.shape[-1]
     title = f"{len(pairs)} pairs: {len(pairs.contents)} content x {len(pairs.styles)} style images, {size} px"
+    log.info("losses on %s, %s", record["measured_with"], scale)
     log.info("mean +- standard deviation over the pairs\n%s", table(results, title))
-    log.info("%s", words)
-    log.info("written to %s (log and configuration in %s)", cfg.output, HydraConfig.get().runtime.output_dir)
+    if own:
+        log.info(
+            "the training's own validation at step %d: content %.4f, style %.4f (on its pairs: pairs=validation)",
+            *(own[name] for name in ("step", "content_loss", "style_loss")),
+        )
+    for text in reversed(words.values()):
+        log.info("%s", text)
+    log.info("written to %s, %s and %s", output, *(path.name for path in tables))
+    log.info("log and configuration are in %s", HydraConfig.get().runtime.output_dir)
 
 
-def _methods(cfg: DictConfig, net: StyleTransferNet | FixedStyles, losses: Losses, device: torch.device) -> Methods:
-    """The network, the networks of ``compare`` and the methods of ``method``, by name."""
-    methods: Methods = {"stylised": net}
+class _Unclipped(torch.nn.Module):
+    """A network whose output is not clipped to [0, 1], as the losses of its training take it."""
+
+    def __init__(self, net: StyleTransferNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, content: Tensor, style: Tensor) -> Tensor:
+        fused = self.net.fuse(self.net.encode(content), [self.net.encode(style)])
+        return self.net.decode(fused, content.shape[2:])
+
+
+def _of_training(
+    cfg: DictConfig, checkpoint: dict[str, Any], net: StyleTransferNet | FixedStyles
+) -> dict[str, torch.nn.Module]:
+    """The network as its own validation measures it, and as it was before its training if that is wanted and possible.
+
+    Both are measured against the content target of the training; neither is clipped.
+    """
+    if not checkpoint:
+        return {}
+    networks = {TRAINED: net}
+    if cfg.start:
+        try:
+            networks[START] = network_at_start(checkpoint, encoder=cfg.encoder)
+        except InputError as error:
+            log.warning("not compared with the start of the training, which cannot be built again: %s", error)
+    return {
+        name: _Unclipped(network) if isinstance(network, StyleTransferNet) else network
+        for name, network in networks.items()
+    }
+
+
+def _target(net: StyleTransferNet | FixedStyles) -> Target:
+    """The content target of a network's training."""
+    if isinstance(net, FixedStyles) or net.fusion.content_target == "content":
+        return lambda content, style: content
+    return net.fusion.fuse
+
+
+def _own_validation(source: str, checkpoint: dict[str, Any]) -> dict[str, float] | None:
+    """Content and style loss that the training logged at the step of the checkpoint; None if it left no log."""
+    rows = values_by_step(read_rows(weights_file(source).absolute().parents[1] / "metrics.csv")[1])
+    row = rows.get(checkpoint.get("global_step", -1), {})
+    if "val/content_loss" not in row:
+        return None
+    return {"step": checkpoint["global_step"]} | {name: row[f"val/{name}"] for name in ("content_loss", "style_loss")}
+
+
+def _preprocess(
+    pairs: HeldOutPairs,
+    net: StyleTransferNet | FixedStyles,
+    checkpoint: dict[str, Any],
+    batch_size: int,
+    device: torch.device,
+) -> None:
+    """Give the content images the preprocessing that a network for fixed styles was trained with."""
+    settings = _settings(checkpoint)
+    if not isinstance(net, FixedStyles) or settings.get("normalize", "none") == "none":
+        return
+    preprocess = content_normalizer(select(FixedStyleConfig, settings), net.files).eval().to(device)
+    batches = (preprocess(part.to(device) / 255) * 255 for part in torch.split(pairs.contents, batch_size))
+    pairs.contents = torch.cat([batch.cpu() for batch in batches])
+
+
+def _others(cfg: DictConfig, losses: Losses, device: torch.device) -> Methods:
+    """The networks of ``compare`` and the methods of ``method``, by name."""
+    methods: Methods = {}
     for name, source in cfg.compare.items():
         methods[str(name)] = load_method(source).to(device)
     for name, node in (cfg.get("method") or {}).items():
@@ -104,15 +204,28 @@ def _methods(cfg: DictConfig, net: StyleTransferNet | FixedStyles, losses: Losse
     return methods
 
 
-def _measure(cfg: DictConfig, methods: Methods, pairs: HeldOutPairs, losses: Losses, device: torch.device) -> Values:
+def _measure(
+    cfg: DictConfig,
+    methods: Methods,
+    pairs: HeldOutPairs,
+    losses: Losses,
+    device: torch.device,
+    targets: dict[str, Target],
+) -> Values:
     """What is measured of every method, one value for each pair, gathered from all processes."""
     lpips = perceptual_distance(device) if cfg.lpips else None
     own = _own_batches(len(pairs), cfg.batch_size)
     batches = DataLoader(pairs, batch_sampler=own, collate_fn=collate)
     bar = tqdm(batches, desc="measuring", unit="batch", disable=processes.rank() > 0)
-    values = in_order(processes.gather((own, measure(methods, bar, *losses, device=device, lpips=lpips))))
+    values = in_order(
+        processes.gather((own, measure(methods, bar, *losses, device=device, lpips=lpips, targets=targets)))
+    )
     # networks for fixed styles cannot take a content image as style
-    of_any_style = {name: method for name, method in methods.items() if not isinstance(method, FixedStyles)}
+    of_any_style = {
+        name: method
+        for name, method in methods.items()
+        if name not in (TRAINED, START) and not isinstance(method, FixedStyles)
+    }
     own = _own_batches(len(pairs.contents), cfg.batch_size)
     similarities = reconstruction(of_any_style, (pairs.contents[indices].to(device) / 255 for indices in own))
     for name, rows in in_order(processes.gather((own, similarities))).items():
@@ -173,25 +286,53 @@ def _data(cfg: DictConfig, checkpoint: dict[str, Any]) -> PairedDataModule:
 
 
 def _pairs(
-    cfg: DictConfig, data: PairedDataModule, methods: dict[str, Method]
+    cfg: DictConfig, checkpoint: dict[str, Any], data: PairedDataModule, methods: dict[str, Method]
 ) -> tuple[HeldOutPairs, list[str] | None]:
-    """Every held-out content with every held-out style, or with the styles that all methods for fixed styles share.
+    """The requested pairs; with methods for fixed styles, the style images are those that all of them share.
 
     Returns:
         The pairs, and the files of the shared styles; None without methods for fixed styles.
 
     Raises:
-        InputError: if methods for fixed styles share none.
+        InputError: if methods for fixed styles share none, or if `pairs` is unknown or excludes other settings.
     """
     fixed = {name: method for name, method in methods.items() if isinstance(method, FixedStyles)}
+    if cfg.pairs not in (None, VALIDATION):
+        raise InputError(f"pairs is {cfg.pairs}; give {VALIDATION}, or leave it out for every content with every style")
+    if cfg.pairs == VALIDATION:
+        given = [name for name in ("contents", "styles", "size") if cfg[name] is not None]
+        if given:
+            raise InputError(f"pairs={VALIDATION} are the pairs of the training; leave out {' and '.join(given)}")
+        pairs = data.held_out_pairs(pairs=data.hparams["val_pairs"])
+        if not fixed:
+            return pairs, None
+        return _validation_of_fixed_styles(pairs, _shared_styles(fixed), _settings(checkpoint))
     if not fixed:
         return data.held_out_pairs(contents=cfg.contents, styles=cfg.styles, size=cfg.size), None
-    first, *others = fixed.values()
-    files = [file for file in first.files if all(file in other.files for other in others)][: cfg.styles]
-    if not files:
-        raise InputError(f"{' and '.join(fixed)} were trained on different styles; compare them one by one")
+    files = _shared_styles(fixed)[: cfg.styles]
     contents = data.held_out_pairs(contents=cfg.contents, styles=1, size=cfg.size).contents
     return HeldOutPairs(contents, style_images(files, contents.shape[-1])), files
+
+
+def _validation_of_fixed_styles(
+    pairs: HeldOutPairs, files: list[str], settings: dict[str, Any]
+) -> tuple[HeldOutPairs, list[str]]:
+    """The validation pairs of a training for fixed styles: content of each pair k, and style k modulo their number."""
+    if settings.get("add_to"):  # only the styles that it added were trained
+        added = {str(path) for path in find_style_files(settings["styles"], settings["style_count"])}
+        files = [file for file in files if file in added]
+    images = style_images(files, settings.get("style_size") or pairs.contents.shape[-1])
+    fixed = HeldOutPairs(pairs.contents, images)
+    fixed.pairs = [(content, k % len(files)) for k, (content, _) in enumerate(pairs.pairs)]
+    return fixed, files
+
+
+def _shared_styles(fixed: dict[str, FixedStyles]) -> list[str]:
+    first, *others = fixed.values()
+    files = [file for file in first.files if all(file in other.files for other in others)]
+    if not files:
+        raise InputError(f"{' and '.join(fixed)} were trained on different styles; compare them one by one")
+    return files
 
 
 def _settings(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -209,31 +350,40 @@ def _loss_network(
     checkpoint: dict[str, Any],
     net: StyleTransferNet | FixedStyles,
     criterion: PerceptualLoss,
-) -> VGGEncoder | LossNetwork:
-    """The network that the losses are measured with: the requested one, that of the training, or the encoder."""
+) -> tuple[VGGEncoder | LossNetwork, str | None]:
+    """The network that the losses are measured with: the requested one, that of the training, or the encoder.
+
+    Returns:
+        The network, and how it is scaled; None if that is still to be decided, see `_normalize`.
+    """
     settings = _settings(checkpoint)
     fixed = isinstance(net, FixedStyles)
     asked: Any = _asked(cfg)
     trained: Any = settings.get("encoder" if fixed else "loss_encoder")
     if asked is None and trained is None and isinstance(net, StyleTransferNet):
-        return net.encoder
+        return net.encoder, "scaled as in the network"
     if asked is not None and asked != trained:
-        return load_loss_network(asked, layers=criterion.layers)
+        return load_loss_network(asked, layers=criterion.layers), None
     own = {"widths": settings["encoder_widths"], "preprocessing": settings["encoder_preprocessing"]} if fixed else {}
     loss_network = load_loss_network(trained, layers=criterion.layers, **own)
     saved = checkpoint["encoder" if fixed else "loss_network"]
     require_checksum(checksum(loss_network), saved["sha256"], f"the network of the losses, {trained}")
     loss_network.scales = saved["mean_activations"]
-    return loss_network
+    return loss_network, "with the scale of the training" if loss_network.scales else "unscaled, as in the training"
 
 
 def _normalize(
     loss_network: VGGEncoder | LossNetwork, cfg: DictConfig, data: PairedDataModule, device: torch.device
-) -> None:
-    """Scale a loss network to unit mean activation on content images, unless its checkpoint has the scales."""
-    if isinstance(loss_network, LossNetwork) and not loss_network.scales and cfg.unit_mean_images:
-        contents = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
-        loss_network.normalize(image.unsqueeze(0).to(device) / 255 for image in contents)
+) -> str:
+    """Scale those layers of a loss network to unit mean activation that never were; in words, what was done."""
+    if not isinstance(loss_network, LossNetwork) or not cfg.unit_mean_images:
+        return "its weights left as they are"
+    if loss_network.scaled_layers >= loss_network.sources.keys():
+        return "whose weights are scaled already"
+    contents = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
+    images = (image.unsqueeze(0).to(device) / 255 for image in contents)
+    loss_network.normalize(images, except_layers=loss_network.scaled_layers)
+    return f"scaled on {len(contents)} held-out content images"
 
 
 def _asked(cfg: DictConfig) -> Any:

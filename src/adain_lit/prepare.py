@@ -16,7 +16,7 @@ from typing import NoReturn
 from adain_lit.cli import run
 from adain_lit.data.download import download, require_space, unpack_flat
 from adain_lit.data.lists import ImageList, check_images, read_list, split_list, write_broken, write_list
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.io.formats import FRAME_SUFFIXES
 from adain_lit.io.images import frame_count
 
@@ -92,12 +92,12 @@ def split(arguments: argparse.Namespace) -> None:
     for name, images in zip(("train", "val", "test"), parts, strict=True):
         path = source.with_name(f"{source.stem}.{name}.txt")
         write_list(path, images)
-        _print(f"{len(images)} images listed in {path}")
+        _print(f"{counted(len(images), 'image')} listed in {path}")
 
 
 def _prepare_split(coco: _CocoSplit, arguments: argparse.Namespace) -> None:
     if coco.is_listed():
-        _print(f"{coco.folder} is ready: {len(read_list(coco.list))} images listed in {coco.list}")
+        _print(f"{coco.folder} is ready: {counted(len(read_list(coco.list)), 'image')} listed in {coco.list}")
     else:
         if not coco.is_unpacked():
             url = f"{arguments.base_url.rstrip('/')}/{coco.archive.name}"
@@ -134,7 +134,7 @@ def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
     broken_path = path.with_name(f"{path.stem}.broken.txt")
     write_broken(broken_path, broken)
     write_list(path, images)
-    _print(f"{len(images)} images listed in {path}, {len(broken)} broken ones in {broken_path}")
+    _print(f"{counted(len(images), 'image')} listed in {path}, {counted(len(broken), 'broken file')} in {broken_path}")
     several = [image for image in images.paths if image.suffix.lower() in FRAME_SUFFIXES and frame_count(image) > 1]
     if several:
         _print(f"{len(several)} of them have several frames, of which the first is used, such as {several[0]}")

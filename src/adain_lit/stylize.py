@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from adain_lit.cli import run
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.inference.plan import (
     GRID_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -193,7 +193,7 @@ def _check_found(arguments: argparse.Namespace, contents: Sequence[Path], styles
     if videos and (arguments.grid or arguments.trade_off or arguments.interpolate):
         raise InputError(f"{videos[0]} is a video; grids are made of images")
     if arguments.interpolate and styles != 4:
-        raise InputError(f"{styles} styles for the four corners of --interpolate; give four")
+        raise InputError(f"{counted(styles, 'style')} for the four corners of --interpolate; give four")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
 from adain_lit.runs.lock import only_process
 from adain_lit.sweeps.jobs import recording
+from adain_lit.training.arguments import complete_command_line
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
-from adain_lit.training.run_folder import report, write_settings
+from adain_lit.training.run_folder import announce, report, write_settings
 from adain_lit.training.trainer import build_callbacks, build_data, build_loggers, build_trainer, needs_processes
 
 
@@ -37,6 +38,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
     keep_freed_memory()
+    complete_command_line()
     run_command(train, "train")
 
 
@@ -88,6 +90,7 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
             logger.log_hyperparams(settings)
         if trainer.is_global_zero:
             write_settings(cfg, run, module)
+            announce(cfg, trainer, data, checkpoint)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         finally:
@@ -96,7 +99,7 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
         if trainer.is_global_zero:
             tensorboard.log_results(loggers, settings, last_validation(run / "metrics.csv"), trainer.global_step)
     if trainer.is_global_zero:
-        report(run, callbacks)
+        report(cfg, run, callbacks, stylizes=getattr(module, "stylizes", True))
     return callbacks
 
 

@@ -357,10 +357,10 @@ def test_one_batch_of_styles_is_one_style() -> None:
 nan, inf = math.nan, math.inf
 REFUSED = {
     "no style": (0, {}, r"no style was given; at least one is needed"),
-    "few weights": (2, {"weights": [1.0]}, r"2 styles but 1 weights; give one weight for each style"),
-    "many weights": (1, {"weights": [1.0, 2.0]}, r"1 styles but 2 weights; give one weight for each style"),
-    "few masks": (2, {"masks": 1}, r"2 styles but 1 masks; give one mask for each style"),
-    "many masks": (1, {"masks": 2}, r"1 styles but 2 masks; give one mask for each style"),
+    "few weights": (2, {"weights": [1.0]}, r"2 styles but 1 weight; give one weight for each style"),
+    "many weights": (1, {"weights": [1.0, 2.0]}, r"1 style but 2 weights; give one weight for each style"),
+    "few masks": (2, {"masks": 1}, r"2 styles but 1 mask; give one mask for each style"),
+    "many masks": (1, {"masks": 2}, r"1 style but 2 masks; give one mask for each style"),
     "negative": (2, {"weights": [-1.0, 2.0]}, r"style weights \[-1.0, 2.0\] must be 0 or more, with a sum above 0"),
     "nan": (2, {"weights": [nan, 2.0]}, r"style weights \[nan, 2.0\] must be 0 or more, with a sum above 0"),
     "inf": (2, {"weights": [inf, 2.0]}, r"style weights \[inf, 2.0\] must be 0 or more, with a sum above 0"),

@@ -28,7 +28,7 @@ from adain_lit.data.pairs import (
     read_held_out,
     require_shared_memory,
 )
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.io.images import MAX_PIXELS
 
 
@@ -151,7 +151,9 @@ class PairedDataModule(L.LightningDataModule):
             read_images, skipped = read_held_out(paths, limit=limit, **read)
             self.skipped += skipped
             if not len(read_images):
-                raise InputError(f"none of the {len(paths)} held-out files of {source} can be read as an image")
+                raise InputError(
+                    f"none of the {counted(len(paths), 'held-out file')} of {source} can be read as an image"
+                )
             images.append(read_images)
         return HeldOutPairs(images[0], images[1], pairs)
 
@@ -227,4 +229,6 @@ class PairedDataModule(L.LightningDataModule):
         images, skipped = read_held_out(paths, limit=1, resize=None, size=1, max_pixels=self.hparams["max_pixels"])
         self.skipped += skipped
         if not len(images):
-            raise InputError(f"none of the {len(paths)} files in {source} can be read as an image: {skipped[0].reason}")
+            raise InputError(
+                f"none of the {counted(len(paths), 'file')} in {source} can be read as an image: {skipped[0].reason}"
+            )

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from adain_lit.data.folders import find_images, place_in_split
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.io.files import irregular_kind, write_atomically
 from adain_lit.io.images import ImageReadError, read_image
 
@@ -100,7 +100,7 @@ def read_list(path: str | Path) -> ImageList:
         raise InputError(f"{path} was altered: its lines do not match the checksum in its header; write the list again")
     entries = tuple(_parse(path, line) for line in body.split("\n")[:-1])
     if len(entries) != int(count):
-        raise InputError(f"{path} has {len(entries)} images, its header says {count}; write the list again")
+        raise InputError(f"{path} has {counted(len(entries), 'image')}, its header says {count}; write the list again")
     return ImageList(Path(os.path.abspath(path.parent / root)), entries)
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.io.images import MAX_PIXELS, ImageReadError, read_image, read_image_and_metadata, resized_crop, to_tensor
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class ImageStream:
                 else:
                     return choice, image, (x, y), mirror, skipped
             choice = int(generator.integers(len(self.paths)))
-        raise InputError(f"none of the {len(self.paths)} files in {self.source} can be read as an image")
+        raise InputError(f"none of the {counted(len(self.paths), 'file')} in {self.source} can be read as an image")
 
     def _read(self, choice: int) -> Image.Image:
         if choice in self.kept:

@@ -1,6 +1,8 @@
 """Losses and similarities of style transfer methods on the same pairs of images."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,12 +11,16 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from adain_lit.data.pairs import PairBatch
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import adaptive_instance_norm
+from adain_lit.io.files import write_atomically
 from adain_lit.losses import PerceptualLoss, content_loss
 from adain_lit.nets import LossNetwork, VGGEncoder
-from adain_lit.reports.tables import text_table
+from adain_lit.reports.tables import csv_table, latex_table, text_table
 
 Method = Callable[[Tensor, Tensor], Tensor]
 """Stylises content (N, 3, H, W) with style (N, 3, H', W'), giving (N, 3, H, W); RGB in [0, 1]."""
+
+Target = Callable[[Tensor, Tensor], Tensor]
+"""Content target of a training from the features of content and style, each (N, C, H, W)."""
 
 Values = dict[str, dict[str, Tensor]]
 """By method and metric, one value for each pair."""
@@ -35,10 +41,12 @@ def measure(
     *,
     device: torch.device | None = None,
     lpips: Method | None = None,
+    targets: Mapping[str, Target] | None = None,
 ) -> Values:
     """Measure losses and similarities of methods on the same pairs.
 
-    The content target is AdaIN's (Eq. 12) for every method, however it was trained, so that rows compare.
+    The content target is AdaIN's (Eq. 12) for every method, however it was trained, so that rows compare; `targets`
+    are the exceptions.
 
     Args:
         methods: by name.
@@ -47,6 +55,7 @@ def measure(
         criterion: the losses: their layers, statistic, reduction and weight.
         device: of the images; that of `loss_network` by default.
         lpips: a distance of two batches (N, 3, H, W), shape (N,), see `perceptual_distance`.
+        targets: content targets other than AdaIN's, by the name of the method.
 
     Returns:
         By method and metric, one value for each pair: ``loss`` (Eq. 11), ``content_loss`` (Eq. 12), ``style_loss``
@@ -70,11 +79,13 @@ def measure(
         content, style = (x.to(device).float() / 255 for x in (batch.content, batch.style))
         style_features = loss_network(style, criterion.layers)
         content_features = loss_network(content, (criterion.content_layer,))[criterion.content_layer]
-        target = adaptive_instance_norm(content_features, style_features[criterion.content_layer])
+        deepest = content_features, style_features[criterion.content_layer]
+        target = adaptive_instance_norm(*deepest)
+        own = {name: function(*deepest) for name, function in (targets or {}).items()}
         for name, method in methods.items():
             stylized = method(content, style)
             features = loss_network(stylized, criterion.layers)
-            losses = criterion(features, target, style_features)
+            losses = criterion(features, own.get(name, target), style_features)
             losses["content_distance"] = content_loss(features[criterion.content_layer], content_features)
             losses["ssim"] = similarity(stylized.float(), content)
             if lpips is not None:
@@ -182,6 +193,23 @@ def summarise(values: Values) -> dict[str, dict[str, dict[str, float]]]:
         name: {key: {"mean": float(x.mean()), "std": float(x.std(correction=0))} for key, x in rows.items()}
         for name, rows in values.items()
     }
+
+
+def write_tables(results: dict[str, dict[str, dict[str, float]]], csv_file: Path, latex_file: Path) -> None:
+    """Write the results of `summarise` as CSV, with all digits, and as a LaTeX table (booktabs)."""
+    columns = list(dict.fromkeys(key for rows in results.values() for key in rows))
+    head = ["method", *(f"{key} {part}" for key in columns for part in ("mean", "std"))]
+    rows = [
+        [name, *(repr(of[key][part]) if key in of else "" for key in columns for part in ("mean", "std"))]
+        for name, of in results.items()
+    ]
+    write_atomically(csv_file, partial(Path.write_text, data=csv_table(head, rows), encoding="utf-8"))
+    cells = [
+        [name, *(f"{of[key]['mean']:.3f} ± {of[key]['std']:.3f}" if key in of else "" for key in columns)]
+        for name, of in results.items()
+    ]
+    text = latex_table(["", *(key.replace("_", " ").replace("/", " ") for key in columns)], cells)
+    write_atomically(latex_file, partial(Path.write_text, data=text, encoding="utf-8"))
 
 
 def table(results: dict[str, dict[str, dict[str, float]]], title: str) -> str:

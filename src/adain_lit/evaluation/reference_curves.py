@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from torch import Tensor
+
+WITHIN = "within the spread of the pairs"
 SLACK = 1.35
 """Tolerated ratio of a loss to the curve: other images, another crop size and the seed change it by less."""
 
@@ -137,6 +140,48 @@ def verdict(results: Results, *, step: int | None, settings: Mapping[str, Any]) 
     if step < final // 10:
         return f"too early: above the curve, which depends on the seed after so few steps; {beside}"
     return f"broken: both losses are above the curve; {beside}"
+
+
+def changed(now: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> str:
+    """Compare the losses of a network with those at the start of its training, pair by pair.
+
+    A mean difference counts if it is more than twice its standard error over the pairs. Pairs share images, so it is a
+    rule of thumb.
+
+    Args:
+        now: values of each pair, (N,), by loss; the first one decides.
+        before: the same at the start.
+
+    Returns:
+        One sentence that starts with ``better``, ``worse`` or ``no clear change``.
+
+    Example:
+        >>> import torch
+        >>> now, before = torch.tensor([0.5, 0.6, 0.4]), torch.tensor([0.9, 1.1, 0.8])
+        >>> changed({"total": now}, {"total": before})
+        'better than at the start of the training: total 0.5 instead of 0.933 (-46 %, better)'
+    """
+    words = {name: _change(now[name], before[name]) for name in now}
+    parts = []
+    for name, word in words.items():
+        after, start = float(now[name].mean()), float(before[name].mean())
+        percent = f"{after / start - 1:+.0%}".replace("%", " %") if start else "from 0"
+        parts.append(f"{name} {after:.3g} instead of {start:.3g} ({percent}, {word})")
+    first = next(iter(words.values()))
+    head = "no clear change since" if first == WITHIN else f"{first} than at"
+    return f"{head} the start of the training: {', '.join(parts)}"
+
+
+def _change(now: Tensor, before: Tensor) -> str:
+    """``better``, ``worse`` or `WITHIN`, for the values (N,) of a loss that should fall."""
+    differences = now - before
+    mean = float(differences.mean())
+    if not math.isfinite(mean):
+        return "worse"
+    rounding = 1e-4 * float(before.mean())
+    if len(now) < 2 or abs(mean) <= max(rounding, 2 * float(differences.std()) / math.sqrt(len(now))):
+        return WITHIN
+    return "worse" if mean > 0 else "better"
 
 
 def _interpolate(points: Sequence[tuple[int, float]], step: int) -> float:

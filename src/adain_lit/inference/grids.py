@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.inference.stylizer import Content, Style, Stylizer
 from adain_lit.io.images import to_image
 from adain_lit.io.inputs import ImageInput, as_image
@@ -99,7 +99,7 @@ def interpolation(
         (138, 98)
     """
     if len(styles) != 4:
-        raise InputError(f"{len(styles)} styles for the four corners of the interpolation grid; give four")
+        raise InputError(f"{counted(len(styles), 'style')} for the four corners of the interpolation grid; give four")
     positions = [i / (steps - 1) for i in range(steps)]
     rows: list[list[Image.Image | None]] = [
         [_scaled(stylizer(content, styles, weights=_corners(x, y), **controls), side) for x in positions]

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from adain_lit.devices import choose_device
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.functional.adain import channel_stats, features_from_stats
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
 from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
@@ -150,7 +150,9 @@ class Stylizer:
         images: Sequence[Any] = content if isinstance(content, list | tuple) else [content]
         tensors = [as_bytes(image, "content", size=size) for image in images]
         if len({tensor.shape for tensor in tensors}) != 1:
-            raise InputError(f"{len(tensors)} contents cannot form a batch; give at least one, and all of one size")
+            raise InputError(
+                f"{counted(len(tensors), 'content')} cannot form a batch; give at least one, and all of one size"
+            )
         batch = torch.cat(tensors)
         padded = self._padded(batch)
         side = self._tile(tile, padded)
@@ -227,7 +229,9 @@ class Stylizer:
         if not math.isfinite(alpha) or alpha < 0:
             raise InputError(f"alpha is {alpha}; it must be from 0 (content) to 1 (style), or slightly more")
         if masks is not None and len(masks) != count:
-            raise InputError(f"{count} styles but {len(masks)} masks; give one mask for each style")
+            raise InputError(
+                f"{counted(count, 'style')} but {counted(len(masks), 'mask')}; give one mask for each style"
+            )
         if preserve_color not in (None, *COLOR_CONTROLS):
             raise InputError(
                 f"preserve_color is {preserve_color!r}; it must be one of {', '.join(COLOR_CONTROLS)}, or None"

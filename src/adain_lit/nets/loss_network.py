@@ -1,6 +1,6 @@
 """The loss network phi, where it is not the encoder f itself."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,10 @@ class LossNetwork(nn.Module):
     Args:
         encoders: in order of precedence.
         layers: the layers that the losses need.
+        scaled: for each encoder, whether its weights have unit mean activations already; None: none of them.
+
+    Attributes:
+        scaled_layers: the layers of encoders that are scaled already.
 
     Raises:
         InputError: if no encoder has one of the layers.
@@ -72,7 +76,13 @@ class LossNetwork(nn.Module):
         {'relu1_1': 16, 'relu4_1': 128}
     """
 
-    def __init__(self, encoders: Sequence[VGGEncoder | HeadedEncoder], layers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        encoders: Sequence[VGGEncoder | HeadedEncoder],
+        layers: Sequence[str],
+        *,
+        scaled: Sequence[bool] | None = None,
+    ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders).requires_grad_(False)
         self.sources = {
@@ -81,6 +91,8 @@ class LossNetwork(nn.Module):
         missing = [layer for layer, source in self.sources.items() if source < 0]
         if missing:
             raise InputError(f"no encoder of the loss network has {missing[0]}; give weights that reach it")
+        done = scaled or [False] * len(encoders)
+        self.scaled_layers = frozenset(layer for layer, source in self.sources.items() if done[source])
         self.scales = {}
 
     @property
@@ -118,12 +130,13 @@ class LossNetwork(nn.Module):
         return features
 
     @torch.no_grad()
-    def normalize(self, images: Iterable[Tensor], *, least: float = 0.01) -> None:
+    def normalize(self, images: Iterable[Tensor], *, least: float = 0.01, except_layers: Collection[str] = ()) -> None:
         """Divide every channel by its mean activation over `images`, see `adain_lit.nets.vgg.mean_activations`.
 
         Args:
             images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
             least: lower bound of a scale as a fraction of the layer's mean.
+            except_layers: layers to leave as they are, such as `scaled_layers`.
         """
         self.scales = {}
         sums: dict[str, Tensor] = {}
@@ -132,5 +145,7 @@ class LossNetwork(nn.Module):
             for layer, x in self(batch).items():
                 sums[layer] = sums.get(layer, 0) + x.float().sum(dim=(0, 2, 3)).double().cpu()
                 positions[layer] += x.numel() // x.shape[1]
-        means = {layer: (total / positions[layer]).float() for layer, total in sums.items()}
+        means = {
+            layer: (total / positions[layer]).float() for layer, total in sums.items() if layer not in except_layers
+        }
         self.scales = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.nets.config import NetConfig, select
 from adain_lit.nets.decoder import Decoder, cut
 from adain_lit.nets.fusion import named_fusion
@@ -107,7 +107,9 @@ class StyleTransferNet(nn.Module):
         """
         normalised = normalised_weights(len(styles), weights)
         if masks is not None and len(masks) != len(styles):
-            raise InputError(f"{len(styles)} styles but {len(masks)} masks; give one mask for each style")
+            raise InputError(
+                f"{counted(len(styles), 'style')} but {counted(len(masks), 'mask')}; give one mask for each style"
+            )
         if content_stats is not None and not self.fusion.tileable:
             raise InputError("tiles need a fusion by statistics (fusion=adain); stylise the image in one piece")
         return tuple(
@@ -199,7 +201,9 @@ def normalised_weights(count: int, weights: Sequence[float] | None) -> list[floa
         raise InputError("no style was given; at least one is needed")
     weights = [1.0] * count if weights is None else list(weights)
     if len(weights) != count:
-        raise InputError(f"{count} styles but {len(weights)} weights; give one weight for each style")
+        raise InputError(
+            f"{counted(count, 'style')} but {counted(len(weights), 'weight')}; give one weight for each style"
+        )
     total = sum(weights)
     if not all(0 <= w < float("inf") for w in weights) or not total > 0:
         raise InputError(f"style weights {weights} must be 0 or more, with a sum above 0")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.runs.run import Run
 
 LOSSES = ("content_loss", "style_loss", "loss")
@@ -151,7 +151,9 @@ def labels(runs: Sequence[Run], given: Sequence[str] | None = None) -> list[str]
     """
     if given is not None:
         if len(given) != len(runs) or len(set(given)) != len(given):
-            raise InputError(f"{len(given)} labels for {len(runs)} runs; give one for each, all different")
+            raise InputError(
+                f"{counted(len(given), 'label')} for {counted(len(runs), 'run')}; give one for each, all different"
+            )
         return list(given)
     names = [_name(run, runs) for run in runs]
     again = {name for name in names if names.count(name) > 1}

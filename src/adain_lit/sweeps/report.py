@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from matplotlib.transforms import Bbox
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 from adain_lit.io.files import write_atomically
 from adain_lit.io.images import read_image, write_image
 from adain_lit.reports.contact_sheet import contact_sheet
@@ -45,7 +45,7 @@ def reporting(jobs: Sequence[Job], attempted: Sequence[Job], folder: Path) -> It
     Raises:
         InputError: if attempted jobs failed, with the reason in one line.
     """
-    log.info("%d jobs in %s, %d of them done already", len(jobs), folder, sum(job.status in DONE for job in jobs))
+    log.info("%s in %s, %d done already", counted(len(jobs), "job"), folder, sum(job.status in DONE for job in jobs))
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -58,7 +58,9 @@ def reporting(jobs: Sequence[Job], attempted: Sequence[Job], folder: Path) -> It
         return
     reasons = {reason(job) for job in failed}
     why = reasons.pop() if len(reasons) == 1 else f"{folder / 'sweep.csv'} says why"
-    raise InputError(f"{len(failed)} of {len(jobs)} jobs failed: {why}; the same command runs what is missing")
+    raise InputError(
+        f"{len(failed)} of {counted(len(jobs), 'job')} failed: {why}; the same command runs what is missing"
+    )
 
 
 def _report(jobs: Sequence[Job], folder: Path) -> None:

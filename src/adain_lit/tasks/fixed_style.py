@@ -23,6 +23,29 @@ from adain_lit.weights.encoders import checksum, load_loss_network, require_chec
 from adain_lit.weights.files import read_checkpoint
 
 
+def content_normalizer(config: FixedStyleConfig, files: Sequence[str]) -> torch.nn.Module:
+    """Preprocessing of the content images that ``normalize`` names: (N, 3, H, W) to the same shape, RGB in [0, 1].
+
+    Args:
+        config: the options.
+        files: the style images.
+
+    Raises:
+        InputError: if that function cannot be imported.
+    """
+    if config.normalize == "none":
+        return torch.nn.Identity()
+    try:
+        build = get_method(config.normalize)
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"cannot import normalize {config.normalize!r}; needed is none or the dotted name of a function, and"
+            " adain_evidence, which has those of fig1_*, is in a checkout of the repository only"
+        ) from error
+    module: torch.nn.Module = build(config, files)
+    return module
+
+
 class FixedStyleModule(LossModule):
     """A transformer network for S styles, trained on content images with the losses of the paper.
 
@@ -50,7 +73,7 @@ class FixedStyleModule(LossModule):
         """Read the style images, load the loss network and build the transformer network."""
         c = self.config
         files = [str(path) for path in style_files(c.styles, c.style_count)]
-        self.normalizer = self._normalizer(files)
+        self.normalizer = content_normalizer(c, files)
         self.loss_network = load_loss_network(
             c.encoder, layers=self.criterion.layers, widths=c.encoder_widths, preprocessing=c.encoder_preprocessing
         )
@@ -78,20 +101,6 @@ class FixedStyleModule(LossModule):
         net.transformer.add_styles(len(small))
         net.thumbnails = torch.cat((net.thumbnails, small))
         return net
-
-    def _normalizer(self, files: Sequence[str]) -> torch.nn.Module:
-        c = self.config
-        if c.normalize == "none":
-            return torch.nn.Identity()
-        try:
-            build = get_method(c.normalize)
-        except (ImportError, ValueError) as error:
-            raise InputError(
-                f"cannot import normalize {c.normalize!r}; needed is none or the dotted name of a function, and"
-                " adain_evidence, which has those of fig1_*, is in a checkout of the repository only"
-            ) from error
-        module: torch.nn.Module = build(c, files)
-        return module
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         """Stylise a batch, see `FixedStyleNet`."""

@@ -71,16 +71,22 @@ def newest_whole(run: Path) -> Path:
 
 
 def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
-    """Refuse to resume under settings other than those of the checkpoint."""
+    """Refuse to resume under settings other than those of the checkpoint, naming all that differ."""
     saved = read_checkpoint(checkpoint)
+    differing = []
     for what, asked in (("hyper_parameters", module.hparams), ("datamodule_hyper_parameters", data.hparams)):
         group = "model" if what == "hyper_parameters" else "data"
-        for name, value in saved[what].items():
-            if name not in MAY_CHANGE and asked.get(name) != value:
-                raise InputError(
-                    f"{checkpoint} was trained with {group}.{name}={value}, this run asks for {asked.get(name)}; "
-                    f"set {group}.{name}={value} to resume from it"
-                )
+        differing += [
+            (f"{group}.{name}", value, asked.get(name))
+            for name, value in saved[what].items()
+            if name not in MAY_CHANGE and asked.get(name) != value
+        ]
+    if differing:
+        trained = " ".join(f"{key}={value}" for key, value, _ in differing)
+        asks = " ".join(f"{key}={value}" for key, _, value in differing)
+        raise InputError(
+            f"{checkpoint} was trained with {trained}; this run asks for {asks}; give the former to resume from it"
+        )
 
 
 def carry_over_log(checkpoint: Path, run: Path) -> None:

@@ -9,9 +9,12 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit.callbacks import SkippedFiles
+from adain_lit.data.datamodule import PairedDataModule
+from adain_lit.errors import counted
 from adain_lit.io.files import write_json
 from adain_lit.runs.record import environment
 from adain_lit.tasks import StyleTransferModule
+from adain_lit.weights.files import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,45 @@ def write_settings(cfg: DictConfig, run: Path, module: L.LightningModule) -> Non
         log.warning("the encoder has random weights: good to try things out, not to judge images by")
 
 
-def report(run: Path, callbacks: Iterable[Callback]) -> None:
-    """Print which file holds what."""
+def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, checkpoint: Path | None) -> None:
+    """Print what is trained, on which images, and where it is logged."""
+    images = ""
+    if isinstance(data, PairedDataModule) and data.train_set is not None:
+        sides = (
+            (data.train_set.contents.paths, data.held_out_contents, "content image"),
+            (data.train_set.styles.paths, data.held_out_styles, "style image"),
+        )
+        parts = [f"{counted(len(paths), what)} ({len(held_out)} held out)" for paths, held_out, what in sides]
+        images = f", {' and '.join(parts)}"
+    log.info("training %s to step %d%s, W&B %s", cfg.name, trainer.max_steps, images, _wandb_mode(cfg))
+    if checkpoint:
+        step = read_checkpoint(checkpoint)["global_step"]
+        log.info("resuming %s at step %d", relative(checkpoint.parents[1]), step)
+
+
+def _wandb_mode(cfg: DictConfig) -> str:
+    logger = (cfg.get("logger") or {}).get("wandb")
+    if logger is None:
+        return "off"
+    return "offline" if logger.get("offline") else "online"
+
+
+def relative(path: Path) -> Path:
+    """A path as one types it: relative to the working folder if it lies below it."""
+    path = path.absolute()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def report(cfg: DictConfig, run: Path, callbacks: Iterable[Callback], *, stylizes: bool) -> None:
+    """Print which file holds what, and the commands that come next.
+
+    Args:
+        cfg: of the run.
+        run: its folder.
+        callbacks: of the run.
+        stylizes: whether it trained a network that stylises.
+    """
+    run = relative(run)
     grids = sorted((run / "grids").glob("step_*.png"))
     log.info("the run is in %s", run)
     log.info("  curves.png, metrics.csv   losses of every logged step")
@@ -35,4 +75,14 @@ def report(run: Path, callbacks: Iterable[Callback]) -> None:
     log.info("  config.yaml, environment.json")
     for callback in callbacks:
         if isinstance(callback, SkippedFiles) and callback.count:
-            log.info("  %s         %d unreadable images and why", callback.path.name, callback.count)
+            log.info("  %s         %s and why", callback.path.name, counted(callback.count, "unreadable image"))
+    looks = [f"python -m adain_lit.report {run}"]
+    if "wandb" in (cfg.get("logger") or {}) and (run / "wandb").is_dir():
+        looks.append(f"wandb leet {run / 'wandb'}")
+    if "tensorboard" in (cfg.get("logger") or {}):
+        looks.append(f"tensorboard --logdir {run}")
+    log.info("look at it:   %s", "   or   ".join(looks))
+    if stylizes:
+        log.info("judge it:     python -m adain_lit.evaluate ckpt_path=%s", run)
+        if "fusion" in cfg.model:
+            log.info("stylise:      python -m adain_lit.stylize demo --style demo --grid --checkpoint %s", run)

@@ -112,9 +112,11 @@ def load_loss_network(
     if not sources:
         raise InputError("the loss network has no weights; name at least one file")
     encoders: list[VGGEncoder | HeadedEncoder] = []
+    scaled: list[bool] = []
     for source in sources:
         if str(source) == "random" or is_dotted(source):
             encoders.append(load_encoder(source, widths=widths, last=deepest(layers), preprocessing=preprocessing))
+            scaled.append(False)
             continue
         opened = _open(source)
         # a source is built only as deep as it goes: what it lacks may be in the next one
@@ -124,7 +126,8 @@ def load_loss_network(
         encoder = _build(opened, deepest(within), preprocessing)
         headed = {layer: opened.heads[layer] for layer in within if layer in opened.heads}
         encoders.append(_with_heads(encoder, headed) if headed else encoder)
-    return LossNetwork(encoders, layers)
+        scaled.append(opened.scaled)
+    return LossNetwork(encoders, layers, scaled=scaled)
 
 
 def checksum(network: nn.Module) -> str:
@@ -167,12 +170,17 @@ def require_checksum(found: str, expected: str, what: str) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Weights in one layout: convolutions and heads by name, and the preprocessing if the file determines it."""
+    """Weights in one layout: convolutions and heads by name, and the preprocessing if the file determines it.
+
+    `scaled` says whether they were brought to unit mean activation before they were saved, as in vgg_normalised.pth and
+    in the project's own files.
+    """
 
     name: str
     convs: Mapping[str, Conv]
     heads: Mapping[str, Conv]
     preprocessing: Conv | None
+    scaled: bool
 
 
 def _open(weights: str | Path) -> _Source:
@@ -281,7 +289,7 @@ def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source:
             own = (matrix.flatten(1), shift)
         elif metadata.get("input", "").startswith("BGR"):
             own = PREPROCESSING["caffe"]
-        return _Source(source, convs, _heads(state, source), own)
+        return _Source(source, convs, _heads(state, source), own, scaled=bool(prefix))
     # sorted as integers: as text, 10 comes before 2
     numbered = sorted(
         (int(match[2]), match[1])
@@ -292,11 +300,12 @@ def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source:
         raise InputError(f"{source} is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight")
     keys = [f"{prefix}.{index}" if prefix else str(index) for index, prefix in numbered]
     own = PREPROCESSING["imagenet"] if keys[0].startswith("features") else None
-    if state[f"{keys[0]}.weight"].shape[2:] == (1, 1):  # vgg_normalised.pth begins with its preprocessing
+    scaled = state[f"{keys[0]}.weight"].shape[2:] == (1, 1)  # vgg_normalised.pth begins with its preprocessing
+    if scaled:
         matrix, shift = _conv(state, keys.pop(0), source)
         own = (matrix.flatten(1), shift)
     found = {name: _conv(state, key, source) for name, key in zip(conv_names("relu5_4"), keys, strict=False)}
-    return _Source(source, found, {}, own)
+    return _Source(source, found, {}, own, scaled)
 
 
 def _heads(state: Mapping[str, Tensor], source: str) -> dict[str, Conv]:

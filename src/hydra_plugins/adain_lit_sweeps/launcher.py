@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from adain_lit.errors import InputError
+from adain_lit.errors import InputError, counted
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,8 @@ class ProcessLauncher(Launcher):
                     running += self.start(waiting)
                 if interruption.times > passed_on:
                     passed_on = interruption.times
-                    log.warning("ending %d jobs, each with a checkpoint; once more ends them at once", len(running))
+                    ending = counted(len(running), "job")
+                    log.warning("ending %s with a checkpoint; once more ends at once", ending)
                     for job in running:
                         job.interrupt()
                 for job in [job for job in running if job.is_over()]:
