@@ -284,13 +284,18 @@ def test_start_needs_neither_torch_nor_lightning_nor_hydra() -> None:
 
 
 def test_verify_lists_genre_folders_beside_them(wikiart: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert prepare.main(["verify", str(wikiart), "--jobs", "2"]) == 0
+    assert prepare.main(["verify", str(wikiart), "--jobs", "2"]) == 1
     images = read_list(wikiart.with_name("wikiart.txt"))
     assert len(images) == 40
     assert images.entries[0].path == "Art Nouveau/künstler_0.jpg"
     broken = wikiart.with_name("wikiart.broken.txt").read_text().splitlines()
     assert [line.split("\t")[0] for line in broken] == ["Cubism/broken.jpg"]
-    assert "40 images" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "40 images listed in" in printed
+    assert "1 broken file in" in printed
+    (wikiart / "Cubism" / "broken.jpg").unlink()
+    assert prepare.main(["verify", str(wikiart), "--jobs", "2"]) == 0
+    assert "0 broken files in" in capsys.readouterr().out
 
 
 def test_verify_says_what_has_several_frames_and_reads_no_pipe(
@@ -320,7 +325,7 @@ def test_verify_is_the_same_whatever_the_number_of_jobs(wikiart: Path, tmp_path:
 
 def test_verify_of_the_current_folder_takes_its_name(wikiart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(wikiart)
-    assert prepare.main(["verify", "."]) == 0
+    assert prepare.main(["verify", "."]) == 1
     assert len(read_list(wikiart.with_name("wikiart.txt"))) == 40
 
 

@@ -112,6 +112,21 @@ def test_a_pattern_is_expanded_and_every_pair_is_made(
     assert same(here / "out" / f"coffee_stylized_{styles[1].stem}.png", expected)
 
 
+def test_several_styles_give_one_result_each_unless_they_are_mixed(
+    run: Run, here: Path, content: Path, styles: list[Path], stylizer: Stylizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: what the library makes of each style, and of all together."""
+    folder = styles[0].parent
+    names = sorted(path.stem for path in folder.iterdir())
+    assert run(content, "-s", folder, "--format", "png") == 0
+    assert files(here) == {f"{content.stem}_stylized_{name}.png" for name in names}
+    assert f"{len(names)} styles, one result each (--mix mixes them)" in capsys.readouterr().err
+    expected = stylizer(content, styles[1], style_size=STYLE_SIZE)
+    assert same(here / f"{content.stem}_stylized_{styles[1].stem}.png", expected)
+    assert run(content, "-s", folder, "--mix", "-o", "mixed.png") == 0
+    assert same(here / "mixed.png", stylizer(content, sorted(folder.iterdir()), style_size=STYLE_SIZE))
+
+
 @pytest.mark.parametrize(
     ("suffix", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("tiff", "TIFF"), (".TIF", "TIFF")]
 )
@@ -128,7 +143,7 @@ def test_the_format_is_the_one_that_is_named(
 
 CONTROLS: dict[str, tuple[list[object], dict[str, Any], int]] = {
     "alpha": (["--alpha", 0.4], {"alpha": 0.4}, 1),
-    "mixture": ([], {}, 2),
+    "mixture": (["--mix"], {}, 2),
     "weights": (["--weights", 1, 3], {"weights": [1, 3]}, 2),
     "masks": (["--mask", "left.png", "right.png"], {"masks": ["left.png", "right.png"]}, 2),
     "coral": (["--preserve-color"], {"preserve_color": "coral"}, 1),
@@ -606,7 +621,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "text as the only content": ("text.jpg -s STYLE", "text.jpg as an image: no image in a format that is read"),
     "text as the only style": ("CONTENT -s text.jpg", "text.jpg as an image: no image in a format that is read"),
     "text as the only style of a grid": ("CONTENT copy -s text.jpg --grid", "text.jpg as an image: "),
-    "text in a mixture": ("CONTENT -s STYLE text.jpg", "text.jpg as an image: "),
+    "text in a mixture": ("CONTENT -s STYLE text.jpg --mix", "text.jpg as an image: "),
     "empty folder": (". -s STYLE", "no image in ."),
     "mask of another shape": ("CONTENT -s STYLE --mask upright.png", "a mask is 72x96 and the content 96x72; "),
     "empty mask": ("CONTENT -s STYLE --mask black.png -o new/out.png", "a mask is empty; "),

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import TracebackType
 
 from adain_lit.errors import InputError
+from adain_lit.io.files import BROKEN_PIPE, discard_stdout
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-INTERRUPTED, BROKEN_PIPE = 130, 141
-"""Exit statuses that shells use for a process ended by SIGINT and SIGPIPE (128 plus the signal's number)."""
+INTERRUPTED = 130
+"""Exit status that shells use for a process ended by SIGINT (128 plus the signal's number)."""
 EXTRAS = {
     "train": [
         "lightning",
@@ -77,8 +78,7 @@ def run(
     except InputError as error:
         return _fail(parser, f"error: {error}", 2)
     except BrokenPipeError:
-        # Python flushes stdout once more at exit, which would print the error that is caught here.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return BROKEN_PIPE
     except OSError as error:
         named = error.filename and error.strerror

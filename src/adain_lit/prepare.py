@@ -77,9 +77,12 @@ def prepare_coco(arguments: argparse.Namespace) -> None:
         _prepare_split(_CocoSplit(f"{part}{arguments.year}", arguments.root), arguments)
 
 
-def verify(arguments: argparse.Namespace) -> None:
-    """Read every image of a folder tree and write the lists of readable and of broken images."""
-    _list_folder(arguments.folder, arguments.list or _default_list(arguments.folder), arguments.jobs)
+def verify(arguments: argparse.Namespace) -> int:
+    """Read every image of a folder tree and write the lists of readable and of broken images; 1 if any is broken."""
+    path = arguments.list or _default_list(arguments.folder)
+    _, broken = _list_folder(arguments.folder, path, arguments.jobs)
+    _print(f"train with them: python -m adain_lit.train data=folders data.content_dir={path} data.style_dir=STYLES")
+    return 1 if broken else 0
 
 
 def split(arguments: argparse.Namespace) -> None:
@@ -108,7 +111,7 @@ def _prepare_split(coco: _CocoSplit, arguments: argparse.Namespace) -> None:
             digest = download(url, coco.archive, sha256=arguments.sha256)
             _print(f"{coco.archive} has the SHA-256 {digest}")
             unpack_flat(coco.archive, coco.folder)
-        images = _list_folder(coco.folder, coco.list, arguments.jobs)
+        images, _ = _list_folder(coco.folder, coco.list, arguments.jobs)
         if len(images) != COCO_IMAGES[coco.name]:
             _print(f"note: the official {coco.name} has {COCO_IMAGES[coco.name]} images, these are {len(images)}")
     _check_record(coco.record, arguments.sha256)
@@ -128,8 +131,12 @@ def _check_record(record: Path, sha256: str | None) -> None:
         )
 
 
-def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
-    """Verify a folder, write its two lists and print their lengths."""
+def _list_folder(folder: Path, path: Path, jobs: int) -> tuple[ImageList, int]:
+    """Verify a folder, write its two lists and print their lengths.
+
+    Returns:
+        The readable images, and the number of broken files.
+    """
     images, broken = check_images(folder, jobs=jobs)
     broken_path = path.with_name(f"{path.stem}.broken.txt")
     write_broken(broken_path, broken)
@@ -138,7 +145,7 @@ def _list_folder(folder: Path, path: Path, jobs: int) -> ImageList:
     several = [image for image in images.paths if image.suffix.lower() in FRAME_SUFFIXES and frame_count(image) > 1]
     if several:
         _print(f"{len(several)} of them have several frames, of which the first is used, such as {several[0]}")
-    return images
+    return images, len(broken)
 
 
 def _default_list(folder: Path) -> Path:
@@ -193,7 +200,9 @@ def parser() -> argparse.ArgumentParser:
     coco.add_argument("--keep-archive", action="store_true", help="keep the zip after its images are listed")
     coco.set_defaults(run=prepare_coco)
 
-    check = commands.add_parser("verify", parents=[jobs], help="read every image of a folder and list the good ones")
+    check = commands.add_parser(
+        "verify", parents=[jobs], help="read every image of a folder, list the good ones; status 1 if any is broken"
+    )
     check.add_argument("folder", type=Path, metavar="FOLDER")
     check.add_argument("--list", type=Path, metavar="FILE", help="the list to write (default: FOLDER.txt)")
     check.set_defaults(run=verify)

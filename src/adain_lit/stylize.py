@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="adain_lit.stylize",
         description="Give images the style of other images. Existing outputs are skipped.",
-        epilog="Several styles are mixed, unless --every-pair, --grid or --mask is given.",
+        epilog="Several styles give one result each; --mix, --weights, --mask and --interpolate use them together.",
     )
     add = command.add_argument
     add("content", nargs="+", metavar="CONTENT", help="images, videos, folders or patterns; noise for a texture")
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     control = command.add_argument_group("controls (Sec. 7.3 of the paper)")
     add = control.add_argument
     add("--alpha", type=float, default=1.0, help="0 is the content, 1 the style, above 1 exaggerates (default 1)")
-    add("--weights", type=float, nargs="+", metavar="W", help="weights of the styles that are mixed")
+    add("--weights", type=float, nargs="+", metavar="W", help="mix the styles with these weights")
     add("--mask", nargs="+", metavar="MASK", help="an image for each style: white where it applies")
     add(
         "--preserve-color",
@@ -64,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add("--tile", type=int, help="side of the tiles of large images; 0 never tiles")
     what = command.add_argument_group("what to make")
     add = what.add_mutually_exclusive_group().add_argument
-    add("--every-pair", action="store_true", help="each content with each style")
+    add("--every-pair", action="store_true", help="each content with each style, below a folder for each style")
+    add("--mix", action="store_true", help="one result of all styles, mixed equally or as --weights says")
     add("--grid", action="store_true", help="one grid of all contents x all styles; with --mask a row for each content")
     add("--trade-off", action="store_true", help="for each content a strip with alpha from 0 to 1 (Fig. 7)")
     add("--interpolate", action="store_true", help="for each content a grid between four styles (Fig. 8)")
@@ -117,6 +118,7 @@ def stylize(arguments: argparse.Namespace) -> int:
     kind = next((name for name in GRIDS if getattr(arguments, name)), None)
     contents = find_inputs(arguments.content, "content", video=kind is None)
     styles = find_inputs(arguments.style, "style")
+    each = arguments.every_pair or (len(styles) > 1 and not _together(arguments))
     _check_found(arguments, [file.path for file in contents], len(styles))
     suffixes = GRID_SUFFIXES if kind else IMAGE_SUFFIXES
     suffix = image_suffix(arguments.format, suffixes) if arguments.format else None
@@ -127,7 +129,7 @@ def stylize(arguments: argparse.Namespace) -> int:
             contents,
             styles,
             arguments.output,
-            every_pair=arguments.every_pair,
+            every_pair=each,
             suffix=suffix or (".png" if kind else None),
             label=(kind or "stylized").replace("_", "-"),
             suffixes=suffixes,
@@ -137,6 +139,8 @@ def stylize(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"{len(outputs) - len(todo)} of {len(outputs)} exist already (--overwrite replaces them)\n")
     if not todo:
         return 0
+    if each and not arguments.every_pair:
+        sys.stderr.write(f"{counted(len(styles), 'style')}, one result each (--mix mixes them)\n")
     for folder in {output.path.parent for output in todo}:
         require_writable(folder)
     Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; what is read is limited by the memory that there is
@@ -186,6 +190,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError("--mask is for styles that are used together; leave out --every-pair")
     if arguments.interpolate and (arguments.mask or arguments.weights):
         raise InputError("--interpolate sets the weights of the styles itself; leave out --mask and --weights")
+
+
+def _together(arguments: argparse.Namespace) -> bool:
+    """Whether several styles go into one result."""
+    return bool(arguments.mix or arguments.weights or arguments.mask or arguments.interpolate or arguments.grid)
 
 
 def _check_found(arguments: argparse.Namespace, contents: Sequence[Path], styles: int) -> None:

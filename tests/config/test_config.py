@@ -1,6 +1,9 @@
 """Every configuration file composes into objects, says what the code says, and every mistake gets one line."""
 
 import inspect
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -377,3 +380,19 @@ def test_trainer_file_takes_further_arguments_of_lightning() -> None:
     trainer = instantiate(composed("+trainer.fast_dev_run=true", "trainer=smoke").trainer, "trainer", logger=False)
     assert isinstance(trainer, L.Trainer)
     assert trainer.max_steps == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+def test_a_reader_of_the_configuration_that_leaves_is_no_error(tmp_path: Path) -> None:
+    """As in ``--cfg job | head``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adain_lit.evaluate", "ckpt_path=compact", "--cfg", "job"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (141, "")

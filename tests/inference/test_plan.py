@@ -122,6 +122,21 @@ def test_every_pair_goes_into_a_folder_for_each_style(tree: Path) -> None:
     assert outputs(["single.jpeg"], ["styles"], every_pair=True) == expected
 
 
+def test_names_are_bounded_and_stay_apart(tree: Path) -> None:
+    """Oracle: the 255 bytes that a file system gives a name; letters of three bytes each."""
+    long = ["渓" * 70 + end for end in "ab"]
+    for name in long:
+        (tree / f"{name}.jpg").touch()
+    files = [f"{name}.jpg" for name in long]
+    names = outputs(files, files, every_pair=True)
+    assert len(set(names)) == 4
+    assert all(len(name.encode()) < 255 for name in names)
+    for i in range(17):
+        (tree / f"styles/{i:02}_style.png").touch()
+    (name,) = outputs(["single.jpeg"], ["styles"])
+    assert name == "single_stylized_00_style+01_style+02_style+03_style+04_style+05_style+13more.jpeg"
+
+
 def test_a_single_image_goes_to_the_given_file_or_folder(tree: Path) -> None:
     assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new/out.webp") == ["new/out.webp"]
     assert outputs(["single.jpeg"], ["styles/wave.jpg"], "new") == ["new/single_stylized_wave.jpeg"]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from adain_lit import train
+from hydra_plugins.adain_lit_sweeps.grid import GridSweeper
 from hydra_plugins.adain_lit_sweeps.launcher import Interruption
 from support.commands import hindrance, run, run_here, start, tiny, wait_until
 from support.sweeps import only_sweep, statuses, under_way
@@ -21,6 +22,20 @@ SLOTS = ["launcher=local_gpus", "hydra.launcher.slots=2"]
 def written(sweep: Path) -> dict[str, int]:
     """When the configuration of each run was written: at the beginning of each attempt."""
     return {path.parent.name: path.stat().st_mtime_ns for path in sweep.glob("*/config.yaml")}
+
+
+def test_the_four_systems_of_the_paper_have_one_name(
+    tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enc-AdaIN-Dec, Enc-Concat-Dec, Enc-AdaIN-BNDec and Enc-AdaIN-INDec (Figs. 5 and 6), with each seed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GridSweeper, "launch", lambda *arguments, **options: None)
+    arguments = ["-m", *tiny(photographs, paintings), "sweeper=paper_ablations", "seed=0,1"]
+    assert run_here(train.main, arguments, monkeypatch) == 2  # none of the jobs was begun
+    sweep = only_sweep(tmp_path)
+    assert sweep.name.startswith("paper_ablations-seed_")
+    systems = ("enc_adain_dec", "ablation_concat", "ablation_bndec", "ablation_indec")
+    assert list(statuses(sweep)) == [f"{name}_seed={seed}" for name in systems for seed in (0, 1)]
 
 
 def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from adain_lit.config.messages import causes, one_line
 from adain_lit.config.paths import conf_dir
 from adain_lit.config.resolvers import register_resolvers
 from adain_lit.distributed import processes
+from adain_lit.io.files import BROKEN_PIPE, discard_stdout
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,10 @@ def run_command(task: Callable[[DictConfig], Any], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them and exiting
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of what --cfg or --help prints has gone
+        discard_stdout()
+        sys.exit(BROKEN_PIPE)
     except Exception as error:
         line = one_line(error, config_name)
         if full or line is None:

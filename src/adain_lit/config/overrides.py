@@ -15,6 +15,10 @@ NOT_OF_THE_TRAINING = {"launcher", "logger", "callbacks", "sweep", "output_root"
 """Groups and keys of the configuration that do not affect weights at all."""
 
 
+SWEEPERS = ("grid", "optuna")
+"""Choices of the group ``sweeper`` that name a method; others name a sweep."""
+
+
 def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
     """Name of a sweep's folder, the same whenever the same command is run.
 
@@ -31,7 +35,8 @@ def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
     if name is not None:
         return name
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    fixed = [str(o.value()) for o in parsed if o.key_or_group == "experiment" and not o.is_sweep_override()]
+    named = [o for o in parsed if o.key_or_group in ("experiment", "sweeper") and not o.is_sweep_override()]
+    fixed = [str(o.value()) for o in named if o.value() not in SWEEPERS]
     swept = sorted(o.get_key_element().lstrip("+").rpartition(".")[2] for o in parsed if o.is_sweep_override())
     # sorted and without settings that affect no weight, so that neither order nor loggers give a new folder
     settings = " ".join(sorted({override for override in overrides if _matters(override.lstrip("+~").split("=")[0])}))

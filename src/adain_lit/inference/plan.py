@@ -1,6 +1,7 @@
 """Which files ``stylize`` reads and which it writes, decided before any image is opened and without torch."""
 
 import glob
+import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -207,11 +208,28 @@ def _output_name(content: InputFile, mixture: Sequence[Path], every_pair: bool, 
         ending = own if own in OUTPUT_VIDEO_SUFFIXES else ".mkv"
     else:
         ending = suffix or (content.path.suffix if own in IMAGE_SUFFIXES else ".png")
-    style = "+".join(path.stem for path in mixture)[:100]  # file systems limit a name to 255 bytes
+    style = _mixture_name(mixture)
     if content.relative is not None:
         kept = content.relative.with_suffix(ending)
         return Path(style) / kept if every_pair else kept
-    return Path(f"{content.path.stem}_{label}_{style}{ending}")
+    return Path(f"{_bounded(content.path.stem, 120)}_{label}_{style}{ending}")
+
+
+def _mixture_name(mixture: Sequence[Path]) -> str:
+    """Names of the styles, of many the first ones and how many more there are."""
+    stems = [path.stem for path in mixture]
+    shown = next((many for many in range(len(stems), 1, -1) if len("+".join(stems[:many])) <= 60), 1)
+    more = [f"{len(stems) - shown}more"] if shown < len(stems) else []
+    return "+".join([_bounded("+".join(stems[:shown]), 80), *more])
+
+
+def _bounded(name: str, most: int) -> str:
+    """A name in at most `most` bytes, since file systems limit it to 255; a cut one ends in a digest of the whole."""
+    encoded = name.encode(errors="surrogateescape")
+    if len(encoded) <= most:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:6]
+    return f"{encoded[: most - 7].decode(errors='ignore')}-{digest}"
 
 
 def _distinct(outputs: Sequence[Output]) -> list[Output]:

@@ -84,7 +84,8 @@ def stylize_video(
         raise InputError(f"cannot stylise the video {source}: {error.strerror}") from error
     report = VideoReport(frames.count, *frames.flicker.means())
     tqdm.write(
-        f"{output}: {report.frames} frames, flicker {report.flicker:.2f} of 255 where the input is still "
+        f"{output}: {report.frames} frames, flicker {report.flicker:.2f} of 255 where the input is still, "
+        f"{flicker_in_words(report.flicker)} "
         f"(the input's own: {report.input_flicker:.2f})"
     )
     return report
@@ -214,6 +215,18 @@ def _blend(old: Sequence[Stats], new: Sequence[Stats], smooth: float) -> list[St
         )
         for layers in zip(old, new, strict=True)
     ]
+
+
+def flicker_in_words(flicker: float) -> str:
+    """How much a mean change from frame to frame (of 255) is to the eye, as a rule of thumb.
+
+    Example:
+        >>> flicker_in_words(0.8), flicker_in_words(15.0)
+        ('hardly visible', 'strong; --smooth 0.8 may lower it')
+    """
+    if flicker < 2:
+        return "hardly visible"
+    return "visible" if flicker < 6 else "strong; --smooth 0.8 may lower it"
 
 
 class _Flicker:

@@ -227,6 +227,18 @@ def require_writable(folder: Path) -> None:
         raise InputError(f"cannot write to the folder {folder}: {error.strerror}; give another --output") from error
 
 
+BROKEN_PIPE = 141
+"""Exit status that shells use for a process ended by SIGPIPE (128 plus the signal's number)."""
+
+
+def discard_stdout() -> None:
+    """Let standard output go nowhere, once its reader has gone.
+
+    Python flushes it once more at exit, which would otherwise print an error.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
