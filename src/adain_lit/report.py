@@ -1,27 +1,18 @@
 """``python -m adain_lit.report``: compare training runs."""
 
 import argparse
-import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-from PIL import Image
 
 from adain_lit import cli
 from adain_lit.errors import InputError
 from adain_lit.io.files import require_writable, write_atomically
-from adain_lit.io.images import read_image
-from adain_lit.reports.contact_sheet import contact_sheet
-from adain_lit.reports.curves import draw_curves
-from adain_lit.reports.html import report_page
-from adain_lit.reports.runs_table import as_text, rows_of
-from adain_lit.runs.comparison import common_settings, incomparable_note, labels
+from adain_lit.reports.curves import STEPS
+from adain_lit.reports.page import PAGE, page_of
+from adain_lit.reports.runs_table import as_text
 from adain_lit.runs.run import Run, find_runs, read_run
-
-PAGE, CURVES, SHEET = "report.html", "report_curves.png", "report_images.png"
-"""Names of the files that are written; runs and sweeps have no files of these names."""
 
 
 def main() -> int:
@@ -47,6 +38,14 @@ def parser() -> argparse.ArgumentParser:
     add("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs or of sweeps")
     add("--output", "-o", type=Path, default=Path("outputs/report"), metavar="FOLDER", help="default outputs/report")
     add("--labels", nargs="+", metavar="LABEL", help="one for each run, in order; default: their names")
+    add(
+        "--smooth",
+        type=float,
+        default=0.05,
+        metavar="S",
+        help="window of the running mean, share of a run (default 0.05)",
+    )
+    add("--steps", choices=STEPS, default="all", help="of the curves: all, those of the shortest run, or a log axis")
     add("--title", default="Training runs compared", help="title of the page")
     return command
 
@@ -62,26 +61,20 @@ def report(arguments: argparse.Namespace) -> list[str]:
     """
     require_writable(arguments.output)
     read, failed = _read(arguments.runs)
-    runs = dict(zip(labels(read, arguments.labels), read, strict=True))
-    rows = rows_of(runs)
-    images = {CURVES: _png(draw_curves({label: run.rows for label, run in runs.items()}).savefig)}
-    sheet = _sheet(runs, failed)
-    if sheet is not None:
-        images[SHEET] = _png(partial(sheet.save, format="png"))
-    notes = list(filter(None, [incomparable_note(read)]))
-    page = report_page(
-        arguments.title,
-        rows=rows,
-        folders={label: str(run.folder) for label, run in runs.items()},
-        curves=images[CURVES],
-        sheet=images.get(SHEET),
-        common=common_settings(read),
-        notes=[*notes, *(f"Left out: {line}" for line in failed)],
+    made = page_of(
+        read,
+        title=arguments.title,
+        given=arguments.labels,
+        failed=failed,
+        smooth=arguments.smooth,
+        x=arguments.steps,
     )
-    files = images | {PAGE: page.encode()}
-    for name, content in files.items():
+    for name, content in made.files.items():
         write_atomically(arguments.output / name, partial(Path.write_bytes, data=content))
-    lines = [as_text(rows), *notes, f"written to {arguments.output}: {', '.join(files)}"]
+    lines = [as_text(made.rows), *made.notes, f"written to {arguments.output}: {', '.join(made.files)}"]
+    lines.append(
+        f"open {arguments.output / PAGE} in a browser; judge a run: python -m adain_lit.evaluate ckpt_path=RUN"
+    )
     sys.stdout.write("\n".join(lines) + "\n")
     return failed
 
@@ -103,26 +96,6 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     if not runs:
         raise InputError("; ".join(failed))
     return runs, failed
-
-
-def _sheet(runs: Mapping[str, Run], failed: list[str]) -> Image.Image | None:
-    """The contact sheet of the runs that made images; unreadable images are added to `failed`."""
-    grids, captions = [], []
-    for label, run in runs.items():
-        if run.grid is None:
-            continue
-        try:
-            grids.append(read_image(run.grid))
-            captions.append(f"{label}, step {run.grid_step}")
-        except InputError as error:
-            failed.append(str(error))
-    return contact_sheet(grids, captions) if grids else None
-
-
-def _png(save: Callable[[io.BytesIO], object]) -> bytes:
-    file = io.BytesIO()
-    save(file)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

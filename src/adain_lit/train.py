@@ -4,6 +4,7 @@ import adain_lit.cli  # noqa: F401  # before torch
 
 # isort: split
 import logging
+import time
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +29,7 @@ from adain_lit.runs.lock import only_process
 from adain_lit.sweeps.jobs import recording
 from adain_lit.training.arguments import complete_command_line
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
-from adain_lit.training.run_folder import announce, report, write_settings
+from adain_lit.training.run_folder import add_time, announce, report, write_settings
 from adain_lit.training.trainer import build_callbacks, build_data, build_loggers, build_trainer, needs_processes
 
 
@@ -89,11 +90,14 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
         for logger in loggers:
             logger.log_hyperparams(settings)
         if trainer.is_global_zero:
-            write_settings(cfg, run, module)
+            write_settings(cfg, run, module, data)
             announce(cfg, trainer, data, checkpoint)
+        begun = time.monotonic()
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         finally:
+            if trainer.is_global_zero:
+                add_time(run, time.monotonic() - begun)
             if trainer.is_global_zero and (run / "metrics.csv").is_file():
                 plot_curves(run / "metrics.csv", run / "curves.png", title=cfg.name)
         if trainer.is_global_zero:

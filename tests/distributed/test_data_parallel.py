@@ -134,6 +134,7 @@ def test_a_killed_process_ends_the_run_which_another_number_of_them_goes_on_with
     broken = only_run(tmp_path)
     assert last(broken)["global_step"] == 2
     arguments[arguments.index("trainer=ddp")] = "trainer=default"
+    arguments.append("trainer.devices=1")
     for more in ("resume=last", "hydra.run.dir=unbroken"):
         assert run_here(train.main, [*arguments, more], monkeypatch) == 0
     assert_same_weights(tmp_path / "unbroken", broken, 1e-8)
@@ -162,7 +163,7 @@ def test_two_hosts_under_torchrun_train_into_one_folder_and_resume(
     """Two loopback addresses stand for the hosts. Oracle: one process."""
     common = [*DDP, *folders, *DOUBLE, *STEPS, "trainer=multinode"]
     common.remove("trainer=ddp")
-    for more in (["trainer.max_steps=2"], ["resume=last"]):
+    for more in (["trainer.max_steps=2"], ["resume=last", STEPS[0]]):
         port = str(free_port())
         commands = [
             [

@@ -3,8 +3,10 @@
 import math
 
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 
+from adain_lit.errors import InputError
 from adain_lit.reports.curves import draw_curves
 from adain_lit.reports.style import COLOURS, DASHES
 from support.run_folders import losses
@@ -46,7 +48,7 @@ def test_a_run_of_the_total_loss_alone_gets_one_panel_and_none_beside_one_of_bot
 
 def test_runs_differ_in_colour_or_dashes_and_neighbours_in_the_marker_too() -> None:
     (axes,) = draw_curves({str(i): {1: {"val/loss": 1.0}} for i in range(len(COLOURS) * len(DASHES))}).axes
-    points, means = axes.lines[2::3], axes.lines[1::3]
+    points, means = axes.lines[1::2], axes.lines[::2]  # without the single batches, of so many runs
     assert len({(line.get_color(), line.get_linestyle()) for line in means}) == len(COLOURS) * len(DASHES)
     assert len({line.get_marker() for line in points[: len(COLOURS)]}) == len(COLOURS)
 
@@ -60,3 +62,22 @@ def test_legend_names_every_run_and_lies_within_the_figure() -> None:
     box = legend.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
+
+
+def test_of_many_runs_the_single_batches_are_left_out_and_the_legend_is_beside_the_panels() -> None:
+    figure = draw_curves({str(i): losses(4 + i) for i in range(8)})
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x0 > max(axes.bbox.x1 for axes in figure.axes)
+    assert all(len(axes.lines) == 16 for axes in figure.axes)
+
+
+def test_steps_end_with_the_shortest_run_or_are_logarithmic_and_smoothing_is_chosen() -> None:
+    runs = {"short": losses(4), "long": losses(40)}
+    assert draw_curves(runs, x="shortest").axes[0].get_xlim() == (0, 4)
+    assert draw_curves(runs, x="log").axes[0].get_xscale() == "log"
+    assert list(draw_curves(runs, smooth=0).axes[0].lines[0].get_ydata()) == [1 / step for step in range(1, 5)]
+    means = draw_curves({"a": losses(40)}, smooth=0.5).axes[0].lines[1].get_ydata()
+    assert np.asarray(means)[-1] == pytest.approx(np.mean([1 / step for step in range(21, 41)]))
+    with pytest.raises(InputError, match=r"^curves with smooth=2 and x=all; give 0 to 1"):
+        draw_curves(runs, smooth=2)

@@ -105,16 +105,17 @@ class SignalAt(Callback):
         self.moment = moment
 
     def on_before_backward(self, trainer: L.Trainer, *args: Any) -> None:
-        self._send(trainer.global_step + 1, "backward")
+        self._send(trainer, trainer.global_step + 1, "backward")
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._send(trainer.global_step, "end")
+        self._send(trainer, trainer.global_step, "end")
 
     def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._send(trainer.global_step, "validation")
+        self._send(trainer, trainer.global_step, "validation")
 
-    def _send(self, step: int, moment: str) -> None:
-        if (step, moment) == (self.step, self.moment):
+    def _send(self, trainer: L.Trainer, step: int, moment: str) -> None:
+        # a resumed run repeats the overrides that added this callback
+        if (step, moment) == (self.step, self.moment) and trainer.ckpt_path is None:
             # to the whole group and from another process, as a terminal and a scheduler do
             kill = ["kill", f"-{self.number}", "--", f"-{os.getpgrp()}"]
             for _ in range(2):  # timeout(1) signals the process and then its group

@@ -51,7 +51,8 @@ class SignalOneRank(Callback):
         self.number = number
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        if (trainer.global_rank, trainer.global_step) == (self.rank, self.step):
+        # a resumed run repeats the overrides that added this callback
+        if (trainer.global_rank, trainer.global_step) == (self.rank, self.step) and trainer.ckpt_path is None:
             Path("signalled").touch()
             os.kill(os.getpid(), self.number)
 

@@ -12,9 +12,10 @@ from PIL import Image
 
 from adain_lit.errors import InputError
 from adain_lit.loggers.csv import MetricsFile
+from adain_lit.reports.pareto import front
 from adain_lit.runs.run import Run, read_run
 from adain_lit.sweeps.jobs import Job, recording
-from adain_lit.sweeps.report import front, plot_pareto, reporting, result, table, write_report
+from adain_lit.sweeps.report import plot_pareto, reporting, result, table, write_report
 
 LOSSES = {"1": (0.30, 2.0), "10": (0.40, 1.0), "100": (0.60, 0.9)}
 COLOURS = {"1": "red", "10": "lime", "100": "blue"}
@@ -63,7 +64,7 @@ def failed(folder: Path) -> Job:
 
 def test_csv_has_a_row_for_every_job_with_its_last_validation(tmp_path: Path) -> None:
     jobs = [trained(tmp_path, "1", "0"), failed(tmp_path), Job("x", tmp_path / "x", (), {"seed": "2"}, {})]
-    assert write_report(jobs, tmp_path) == ["sweep.csv", "pareto.png", "contact_sheet.png"]
+    assert write_report(jobs, tmp_path) == ["sweep.csv", "pareto.png", "contact_sheet.png", "report.html"]
     with (tmp_path / "sweep.csv").open(newline="") as file:
         first, second, third = csv.DictReader(file)
     assert (first["status"], first["model.style_weight"], first["seed"], first["step"]) == ("finished", "1", "0", "10")

@@ -179,7 +179,9 @@ def test_resumed_run_equals_unbroken_run(
     other = write_teacher(tmp_path / "other.safetensors", seed=1)
     capfd.readouterr()
     assert run_here(train.main, [*given, "resume=last", f"model.teacher={other}"], monkeypatch) == 2
-    assert f"was trained with model.teacher={teacher}, this run asks for {other}; " in capfd.readouterr().err
+    assert (
+        f"was trained with model.teacher={teacher}; this run asks for model.teacher={other}; " in capfd.readouterr().err
+    )
     kept = teacher.read_bytes()
     try:
         teacher.write_bytes(other.read_bytes())
@@ -188,7 +190,7 @@ def test_resumed_run_equals_unbroken_run(
     finally:
         teacher.write_bytes(kept)
     assert last(run)["global_step"] == STEPS // 2
-    assert run_here(train.main, [*given, "resume=last"], monkeypatch) == 0
+    assert run_here(train.main, [*given, "resume=last", f"trainer.max_steps={STEPS}"], monkeypatch) == 0
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "teacher", "global_step"):
         assert_same(last(finished)[key], last(run)[key])
     assert log_of(finished) == log_of(run)

@@ -1,5 +1,6 @@
 """The content and style images of training, validation and evaluation, as a Lightning data module."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,32 @@ class PairedDataModule(L.LightningDataModule):
         """The fixed held-out pairs, in order, from memory, distributed over the processes."""
         batches = HeldOutBatches(len(self.val_set), self.hparams["batch_size"], **self._process())
         return DataLoader(self.val_set, batch_sampler=batches, collate_fn=collate)
+
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """Number of files and SHA-256 of their sorted names of each part; two runs with equal ones had the same lists.
+
+        Names are relative to the folder. What is in the files is not read.
+        """
+        if self.train_set is None:
+            return {}
+        h: Any = self.hparams
+        parts = {
+            "train content": (self.train_set.contents.paths, h.content_dir),
+            "train style": (self.train_set.styles.paths, h.style_dir),
+            "held-out content": (self.held_out_contents, h.val_content_dir or h.content_dir),
+            "held-out style": (self.held_out_styles, h.val_style_dir or h.style_dir),
+        }
+        found = {}
+        for part, (paths, source) in parts.items():
+            root = Path(source).absolute()
+            names = sorted(
+                (path.absolute().relative_to(root) if path.absolute().is_relative_to(root) else Path(path.name))
+                .as_posix()
+                .encode(errors="surrogateescape")
+                for path in paths
+            )
+            found[part] = {"files": len(names), "sha256": hashlib.sha256(b"\n".join(names)).hexdigest()}
+        return found
 
     def _process(self) -> dict[str, int]:
         if self.trainer is None:

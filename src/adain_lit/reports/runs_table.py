@@ -9,6 +9,7 @@ from adain_lit.runs.run import Run
 NOTHING = "-"
 HEADS = {"content_loss": "content", "style_loss": "style", "loss": "total"}
 """Column heads of the losses."""
+SETTINGS = "settings that differ"
 MOST_SETTINGS = 8
 """Upper bound of the differing settings that the text table lists for each run."""
 
@@ -49,6 +50,49 @@ def as_text(rows: Sequence[Cells]) -> str:
     """
     cells = [row | {"settings that differ": _shortened(row["settings that differ"])} for row in rows]
     return text_table(list(rows[0]), [list(row.values()) for row in cells], left=2)
+
+
+def columns_of(rows: Sequence[Cells]) -> list[Cells]:
+    """The rows of `rows_of` with a column for each setting that differs, if there are not too many.
+
+    Example:
+        >>> columns_of([{"run": "a", "settings that differ": "model.lr=0.1", "steps": "5"}])
+        [{'run': 'a', 'model.lr': '0.1', 'steps': '5'}]
+    """
+    found = [dict(line.split("=", 1) for line in row[SETTINGS].splitlines() if "=" in line) for row in rows]
+    keys = list(dict.fromkeys(key for settings in found for key in settings))
+    if len(keys) > MOST_SETTINGS:
+        return list(rows)
+    return [
+        {"run": row["run"]}
+        | {key: settings.get(key, NOTHING) for key in keys}
+        | {name: cell for name, cell in row.items() if name not in ("run", SETTINGS)}
+        for row, settings in zip(rows, found, strict=True)
+    ]
+
+
+def provenance(run: Run) -> Cells:
+    """What a paper needs to say of a run: seed, commit, data, versions, hardware and time.
+
+    Example:
+        >>> from pathlib import Path
+        >>> provenance(Run(Path("a"), "a", {"seed": 3}, {}))["seed"]
+        '3'
+    """
+    known = run.environment
+    packages = known.get("packages", {})
+    data = known.get("data") or {}
+    hardware = ", ".join(known.get("gpus") or []) or f"{known.get('cpu', NOTHING)}, {known.get('cpus', NOTHING)} cores"
+    cells = {
+        "seed": shown(run.settings.get("seed", NOTHING)),
+        "commit": str(known.get("commit") or NOTHING),
+        "started": str(known.get("started", NOTHING)),
+        "time": duration(known["seconds"]) if "seconds" in known else NOTHING,
+        "hardware": hardware,
+        "python": str(known.get("python", NOTHING)),
+    }
+    cells |= {name: str(packages.get(name, NOTHING)) for name in ("adain_lit", "torch", "lightning")}
+    return cells | {side: f"{found['files']} files, {found['sha256'][:12]}" for side, found in data.items()}
 
 
 def _shortened(settings: str) -> str:

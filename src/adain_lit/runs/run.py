@@ -1,9 +1,10 @@
 """Find training runs on disk and read what they left: log, configuration and image grids."""
 
 import csv
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Run:
         rows: logged values by optimiser step and name.
         grid: its last image grid; None if it made none.
         grid_step: the optimiser step of that grid.
+        environment: commit, versions, hardware, data and time, as ``environment.json`` has them; empty without one.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class Run:
     rows: Mapping[int, Mapping[str, float]]
     grid: Path | None = None
     grid_step: int = 0
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_runs(path: Path) -> list[Path]:
@@ -98,7 +101,16 @@ def read_run(folder: Path) -> Run:
     grids = sorted((folder / "grids").glob("step_*.png"))
     last = grids[-1] if grids else None
     step = int(last.stem.removeprefix("step_")) if last else 0
-    return Run(folder, str(settings.get("name", folder.name)), settings, rows, last, step)
+    return Run(folder, str(settings.get("name", folder.name)), settings, rows, last, step, read_environment(folder))
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What ``environment.json`` of a run says; empty if there is none that can be read."""
+    try:
+        found = json.loads((folder / "environment.json").read_text("utf-8"))
+    except (OSError, ValueError):  # left by an old version, or cut off
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -1,26 +1,22 @@
 """The report of a sweep: a table, a plot of content against style loss, and a contact sheet of the last images."""
 
 import csv
-import itertools
 import logging
 import math
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
-from matplotlib.transforms import Bbox
 
 from adain_lit.errors import InputError, counted
 from adain_lit.io.files import write_atomically
 from adain_lit.io.images import read_image, write_image
 from adain_lit.reports.contact_sheet import contact_sheet
-from adain_lit.reports.style import COLOURS, MARKERS
+from adain_lit.reports.page import PAGE, page_of
+from adain_lit.reports.pareto import Point, plot_points, short
 from adain_lit.reports.tables import text_table
 from adain_lit.runs.comparison import LOSSES, incomparable_note, summarise
 from adain_lit.runs.run import Run, read_run
@@ -81,7 +77,7 @@ def reason(job: Job) -> str:
 
 
 def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
-    """Write ``sweep.csv``, and if jobs have losses and images, ``pareto.png`` and ``contact_sheet.png``.
+    """Write ``sweep.csv``, and of jobs with losses and images ``pareto.png``, ``contact_sheet.png``, ``report.html``.
 
     Args:
         jobs: of the sweep, in order.
@@ -108,6 +104,10 @@ def write_report(jobs: Sequence[Job], folder: Path) -> list[str]:
         images, captions = zip(*((read_image(path), caption) for path, caption in grids), strict=True)
         write_image(contact_sheet(images, captions), folder / "contact_sheet.png")
         written.append("contact_sheet.png")
+    if shown := [run for run in runs if run is not None]:
+        page = page_of(shown, title=f"Sweep {folder.name}")
+        write_atomically(folder / PAGE, partial(Path.write_bytes, data=page.files[PAGE]))
+        written.append(PAGE)
     return written
 
 
@@ -154,122 +154,28 @@ def table(results: Sequence[Result]) -> str:
 
 
 def plot_pareto(measured: Sequence[tuple[Job, Run, Result]], *, title: str = "") -> Figure:
-    """Plot content against style loss: a point for each job, and the Pareto front.
-
-    Runs of one name share colour and marker. The other swept settings are written beside the points, once for jobs that
-    differ only in their seed.
+    """Plot content against style loss of jobs with finite losses, see `adain_lit.reports.pareto.plot_points`.
 
     Args:
-        measured: jobs with finite losses, their runs and their rows of the results.
+        measured: the jobs, their runs and their rows of the results.
         title: of the figure.
-
-    Example:
-        >>> job = Job("adain", Path("seed=0"), (), {"seed": "0"}, {})
-        >>> row = {"val/content_loss": 1.5, "val/style_loss": 2.5}
-        >>> figure = plot_pareto([(job, Run(job.folder, "adain", {}, {}), row)], title="lambda")
-        >>> [text.get_text() for text in figure.legends[0].get_texts()]
-        ['adain', 'no run is better in both']
     """
-    jobs = [job for job, _, _ in measured]
-    points = [(float(row[CONTENT_LOSS]), float(row[STYLE_LOSS])) for _, _, row in measured]
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes: Axes = figure.subplots()
-    axes.set(xscale="log", yscale="log", title=title)
-    axes.set(xlabel="content loss $L_c$ on held-out pairs", ylabel="style loss $L_s$ on held-out pairs")
-    for i, name in enumerate(sorted({job.name for job in jobs})):
-        x, y = zip(*(point for job, point in zip(jobs, points, strict=True) if job.name == name), strict=True)
-        marker, colour = MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]
-        axes.scatter(x, y, s=60, marker=marker, color=colour, edgecolor="white", linewidth=0.7, label=name, zorder=3)
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    best = front(points)
-    x, y = zip((best[0][0], top), *best, (right, best[-1][1]), strict=True)
-    axes.step(x, y, where="post", color="0.6", linestyle="--", label="no run is better in both")
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(PlainLogFormatter(minor_thresholds=(2, 0.5)))
-    axes.grid(alpha=0.3, which="both")
-    beside = list(dict.fromkeys(key.rpartition(".")[2] for job in jobs for key in _settings(job)))
-    figure.legend(loc="outside right upper", title=f"beside the points:\n{', '.join(beside)}" if beside else None)
-    if note := incomparable_note([run for _, run, _ in measured]):
-        figure.supxlabel(textwrap.fill(note, 100), fontsize=9)
-    _write_beside(axes, points, _labels(jobs, points))
-    return figure
-
-
-def _labels(jobs: Sequence[Job], points: Sequence[tuple[float, float]]) -> dict[int, str]:
-    """Labels of the points: settings as text, by the index of the job most central among those that differ in seed."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for i, job in enumerate(jobs):
-        text = ", ".join(_short(value) for value in _settings(job).values())
-        groups.setdefault((job.name, text), []).append(i)
-    logs = np.log(points)  # (jobs, 2)
-    middle = {}
-    for (_, text), group in groups.items():
-        distances = np.linalg.norm(logs[group] - logs[group].mean(0), axis=1)
-        middle[group[int(distances.argmin())]] = text
-    return middle
-
-
-def _write_beside(axes: Axes, points: Sequence[tuple[float, float]], labels: Mapping[int, str]) -> None:
-    """Write each label beside its point, at the first of 18 places where it covers no point and no other label."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()  # positions in pixels are only known after layout
-    places = axes.transData.transform(points)
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
-    for i, text in labels.items():
-        for distance, angle in itertools.product((10, 18, 28), range(30, 390, 60)):
-            dx, dy = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
-            where: Any = {"ha": "left" if dx > 0 else "right", "va": "center"}
-            label = axes.annotate(text, points[i], (dx, dy), textcoords="offset points", fontsize=8, zorder=4, **where)
-            box = label.get_window_extent()
-            free = not any(box.overlaps(other) for other in taken if other is not taken[i])
-            if (free and axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)) or (distance, angle) == (28, 330):
-                taken.append(box)
-                break
-            label.remove()
-
-
-class PlainLogFormatter(LogFormatter):
-    """Writes 0.3 instead of matplotlib's 3e-01."""
-
-    def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
-        return f"{x:g}"
-
-
-def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The Pareto front: points that no other point dominates, from left to right.
-
-    Example:
-        >>> front([(1.0, 3.0), (2.0, 2.0), (3.0, 2.5)])
-        [(1.0, 3.0), (2.0, 2.0)]
-    """
-    best: list[tuple[float, float]] = []
-    for point in sorted(points):
-        if not best or point[1] < best[-1][1]:
-            best.append(point)
-    return best
+    points = [
+        Point(job.name, _settings(job), float(row[CONTENT_LOSS]), float(row[STYLE_LOSS])) for job, _, row in measured
+    ]
+    return plot_points(points, title=title, note=incomparable_note([run for _, run, _ in measured]))
 
 
 def _caption(job: Job, row: Result) -> str:
     losses = f"content {row[CONTENT_LOSS]:.3f}, style {row[STYLE_LOSS]:.3f}"
     seed = {key: value for key, value in job.swept.items() if key == "seed"}
-    settings = (f"{key.rpartition('.')[2]}={_short(value)}" for key, value in (_settings(job) | seed).items())
+    settings = (f"{key.rpartition('.')[2]}={short(value)}" for key, value in (_settings(job) | seed).items())
     return "\n".join([job.name, " ".join(settings), losses])
 
 
 def _settings(job: Job) -> dict[str, str]:
     """The swept settings other than experiment and seed."""
     return {key: value for key, value in job.swept.items() if key not in ("experiment", "seed")}
-
-
-def _short(value: str) -> str:
-    """A number with four digits; any other value unchanged."""
-    try:
-        return f"{float(value):.4g}"
-    except ValueError:
-        return value
 
 
 def _write_csv(results: Sequence[Result], path: Path) -> None:

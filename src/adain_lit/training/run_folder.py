@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lightning as L
@@ -13,18 +14,29 @@ from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.errors import counted
 from adain_lit.io.files import write_json
 from adain_lit.runs.record import environment
+from adain_lit.runs.run import read_environment
 from adain_lit.tasks import StyleTransferModule
 from adain_lit.weights.files import read_checkpoint
 
 log = logging.getLogger(__name__)
 
 
-def write_settings(cfg: DictConfig, run: Path, module: L.LightningModule) -> None:
-    """Write the resolved configuration, the packages and the machine, and warn of an untrained encoder."""
+def write_settings(cfg: DictConfig, run: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
+    """Write the resolved configuration, the packages, the machine and the data, and warn of an untrained encoder."""
     OmegaConf.save(cfg, run / "config.yaml", resolve=True)
-    write_json(environment(), run / "environment.json")
+    earlier = read_environment(run)
+    own = {"seed": cfg.seed, "started": earlier.get("started") or datetime.now(UTC).isoformat(timespec="seconds")}
+    lists = data.fingerprints() if isinstance(data, PairedDataModule) else {}
+    took = {"seconds": earlier["seconds"]} if "seconds" in earlier else {}
+    write_json(own | environment() | {"data": lists} | took, run / "environment.json")
     if isinstance(module, StyleTransferModule) and cfg.model.encoder == "random":
         log.warning("the encoder has random weights: good to try things out, not to judge images by")
+
+
+def add_time(run: Path, seconds: float) -> None:
+    """Add the time of this attempt, validation included, to that of earlier ones in ``environment.json``."""
+    known = read_environment(run)
+    write_json(known | {"seconds": round(known.get("seconds", 0.0) + seconds, 1)}, run / "environment.json")
 
 
 def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, checkpoint: Path | None) -> None:
