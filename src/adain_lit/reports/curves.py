@@ -106,7 +106,7 @@ def _kinds() -> list[Line2D]:
     """Legend entries, in grey, for what lines and points mean."""
     return [
         Line2D([], [], color="0.4", alpha=0.4, linewidth=0.6, label="training batches"),
-        Line2D([], [], color="0.4", linewidth=1.3, label="their running mean"),
+        Line2D([], [], color="0.4", linewidth=1.3, label="running mean of training batches"),
         Line2D([], [], color="0.4", linestyle="", marker="o", markersize=5, label="held-out pairs"),
     ]
 
