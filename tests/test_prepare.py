@@ -306,10 +306,10 @@ def test_verify_says_what_has_several_frames_and_reads_no_pipe(
     frames[0].save(tmp_path / "in" / "a.gif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "in" / "b.gif")
     os.mkfifo(tmp_path / "in" / "c.jpg")
-    assert prepare.main(["verify", str(tmp_path / "in")]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    assert prepare.main(["verify", str(tmp_path / "in")]) == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
     assert first.startswith("2 images listed in ")
-    assert second == f"1 of them have several frames, of which the first is used, such as {tmp_path}/in/a.gif"
+    assert second == f"1 image with several frames, of which the first is used, such as {tmp_path}/in/a.gif"
     broken = (tmp_path / "in.broken.txt").read_text()
     assert broken == "c.jpg\tit is a named pipe, not a regular file\n"
     os.mkfifo(tmp_path / "list.txt")

@@ -144,7 +144,9 @@ def _list_folder(folder: Path, path: Path, jobs: int) -> tuple[ImageList, int]:
     _print(f"{counted(len(images), 'image')} listed in {path}, {counted(len(broken), 'broken file')} in {broken_path}")
     several = [image for image in images.paths if image.suffix.lower() in FRAME_SUFFIXES and frame_count(image) > 1]
     if several:
-        _print(f"{len(several)} of them have several frames, of which the first is used, such as {several[0]}")
+        _print(
+            f"{counted(len(several), 'image')} with several frames, of which the first is used, such as {several[0]}"
+        )
     return images, len(broken)
 
 
