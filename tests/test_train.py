@@ -1,6 +1,7 @@
 """What one training command leaves behind: folder, logs of every kind, W&B run, checkpoints, list of bad files."""
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from adain_lit import train
 from adain_lit.io.images import read_image, to_tensor
 from adain_lit.tasks import StyleTransferModule
 from support.commands import run, run_here, tiny
+from support.runs import only_run
 from support.wandb_files import OfflineRun, offline_runs
 
 LOSSES = ("loss", "content_loss", "style_loss", *(f"style_loss/relu{i}_1" for i in (1, 2, 3, 4)))
@@ -283,3 +285,29 @@ def test_paper_scale_trains_the_decoder_and_nothing_else(
     assert all(math.isfinite(value) for value in seen["losses"])
     for key, value in seen["before"].items():
         assert torch.equal(value, seen["after"][key]) == key.startswith("net.encoder."), key
+
+
+def test_run_says_at_its_start_what_it_trains_and_at_its_end_what_comes_next(
+    tmp_path: Path,
+    photographs: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Oracles: six photographs and five paintings, of each of which one is held out; the folders' names by hand."""
+    monkeypatch.chdir(tmp_path)
+    assert run_here(train.main, tiny(photographs, paintings), monkeypatch) == 0
+    printed = capfd.readouterr().out
+    images = "5 content images (1 held out) and 4 style images (1 held out)"
+    assert f"training enc_adain_dec to step 2, {images}, W&B off" in printed
+    run = only_run(Path())
+    assert f"python -m adain_lit.report {run}\n" in printed
+    assert f"python -m adain_lit.evaluate ckpt_path={run}\n" in printed
+    assert f"--checkpoint {run}\n" in printed
+    environment = json.loads((run / "environment.json").read_text("utf-8"))
+    assert environment["seed"] == 0
+    assert environment["seconds"] > 0
+    names = sorted(path.relative_to(paintings).as_posix() for path in paintings.rglob("*.png"))
+    held_out = environment["data"]["held-out style"]
+    assert held_out["sha256"] in {hashlib.sha256(name.encode()).hexdigest() for name in names}
+    assert environment["data"]["train style"]["files"] == 4

@@ -38,6 +38,8 @@ def main() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
+    # about values that every process has averaged over all of them already
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")
     keep_freed_memory()
     complete_command_line()
     run_command(train, "train")
