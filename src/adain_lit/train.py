@@ -27,7 +27,7 @@ from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
 from adain_lit.runs.lock import only_process
 from adain_lit.sweeps.jobs import recording
-from adain_lit.training.arguments import complete_command_line
+from adain_lit.training.arguments import complete_command_line, record
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
 from adain_lit.training.run_folder import add_time, announce, report, write_settings
 from adain_lit.training.trainer import build_callbacks, build_data, build_loggers, build_trainer, needs_processes
@@ -93,6 +93,7 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
             logger.log_hyperparams(settings)
         if trainer.is_global_zero:
             write_settings(cfg, run, module, data)
+            record(run)
             announce(cfg, trainer, data, checkpoint)
         begun = time.monotonic()
         try:

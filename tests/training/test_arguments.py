@@ -100,3 +100,4 @@ def test_all_settings_that_conflict_are_named_at_once(
     line = capfd.readouterr().err.strip().splitlines()[-1]
     assert "was trained with model.norm=none model.lr=0.001 data.crop=32; this run asks for" in line
     assert "model.norm=batch model.lr=0.5 data.crop=40" in line
+    assert run_here(train.main, ["resume=last"], monkeypatch) == 0, "what was refused is not repeated"

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from adain_lit.config.overrides import quoted
+from adain_lit.config.overrides import quoted, unresolved
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.distributed import processes
 
 NOT_REPEATED = {"resume", "ckpt_path"}
 """Settings of the first command that say where it started from."""
+RECORD = "overrides.yaml"
 DEFAULT_ROOT = "outputs"
 """``output_root`` in conf/train.yaml."""
 
@@ -58,8 +60,18 @@ def _is_kept(text: str, arguments: Sequence[str]) -> bool:
     return key not in again and (key.startswith("+") or key.lstrip("~") not in {other.lstrip("+~") for other in again})
 
 
+def record(run: Path) -> None:
+    """Write the settings that a run was started with into its folder, once nothing speaks against them.
+
+    Hydra's own list has those of a refused attempt to resume as well.
+    """
+    given = unresolved(HydraConfig.get().overrides.task)
+    OmegaConf.save(OmegaConf.create(given), run / RECORD)
+
+
 def _overrides(run: Path) -> list[str]:
-    path = run / ".hydra" / "overrides.yaml"
+    own = run / RECORD
+    path = own if own.is_file() else run / ".hydra" / "overrides.yaml"
     found: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
     return [str(text) for text in found]
 
