@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from adain_lit.config.overrides import quoted, unresolved
-from adain_lit.config.paths import last_checkpoint
+from adain_lit.config.paths import checkpoints_of
 from adain_lit.distributed import processes
 
 NOT_REPEATED = {"resume", "ckpt_path"}
@@ -33,7 +33,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     if resume in (None, "null") or {"-m", "--multirun"} & set(arguments) or processes.queued_again():
         return list(arguments)
     run = _last_run(given) if resume == "last" else Path(str(resume).strip("'\""))
-    if run is None or not last_checkpoint(run).is_file():
+    if run is None or not checkpoints_of(run):
         return list(arguments)
     own = [text for text in _overrides(run) if _is_kept(text, arguments)]
     rest = [f"resume={quoted(str(run))}" if text == f"resume={resume}" else text for text in arguments]
@@ -45,7 +45,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
 def _last_run(given: dict[str, str]) -> Path | None:
     root = Path(given.get("output_root", DEFAULT_ROOT))
     name = given.get("name") or given.get("experiment") or "*"
-    checkpoints = root.glob(f"{name}/*/checkpoints/last.ckpt")
+    checkpoints = root.glob(f"{name}/*/checkpoints/[!.]*.ckpt")
     runs = sorted((path.stat().st_mtime, path.parents[1]) for path in checkpoints)
     return runs[-1][1] if runs else None
 

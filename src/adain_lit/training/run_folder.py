@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def write_settings(cfg: DictConfig, run: Path, module: L.LightningModule, data: 
 def add_time(run: Path, seconds: float) -> None:
     """Add the time of this attempt, validation included, to that of earlier ones in ``environment.json``."""
     known = read_environment(run)
-    write_json(known | {"seconds": round(known.get("seconds", 0.0) + seconds, 1)}, run / "environment.json")
+    with suppress(OSError):  # a full disk; what ended the training is to be seen
+        write_json(known | {"seconds": round(known.get("seconds", 0.0) + seconds, 1)}, run / "environment.json")
 
 
 def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, checkpoint: Path | None) -> None:
