@@ -229,14 +229,14 @@ def split_list(images: ImageList, *, val: float, test: float = 0.0) -> tuple[Ima
 def _check(root: Path, name: str) -> ImageEntry | BrokenImage:
     try:
         _writable(name)
-        image = read_image(root / name)
+        width, height = read_image(root / name).size  # the image is let go at once, before another one is decoded
         with (root / name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except ImageReadError as error:
         return BrokenImage(name, error.reason)
     except InputError as error:
         return BrokenImage(name, str(error))
-    return ImageEntry(name, sha256, image.width, image.height)
+    return ImageEntry(name, sha256, width, height)
 
 
 def _parse(path: Path, line: str) -> ImageEntry:
