@@ -45,7 +45,6 @@ CSS = """
 #ready .caption-label, #earlier .caption-label {font-size: 10px; padding: 1px 4px; max-width: 100%; left: auto}
 #earlier .caption-label {white-space: normal; text-align: left}
 #result img {object-fit: contain}
-#dropped {display: none !important}
 .over {outline: 3px dashed var(--primary-600); outline-offset: -3px}
 footer {display: none !important}
 @media (min-width: 700px) {#styles {flex-wrap: nowrap}}
@@ -78,9 +77,8 @@ DRAG = """() => {
     return image && shown(image)}
   let dragged = null
   document.addEventListener('dragstart', event => {
-    const thumbnails = [...document.querySelectorAll('#ready button:has(img)')]
-    dragged = thumbnails.findIndex(e => e.contains(event.target) || event.target.contains(e))
-    if (dragged >= 0) event.dataTransfer.setData('text/plain', 'style')
+    const thumbnail = event.target.closest && event.target.closest('#ready button')
+    dragged = thumbnail && thumbnail.querySelector('img').src
   }, true)
   document.addEventListener('dragend', () => {dragged = null}, true)
   document.addEventListener('dragover', event => {
@@ -90,27 +88,24 @@ DRAG = """() => {
     event.preventDefault()
     place.classList.add('over')
   }, true)
-  document.addEventListener('drop', event => {
+  document.addEventListener('drop', async event => {
     document.querySelectorAll('.over').forEach(e => e.classList.remove('over'))
     const place = target(event)
-    if (!place) return
-    const files = event.dataTransfer.files
-    if (dragged !== null && dragged >= 0) {
-      event.preventDefault()
-      event.stopPropagation()
-      const box = document.querySelector('#dropped textarea, #dropped input')
-      box.value = dragged + ' ' + Date.now()
-      box.dispatchEvent(new Event('input', {bubbles: true}))
-    } else if (files.length && place.querySelector('img')) {
-      event.preventDefault()
-      event.stopPropagation()
-      const places = [1, 2, 3, 4].map(shown)
-      const free = places.find(e => e && !e.querySelector('img') && e.querySelector('input[type=file]'))
-      if (!free) return
-      const input = free.querySelector('input[type=file]')
-      input.files = files
-      input.dispatchEvent(new Event('change', {bubbles: true}))
+    const ready = dragged
+    if (!place || !(ready || place.querySelector('img'))) return
+    event.preventDefault()
+    event.stopPropagation()
+    const data = new DataTransfer()
+    if (ready) {
+      const blob = await (await fetch(ready)).blob()
+      data.items.add(new File([blob], ready.split('/').pop(), {type: blob.type}))
     }
+    const free = [1, 2, 3, 4].map(shown).find(e => e && !e.querySelector('img') && e.querySelector('input[type=file]'))
+    const files = ready ? data.files : event.dataTransfer.files
+    if (!free || !files.length) return
+    const input = free.querySelector('input[type=file]')
+    input.files = files
+    input.dispatchEvent(new Event('change', {bubbles: true}))
   }, true)
   document.addEventListener('keydown', event => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) document.getElementById('make').click()
@@ -175,7 +170,6 @@ def build(service: StylizeService) -> gr.Blocks:
                     elem_id="earlier",
                     **STRIP,
                 )
-                dropped = gr.Textbox(elem_id="dropped", show_label=False, container=False)
 
         def arguments(values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             content, painted, alpha, style_size, color, size, *places = values
@@ -208,14 +202,6 @@ def build(service: StylizeService) -> gr.Blocks:
             """A click replaces the style that was added last."""
             last = max((i for i, path in enumerate(places) if path), default=0)
             return [gr.update(value=str(ready[chosen.index])) if i == last else UNCHANGED for i in range(STYLES)]
-
-        def drop(text: str, *places: str | None) -> list[Any]:
-            """A ready style that is dropped on another joins it."""
-            index = text.split()[0] if text.strip() else ""
-            free = [i for i, path in enumerate(places) if not path]
-            if not (index.isdecimal() and int(index) < len(ready) and free):
-                return [UNCHANGED] * STYLES
-            return [gr.update(value=str(ready[int(index)])) if i == free[0] else UNCHANGED for i in range(STYLES)]
 
         def added(*places: str | None) -> list[Any]:
             """Remove what is no image, with a word, and show a place for one more style."""
@@ -263,7 +249,6 @@ def build(service: StylizeService) -> gr.Blocks:
         content.change(canvas, content, [content, editor], **at_once)
         gr.on([style.change for style in styles], added, styles, [*styles, *weights], **at_once)
         thumbnails.select(choose, styles, styles, **at_once)
-        dropped.input(drop, [dropped, *styles], styles, **at_once)
         earlier.select(_warning(see), history, [*shown, *controls], **at_once)
         page.load(None, js=DRAG, api_visibility="private")
     return page
