@@ -10,8 +10,9 @@ from torch import Tensor
 
 from adain_lit.errors import InputError
 from adain_lit.losses import PerceptualLoss, content_loss, gram_loss, style_loss
+from adain_lit.nets.config import PAPER_STYLE_LAYERS
 from adain_lit.nets.style_transfer import StyleTransferNet
-from adain_lit.nets.vgg import PAPER_STYLE_LAYERS, VGGEncoder, initialise_randomly
+from adain_lit.nets.vgg import VGGEncoder, initialise_randomly
 
 EPS = 1e-5
 WIDTHS = (4, 6, 8, 10, 10)

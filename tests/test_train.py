@@ -195,7 +195,7 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     assert "4 of 6 jobs failed" in capfd.readouterr().err
     (sweep,) = (tmp_path / "outputs" / "multirun").iterdir()
     systems = ("ablation_bndec", "ablation_indec")
-    names = [f"{system}_model.style_weight={weight}" for system in systems for weight in (1, 3, 7)]
+    names = [f"{system}_model.style_weight-{weight}" for system in systems for weight in (1, 3, 7)]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
     assert "Traceback" in (sweep / names[1] / "train.log").read_text()
     records = closed_runs(sweep)

@@ -63,7 +63,7 @@ class Job:
         parsed = OverridesParser.create().parse_overrides(list(self.settings))
         swept = {override.get_key_element() for override in parsed if override.is_sweep_override()}
         given = {key.replace("__", "."): str(value) for key, value in values.items()}
-        return self.folder / job_folder(name, {key: value for key, value in given.items() if key in swept})
+        return job_folder(self.folder, name, {key: value for key, value in given.items() if key in swept})
 
     @property
     def seconds(self) -> float:

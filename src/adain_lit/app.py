@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adain_lit.cli import run
 from adain_lit.errors import InputError
-from adain_lit.web.gate import Gate
+from adain_lit.web.gate import Gate, print_errors_in_one_line
 
 MEGABYTE = 1024**2
 SLACK = MEGABYTE // 4
@@ -44,13 +44,16 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=7860, help="port to listen on")
     add("--max-pixels", type=int, default=16_000_000, metavar="N", help="larger images are refused")
     add("--max-megabytes", type=int, default=20, metavar="N", help="larger files are refused")
+    add("--max-total-megabytes", type=int, default=2000, metavar="N", help="uploads and results of all users together")
+    add("--name", action="append", default=[], metavar="HOST", help="name by which others reach the page; repeatable")
     add("--queue", type=int, default=16, metavar="N", help="requests that may wait; images are made one at a time")
     return command
 
 
 def serve(arguments: argparse.Namespace) -> None:
     """Serve the page until SIGINT or SIGTERM."""
-    for name, most in (("port", 65535), ("max_pixels", None), ("max_megabytes", None), ("queue", None)):
+    limits = {"port": 65535, "max_pixels": None, "max_megabytes": None, "max_total_megabytes": None, "queue": None}
+    for name, most in limits.items():
         value = getattr(arguments, name)
         if value < 1 or (most and value > most):
             limit = f"from 1 to {most}" if most else "at least 1"
@@ -75,7 +78,14 @@ def serve(arguments: argparse.Namespace) -> None:
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        gate = Middleware(Gate, files=str(folder), max_bytes=arguments.max_megabytes * MEGABYTE + SLACK)
+        print_errors_in_one_line()
+        gate = Middleware(
+            Gate,
+            files=str(folder),
+            max_bytes=arguments.max_megabytes * MEGABYTE + SLACK,
+            max_total=arguments.max_total_megabytes * MEGABYTE,
+            hosts=["localhost", socket.gethostname(), arguments.host, *arguments.name],
+        )
         # launch() rather than mounting in an app of our own: only then does Gradio check that files named in requests
         # are in its upload folder
         _, url, _ = blocks.launch(

@@ -1,8 +1,11 @@
 """``python -m adain_lit.benchmark``: compare the time and memory of methods (Table 1)."""
 
-import adain_lit.cli  # noqa: F401  # before torch
+from adain_lit import cli  # before torch
 
-# isort: split
+if __name__ == "__main__":  # before the imports below, which take seconds: a command line is checked without them
+    cli.benchmark()
+    raise SystemExit
+
 import logging
 import multiprocessing
 import os
@@ -20,7 +23,6 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from adain_lit.config.hydra import run_command
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError
 from adain_lit.evaluation.metrics import Method
@@ -54,7 +56,7 @@ class Case(NamedTuple):
 
 def main() -> None:
     """Command line entry point."""
-    run_command(benchmark, "benchmark")
+    cli.benchmark()
 
 
 @torch.no_grad()
@@ -255,7 +257,3 @@ def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{cpu_name()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 
@@ -86,6 +87,27 @@ def run(
     except KeyboardInterrupt:
         hint = "; run the same command again to continue" if resumable else ""
         return _fail(parser, f"interrupted{hint}", INTERRUPTED)
+
+
+def train() -> None:
+    """Entry point of ``adain-train``; its command line is checked before torch is imported, which takes seconds."""
+    _run_with_hydra("train", lambda: import_module("adain_lit.training.arguments").complete_command_line())
+
+
+def evaluate() -> None:
+    """Entry point of ``adain-evaluate``, as `train`."""
+    _run_with_hydra("evaluate")
+
+
+def benchmark() -> None:
+    """Entry point of ``adain-benchmark``, as `train`."""
+    _run_with_hydra("benchmark")
+
+
+def _run_with_hydra(command: str, complete: Callable[[], None] | None = None) -> None:
+    import_module("adain_lit.config.hydra").run_command(
+        command, complete
+    )  # by name: what uses a network does not need Hydra
 
 
 def _fail(parser: ArgumentParser, text: str, status: int) -> int:

@@ -1,8 +1,11 @@
 """``python -m adain_lit.evaluate``: losses of a trained network on held-out images, with reference rows."""
 
-import adain_lit.cli  # noqa: F401  # before torch
+from adain_lit import cli  # before torch
 
-# isort: split
+if __name__ == "__main__":  # before the imports below, which take seconds: a command line is checked without them
+    cli.evaluate()
+    raise SystemExit
+
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from adain_lit.config.hydra import run_command
 from adain_lit.config.instantiate import instantiate
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import style_files as find_style_files
@@ -38,11 +40,11 @@ from adain_lit.evaluation.metrics import (
 )
 from adain_lit.evaluation.reference_curves import changed, verdict
 from adain_lit.io.files import write_json
-from adain_lit.losses import LossConfig, PerceptualLoss
+from adain_lit.losses import PerceptualLoss
 from adain_lit.methods.build import Losses, build_method
 from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_images
 from adain_lit.nets import LossNetwork, StyleTransferNet, VGGEncoder
-from adain_lit.nets.config import select
+from adain_lit.nets.config import LossConfig, select
 from adain_lit.runs.record import environment
 from adain_lit.runs.rows import read_rows, values_by_step
 from adain_lit.tasks.config import FixedStyleConfig
@@ -62,7 +64,7 @@ VALIDATION = "validation"
 
 def main() -> None:
     """Command line entry point."""
-    run_command(evaluate, "evaluate")
+    cli.evaluate()
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -389,7 +391,3 @@ def _normalize(
 def _asked(cfg: DictConfig) -> Any:
     """The value of ``loss_encoder``: a string, a list of strings, or None."""
     return OmegaConf.to_container(cfg.loss_encoder) if OmegaConf.is_list(cfg.loss_encoder) else cfg.loss_encoder
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """The perceptual losses of the paper (Eqs. 11 to 13): one value per sample, computed in float32 at least."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import channel_stats, gram_matrix
-from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+from adain_lit.nets.config import LossConfig
 from adain_lit.user_code import import_object, is_dotted
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -97,28 +97,6 @@ def named_statistic(name: str) -> Callable[..., Tensor]:
         known = ", ".join(STATISTICS)
         raise InputError(f"unknown statistic {name!r} of the style loss; known are {known}, and my_module.my_statistic")
     return STATISTICS[name]
-
-
-@dataclass
-class LossConfig:
-    """What the losses of Eqs. 11 to 13 compare, and their balance.
-
-    Example:
-        >>> LossConfig(reduction="sum", style_weight=0.01).content_layer
-        'relu4_1'
-    """
-
-    content_layer: str = "relu4_1"
-    """layer that the content loss compares and, where there is a fusion, that is fused (Sec. 6.1)"""
-    style_layers: list[str] = field(default_factory=lambda: list(PAPER_STYLE_LAYERS))
-    """layers of the style loss, equally weighted (Sec. 6.2)"""
-    style_weight: float = 10.0
-    """lambda of Eq. 11; not in the paper: 10 is the common PyTorch code's for reduction=mean"""
-    style_statistic: str = "mean_std"
-    """what the style loss compares: mean_std (Eq. 13), gram, or a function of a module of your own,
-    my_module.my_statistic"""
-    reduction: str = "mean"
-    """of the style loss, over channels: mean, or sum (the authors' code, with style_weight 0.01 or 0.1)"""
 
 
 class PerceptualLoss(nn.Module):

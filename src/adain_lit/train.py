@@ -1,8 +1,11 @@
 """``python -m adain_lit.train``: train one network, or many with ``-m``."""
 
-import adain_lit.cli  # noqa: F401  # before torch
+from adain_lit import cli  # before torch
 
-# isort: split
+if __name__ == "__main__":  # before the imports below, which take seconds: a command line is checked without them
+    cli.train()
+    raise SystemExit
+
 import logging
 import time
 import warnings
@@ -16,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from adain_lit.callbacks import Pruning, objective_value
-from adain_lit.config.hydra import in_sweep, run_command
+from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
 from adain_lit.devices import keep_freed_memory
 from adain_lit.distributed import processes
@@ -27,7 +30,7 @@ from adain_lit.loggers.csv import last_validation
 from adain_lit.reports.curves import plot_curves
 from adain_lit.runs.lock import only_process
 from adain_lit.sweeps.jobs import recording
-from adain_lit.training.arguments import complete_command_line, record
+from adain_lit.training.arguments import record
 from adain_lit.training.resume import carry_over_log, find_checkpoint, require_same_settings
 from adain_lit.training.run_folder import add_time, announce, report, write_settings
 from adain_lit.training.trainer import build_callbacks, build_data, build_loggers, build_trainer, needs_processes
@@ -35,14 +38,7 @@ from adain_lit.training.trainer import build_callbacks, build_data, build_logger
 
 def main() -> None:
     """Command line entry point."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
-    # about values that every process has averaged over all of them already
-    warnings.filterwarnings("ignore", message=".*sync_dist=True")
-    keep_freed_memory()
-    complete_command_line()
-    run_command(train, "train")
+    cli.train()
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -51,6 +47,12 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         The objective of a job of a sweep, from its last validation; None for a run of its own.
     """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # its notes on defaults, and an advertisement
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"lightning\.")  # about torch, not about the run
+    # about values that every process has averaged over all of them already
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")
+    keep_freed_memory()
     run = Path(HydraConfig.get().runtime.output_dir)
     if not in_sweep():
         run_training(cfg, run)
@@ -108,7 +110,3 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
     if trainer.is_global_zero:
         report(cfg, run, callbacks, stylizes=getattr(module, "stylizes", True))
     return callbacks
-
-
-if __name__ == "__main__":
-    main()

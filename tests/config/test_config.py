@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate as hydra_instantiate
@@ -20,6 +21,7 @@ from adain_lit import benchmark, evaluate, train
 from adain_lit.callbacks import Checkpoints, ImageGrid
 from adain_lit.config.help import explanations
 from adain_lit.config.instantiate import instantiate
+from adain_lit.config.messages import one_line
 from adain_lit.config.overrides import job_folder, sweep_folder
 from adain_lit.config.paths import conf_dir
 from adain_lit.config.resolvers import register_resolvers, run_folder
@@ -214,7 +216,9 @@ MISTAKES = [
     ("resume=last", "resume=last: no run with a checkpoint"),
     ("resume=/nowhere", "resume=/nowhere: no checkpoint in /nowhere/checkpoints"),
     ("ckpt_path=/nowhere.ckpt", "no checkpoint /nowhere.ckpt"),
-    ("seed", "Error parsing override 'seed'"),
+    ("seed", "'seed' is neither an option nor a setting; give KEY=VALUE"),
+    ("name=é", "Hydra's grammar does not take the value of name=é; quote it: "),
+    ("--nope", "unrecognized arguments: --nope"),
 ]
 
 
@@ -266,6 +270,24 @@ def test_evaluation_without_a_checkpoint_says_how_to_give_it(
     assert capfd.readouterr().err == "adain_lit.evaluate: error: ckpt_path is not set; give ckpt_path=VALUE\n"
 
 
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        (
+            "data.content_dir",
+            "data.content_dir is a key of the group data, from which nothing is chosen; give data=NAME",
+        ),
+        ("method.gatys.iterations", "nothing is chosen; give method=NAME too (compact, fixed_style, gatys, network"),
+    ],
+)
+def test_key_of_a_group_that_was_not_chosen_says_which(
+    key: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(evaluate.main, ["ckpt_path=compact", f"{key}=x"], monkeypatch) == 2
+    assert line in capfd.readouterr().err
+
+
 EXPLAINED = {
     train.main: "model.skip_layers=[] further layers to fuse and pass to the decoder, at most one of each",  # a field
     evaluate.main: "lpips=false perceptual distance to the content; torchvision fetches",  # YAML comments
@@ -283,7 +305,71 @@ def test_help_is_written_for_a_person(
     words = " ".join(text.split())
     assert EXPLAINED[main] in words
     assert "seed=0" in words
+    assert "${" not in text
     assert ("model: adain, distillation, fixed_style, inversion " in words) is (main is train.main)
+
+
+@pytest.mark.parametrize("main", EXPLAINED)
+def test_help_explains_every_key(main: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Oracle: an explanation begins in column 45 of the key's line, or of the next where the key is long."""
+    assert run_here(main, ["--help"], monkeypatch) == 0
+    lines = capfd.readouterr().out.split("The keys are:")[-1].splitlines()
+    keys = [i for i, line in enumerate(lines) if line[:1].isalpha() and "=" in line.split()[0]]
+    assert len(keys) > 10
+    unexplained = [lines[i] for i in keys if not lines[i][44:].strip() and not lines[i + 1][:44].isspace()]
+    assert [line for line in unexplained if not line.startswith("method.vgg19.")] == []
+
+
+ENTRIES = """
+import runpy, sys, time
+for command, *arguments in [
+    ("train", "modle.fusion=adain"), ("train", "seed"), ("train", "data=folders"), ("train", "--help"),
+    ("evaluate",), ("evaluate", "nope=1"), ("benchmark", "nope=1"),
+    ("stylize", "--nope"), ("app", "--nope"), ("prepare", "--nope"),
+]:
+    sys.argv = [command, *arguments]
+    try:
+        runpy.run_module(f"adain_lit.{command}", run_name="__main__")
+    except SystemExit as end:
+        print(end.code)
+    for heavy in ("torch", "lightning", "matplotlib", "wandb"):
+        assert heavy not in sys.modules, (command, arguments, heavy)
+"""
+
+
+def test_command_lines_that_cannot_be_run_end_before_torch_is_imported(tmp_path: Path) -> None:
+    """Importing it takes seconds. Oracle: the modules that a new process has imported after each refusal."""
+    done = subprocess.run([sys.executable, "-c", ENTRIES], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [code for code in done.stdout.split() if code in ("0", "2", "None")].count("2") == 9
+
+
+AS_ON_WINDOWS = """
+import importlib, signal
+for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT", "SIGPIPE", "SIGALRM"):
+    delattr(signal, name)
+for name in ("train", "evaluate", "benchmark", "stylize", "export", "app", "report", "prepare"):
+    importlib.import_module(f"adain_lit.{name}")
+for name in ("grid", "search", "launcher", "local"):
+    importlib.import_module(f"hydra_plugins.adain_lit_sweeps.{name}")
+from adain_lit.data.pairs import ignore_signals
+from hydra_plugins.adain_lit_sweeps.launcher import Interruption
+with Interruption():
+    pass
+ignore_signals(0)
+"""
+
+
+def test_commands_start_without_the_signals_that_windows_lacks(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", AS_ON_WINDOWS], cwd=tmp_path, check=True)
+
+
+def test_wandb_without_a_key_is_one_line() -> None:
+    from wandb.errors import UsageError
+
+    line = one_line(UsageError("No API key configured. Use `wandb login` to log in."))
+    assert line is not None
+    assert line.endswith("run `wandb login`, or leave WANDB_MODE unset to log offline")
 
 
 def test_experiment_of_a_users_own_folder_trains(
@@ -316,13 +402,29 @@ def test_resume_last_takes_the_newest_run_that_has_a_checkpoint(tmp_path: Path) 
 
 
 def test_job_folder_names_what_was_swept() -> None:
-    assert job_folder("ablation_indec", {"experiment": "ablation_indec", "seed": "1"}) == "ablation_indec_seed=1"
-    assert job_folder("mine", {"experiment": "ablation_indec"}) == "mine_experiment=ablation_indec"
-    assert job_folder("a", {"seed": "1", "data.crop": "64"}) == job_folder("a", {"data.crop": "64", "seed": "1"})
-    paths = [job_folder("a", {"data.style_dir": path}) for path in ("/b/c", "/b_c", "/" + 300 * "d")]
-    assert paths[0].startswith("a_data.style_dir=_b_c_")
+    sweep = Path("sweep")
+    name = "ablation_indec"
+    assert job_folder(sweep, name, {"experiment": name, "seed": "1"}) == sweep / "ablation_indec_seed-1"
+    assert job_folder(sweep, "mine", {"experiment": name}) == sweep / "mine_experiment-ablation_indec"
+    swept = {"seed": "1", "data.crop": "64"}
+    assert job_folder(sweep, "a", swept) == job_folder(sweep, "a", dict(reversed(swept.items())))
+    paths = [job_folder(sweep, "a", {"data.style_dir": path}) for path in ("/b/c", "/b_c", "/" + 300 * "d")]
+    assert paths[0].name.startswith("a_data.style_dir-_b_c_")
     assert len(set(paths)) == 3
-    assert all("/" not in path and len(path) <= 120 for path in paths)
+    assert all(path.parent == sweep and len(path.name) <= 120 for path in paths)
+
+
+@pytest.mark.parametrize("value", ["1e-4", "[a,b]", "it's", "étude", "(1)", "a b", "~", "{x: 1}", "#"])
+def test_job_folder_can_be_typed_as_the_value_of_a_setting(value: str) -> None:
+    """Hydra's grammar refused a sweep's own folders, which had ``=`` in their names."""
+    folder = job_folder(Path("sweep"), "a", {"model.lr": value})
+    assert OverridesParser.create().parse_override(f"resume={folder.as_posix()}").value() == folder.as_posix()
+
+
+def test_job_of_a_sweep_from_before_keeps_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "003_a_seed=1").mkdir()
+    assert job_folder(tmp_path, "a", {"seed": "1"}, prefix="003_").name == "003_a_seed=1"
+    assert job_folder(tmp_path, "a", {"seed": "2"}, prefix="003_").name == "003_a_seed-2"
 
 
 def test_sweep_folder_is_found_again_by_the_same_training_only() -> None:

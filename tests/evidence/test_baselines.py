@@ -23,7 +23,7 @@ def test_networks_of_a_sweep_are_found_by_their_style() -> None:
     assert "model.styles" not in common
     assert [each["seed"] for each in settings] == ["3", "3", "3"]
     swept = [{"model.styles": each["model.styles"]} for each in settings]
-    folders = [sweep.folder / job_folder("baseline_ulyanov", values) for values in swept]
+    folders = [job_folder(sweep.folder, "baseline_ulyanov", values) for values in swept]
     assert [network_for(sweep, style) for style in styles] == [last_checkpoint(folder) for folder in folders]
 
 

@@ -101,7 +101,7 @@ def test_compositions_of_a_sweep_are_every_combination() -> None:
 def test_folders_of_a_sweep_are_named_by_what_is_swept() -> None:
     """Oracle: the names that `adain_lit.train -m` gave; a seed that is the only one is not in them."""
     sweep = Job("train", "a", ("experiment=b,c", "seed=0,1", "model.lr=1,2"), Path("d"), multirun=True)
-    assert sweep.run_of("b", seed=1, model__lr=2) == sweep.folder / "b_model.lr=2_seed=1"
+    assert sweep.run_of("b", seed=1, model__lr=2) == sweep.folder / "b_model.lr-2_seed-1"
     assert Job("train", "a", ("experiment=b,c", "seed=0"), Path("d")).run_of("b", seed=0).name == "b"
 
 

@@ -14,8 +14,8 @@ from torchvision.transforms.v2.functional import normalize
 
 from adain_lit.errors import InputError
 from adain_lit.io.images import read_image, to_tensor
+from adain_lit.nets.config import PAPER_STYLE_LAYERS
 from adain_lit.nets.vgg import (
-    PAPER_STYLE_LAYERS,
     VGGEncoder,
     conv_names,
     deepest,

@@ -86,13 +86,13 @@ def test_search_prunes_and_goes_on_where_it_was_interrupted(
         "~hydra.sweeper.pruner.n_startup_trials",
     ]
     for number in (1, 2, 3):
-        (hinder / f"{number:03d}_enc_adain_dec_model.style_weight=1").write_text("interrupt")
+        (hinder / f"{number:03d}_enc_adain_dec_model.style_weight-1").write_text("interrupt")
     assert run_here(train.main, arguments, monkeypatch) == 130
     sweep = tmp_path / "outputs" / "multirun" / "search"
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{sweep}/study.db")
     broken_off = study.trials[-1]
     assert (broken_off.state, broken_off.params) == (TrialState.RUNNING, {"model.style_weight": "1"})
-    folder = sweep / f"{broken_off.number:03d}_enc_adain_dec_model.style_weight=1"
+    folder = sweep / f"{broken_off.number:03d}_enc_adain_dec_model.style_weight-1"
     rows = (folder / "metrics.csv").read_text().splitlines()
 
     for file in hinder.glob("*=1"):

@@ -31,7 +31,7 @@ def test_array_waits_for_all_and_a_job_at_its_time_limit_goes_on(
     paintings: Path,
 ) -> None:
     """Three jobs: one is killed, one gets the signal that SLURM sends before the time limit."""
-    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1, 2)]
+    names = [f"enc_adain_dec_seed-{seed}" for seed in (0, 1, 2)]
     (hinder / names[1]).write_text("die")
     (hinder / names[2]).write_text("slow")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "launcher=slurm", "seed=0,1,2"]
@@ -65,7 +65,7 @@ def test_interruption_reaches_the_jobs_on_the_cluster(
     photographs: Path,
     paintings: Path,
 ) -> None:
-    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1)]
+    names = [f"enc_adain_dec_seed-{seed}" for seed in (0, 1)]
     for name in names:
         (hinder / name).write_text("slow")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "launcher=slurm", "seed=0,1"]

@@ -50,14 +50,14 @@ def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (hinder / "ablation_bndec_seed=1").write_text("die")
-    (hinder / "ablation_indec_seed=0").write_text("fail")
-    (hinder / "ablation_indec_seed=1").write_text("vanish")
+    (hinder / "ablation_bndec_seed-1").write_text("die")
+    (hinder / "ablation_indec_seed-0").write_text("fail")
+    (hinder / "ablation_indec_seed-1").write_text("vanish")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "launcher=local_gpus"]
     arguments += ["experiment=glob(ablation_?ndec)", "seed=0,1"]
     assert run_here(train.main, arguments, monkeypatch) == 2
     sweep = only_sweep(tmp_path)
-    names = [f"ablation_{norm}_seed={seed}" for norm in ("bndec", "indec") for seed in (0, 1)]
+    names = [f"ablation_{norm}_seed-{seed}" for norm in ("bndec", "indec") for seed in (0, 1)]
     assert statuses(sweep) == dict.fromkeys(names, "failed") | {names[0]: "finished"}
     printed = capfd.readouterr()
     assert "3 of 4 jobs failed" in printed.err
@@ -106,7 +106,7 @@ def test_half_done_job_goes_on_from_its_last_checkpoint(
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), "model.style_weight=1,3", "sweep=lambda"]
     arguments += ["trainer.max_steps=6", "trainer.val_check_interval=2"]
     sweep = tmp_path / "outputs" / "multirun" / "lambda"
-    first, second = (f"enc_adain_dec_model.style_weight={weight}" for weight in (1, 3))
+    first, second = (f"enc_adain_dec_model.style_weight-{weight}" for weight in (1, 3))
     (hinder / first).write_text("interrupt")
     assert run_here(train.main, arguments, monkeypatch) == 130
     assert statuses(sweep) == {first: "interrupted", second: "not begun"}
@@ -140,7 +140,7 @@ def test_sweep_of_sixteen_jobs_one_of_which_fails(
     hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
 ) -> None:
     """Four experiments, two values of lambda and two seeds in two slots, with W&B."""
-    failing = "ablation_gram_model.style_weight=3_seed=1"
+    failing = "ablation_gram_model.style_weight-3_seed-1"
     (hinder / failing).write_text("fail")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "logger=wandb"]
     arguments += ["experiment=glob(ablation_*)", "model.style_weight=1,3", "seed=0,1"]
@@ -172,7 +172,7 @@ def test_sweep_of_sixteen_jobs_one_of_which_fails(
 def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
     group: bool, hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
 ) -> None:
-    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1, 2)]
+    names = [f"enc_adain_dec_seed-{seed}" for seed in (0, 1, 2)]
     for name in names:
         (hinder / name).write_text("slow")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,1,2", "logger=wandb"]
@@ -213,7 +213,7 @@ def test_interrupted_sweep_ends_all_its_jobs_with_checkpoints_and_goes_on(
 def test_killed_job_has_a_wandb_run_that_is_closed_as_failed(
     hinder: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (hinder / "enc_adain_dec_seed=0").write_text("die")
+    (hinder / "enc_adain_dec_seed-0").write_text("die")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=choice(0)", "logger=wandb"]
     assert run_here(train.main, arguments, monkeypatch) == 2
     records = offline_runs(only_sweep(tmp_path))
@@ -226,7 +226,7 @@ def test_killed_job_has_a_wandb_run_that_is_closed_as_failed(
 def test_jobs_save_and_end_when_the_command_that_started_them_is_killed(
     hinder: Path, tmp_path: Path, photographs: Path, paintings: Path
 ) -> None:
-    names = [f"enc_adain_dec_seed={seed}" for seed in (0, 1)]
+    names = [f"enc_adain_dec_seed-{seed}" for seed in (0, 1)]
     for name in names:
         (hinder / name).write_text("slow")
     arguments = ["-m", *tiny(photographs, paintings), *hindrance(hinder), *SLOTS, "seed=0,1"]

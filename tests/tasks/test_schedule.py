@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from adain_lit.errors import InputError
-from adain_lit.tasks.schedule import OptimConfig, adam, by_fan_in
+from adain_lit.tasks.config import OptimConfig
+from adain_lit.tasks.schedule import adam, by_fan_in
 
 
 def rates(count: int, *, group: int = 0, parameters: Any = None, **settings: Any) -> list[float]:

@@ -210,7 +210,10 @@ def changed(**tensors: Tensor | None) -> Callable[[dict[str, Tensor]], dict[str,
 NO_DECODER = "is no decoder: its convolutions do not end in 3 channels; give a network of adain_lit, a checkpoint of"
 BAD_DECODERS: dict[str, tuple[Callable[[dict[str, Tensor]], Mapping[str, Tensor]], str]] = {
     "encoder": (lambda state: common_encoder().state_dict(), f"{{path}} {NO_DECODER}"),
-    "other names": (lambda state: {f"up.{key}": value for key, value in state.items()}, f"{{path}} {NO_DECODER}"),
+    "other names": (
+        lambda state: {f"up{key[0]}.{key}": value for key, value in state.items()},
+        f"{{path}} {NO_DECODER}",
+    ),
     "no convolution": (lambda state: {"fc.weight": torch.ones(3, 3)}, f"{{path}} {NO_DECODER}"),
     "too many": (
         changed(**{f"n0{i}_weight": torch.ones(3, 3, 3, 3) for i in range(8)}),

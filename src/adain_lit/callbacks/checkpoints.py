@@ -223,7 +223,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             name = signal.Signals(number).name
             log.warning("stopped by %s after step %d; resume=last continues from there", name, trainer.global_step)
-            if number == signal.SIGUSR1:
+            if number == getattr(signal, "SIGUSR1", None):
                 processes.queue_again()
         self._leaving_together = trainer.world_size > 1
         raise SystemExit(128 + number)

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from adain_lit.errors import InputError
+
+_OF_A_RUN = {"${hydra:runtime.output_dir}": "RUN", "${hydra:runtime.choices.experiment}": "EXPERIMENT"}
+"""Words of ``--help`` for interpolations that have no value before a run begins."""
 COLUMN, WIDTH = 44, 120
 """Column where explanations begin, and maximum line length, in characters."""
 
@@ -58,14 +63,15 @@ def help_keys(cfg: DictConfig, conf: Path, command: str) -> str:
         schema = OmegaConf.get_type(cfg, group)
         if is_dataclass(schema):
             found |= {f"{group}.{name}": text for name, text in explanations(schema).items()}
-    # unresolved: a user sees the interpolation that is the default, not its value on this machine
     values: Any = OmegaConf.to_container(cfg, resolve=False)
+    named = _named({group: node for group, node in values.items() if group != "hydra"})
+    resolved = OmegaConf.create(named)
     blocks: dict[str, list[str]] = {}
-    for key, value in _leaves(values):
+    for key, value in _leaves(named):
         group, _, rest = key.partition(".")
-        if group == "hydra" or key.endswith("._target_"):
+        if key.endswith("._target_"):
             continue
-        text = f"{key}={value}"
+        text = f"{key}={_resolved(resolved, key, value)}"
         said = textwrap.wrap(found.get(key, ""), WIDTH - COLUMN)
         if said and len(text) < COLUMN - 1:
             text = text.ljust(COLUMN) + said.pop(0)
@@ -91,6 +97,27 @@ def explanations(config: type) -> dict[str, str]:
             if isinstance(line, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 assert isinstance(line.target, ast.Name)
                 found[line.target.id] = " ".join(str(text.value.value).split())
+    return found
+
+
+def _named(values: Any) -> Any:
+    """A configuration in which a word stands for what is known only once a run begins, such as RUN for its folder."""
+    if isinstance(values, dict):
+        return {key: _named(value) for key, value in values.items()}
+    if isinstance(values, str):
+        for interpolation, word in _OF_A_RUN.items():
+            values = values.replace(interpolation, word)
+    return values
+
+
+def _resolved(cfg: DictConfig, key: str, value: str) -> str:
+    """The value of a leaf that is an interpolation; the interpolation itself where it has none yet."""
+    if "${" not in value:
+        return value
+    try:
+        ((_, found),) = _leaves(OmegaConf.to_container(OmegaConf.create({"": OmegaConf.select(cfg, key)})))
+    except (OmegaConfBaseException, InputError):
+        return value
     return found
 
 

@@ -2,12 +2,12 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import hydra
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,6 +15,9 @@ from adain_lit.config.paths import conf_dir
 from adain_lit.config.resolvers import register_resolvers
 from adain_lit.distributed import processes
 from adain_lit.errors import InputError
+
+_GROUPS = ("data", "method")
+"""Groups from which a command may choose nothing."""
 
 
 def one_line(error: BaseException, command: str = "train") -> str | None:
@@ -33,6 +36,9 @@ def one_line(error: BaseException, command: str = "train") -> str | None:
     for cause in causes(error):
         if isinstance(cause, InputError):
             return str(cause)
+        if type(cause).__module__.startswith("wandb.errors"):  # imported by then, if it raised
+            reason = " ".join(str(cause).split())
+            return f"W&B: {reason:.200}; run `wandb login`, or leave WANDB_MODE unset to log offline"
         if processes.connection_lost(cause):
             reason = " ".join(str(cause).split())
             return f"rank {processes.rank()} lost the connection to another process: {reason:.200}"
@@ -50,11 +56,17 @@ def one_line(error: BaseException, command: str = "train") -> str | None:
     if isinstance(error, MissingMandatoryValue):
         key = text.removeprefix("Missing mandatory value: ").split(" ")[0]
         return f"{key} is not set; give {key}=VALUE"
-    if isinstance(error, HydraException | OmegaConfBaseException | MisconfigurationException):
+    if isinstance(error, HydraException | OmegaConfBaseException) or _is_lightnings(error):
         return text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return None
+
+
+def _is_lightnings(error: BaseException) -> bool:
+    """Whether the error is Lightning's for a setting that it refuses; one that was not imported has raised none."""
+    exceptions = sys.modules.get("lightning.fabric.utilities.exceptions")
+    return exceptions is not None and isinstance(error, exceptions.MisconfigurationException)
 
 
 def _of_composition(error: ConfigCompositionException, command: str) -> str:
@@ -72,8 +84,19 @@ def _of_composition(error: ConfigCompositionException, command: str) -> str:
         return f"{key}: {reason}"
     match = re.search(r"Could not override '([^']+)'", text)
     key = match[1] if match else key
-    line = f"no key {key}; {nearest(key, _known_keys(command))}"
+    known = _known_keys(command)
+    if group := _unchosen(key, known):
+        names = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+        return f"{key} is a key of the group {group}, from which nothing is chosen; give {group}=NAME too ({names})"
+    line = f"no key {key}; {nearest(key, known)}"
     return f"{line} (a key that its class takes is added by +{key}=VALUE)" if "is not in struct" in reason else line
+
+
+def _unchosen(key: str, known: Sequence[str]) -> str | None:
+    """The group that a key is of, if the command has the group but no choice from it."""
+    group = key.partition(".")[0]
+    # by default a command has no keys of a group of which it needs none
+    return group if group in _GROUPS and not any(name.startswith(f"{group}.") for name in known) else None
 
 
 def _known_keys(command: str) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -43,20 +44,30 @@ def sweep_folder(name: str | None, overrides: Sequence[str]) -> str:
     return f"{'-'.join(fixed + swept) or 'sweep'}_{_digest(settings)}"
 
 
-def job_folder(name: str, swept: Mapping[str, str]) -> str:
-    """Name of a job's folder in a sweep: the name of the run and the settings that differ between jobs.
+def job_folder(sweep: Path, name: str, swept: Mapping[str, str], *, prefix: str = "") -> Path:
+    """Folder of a job in a sweep, named after the run and the settings that differ between jobs.
+
+    The name has no character that Hydra's grammar gives a meaning to, so that the path can be typed as a value. Jobs of
+    sweeps from before, whose names have ``=``, keep their folders.
 
     Args:
+        sweep: folder of the sweep.
         name: name of the run.
         swept: values of the swept keys in this job.
+        prefix: put before the name.
 
     Example:
-        >>> job_folder("adain", {"model.lr": "1e-4", "seed": "2"})
-        'adain_model.lr=1e-4_seed=2'
+        >>> job_folder(Path("sweep"), "adain", {"model.lr": "1e-4", "seed": "2"}).name
+        'adain_model.lr-1e-4_seed-2'
     """
-    parts = [f"{key}={value}" for key, value in sorted(swept.items()) if (key, value) != ("experiment", name)]
+    before, now = (sweep / f"{prefix}{_job_name(name, swept, joint)}" for joint in "=-")
+    return before if before.is_dir() else now
+
+
+def _job_name(name: str, swept: Mapping[str, str], joint: str) -> str:
+    parts = [f"{key}{joint}{value}" for key, value in sorted(swept.items()) if (key, value) != ("experiment", name)]
     text = "_".join([name, *parts])
-    readable = re.sub(r"[^\w.=+-]", "_", text)
+    readable = re.sub(r"[^\w.=+-]", "_", text) if joint == "=" else re.sub(r"[^\w.+-]", "_", text, flags=re.ASCII)
     # the digest keeps jobs apart whose names became equal by replacing characters or by cutting
     return readable if readable == text and len(text) <= 120 else f"{readable[:113]}_{_digest(text)}"
 

@@ -377,8 +377,9 @@ def require_shared_memory(batch_bytes: int, workers: int, processes: int = 1, fo
 
 def ignore_signals(worker: int) -> None:
     """Keep a loader's worker alive when Ctrl-C or a scheduler signals the whole process group."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):  # Windows lacks the last
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def read_held_out(

@@ -12,21 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NoReturn, TypeVar
-
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from torch import distributed
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from adain_lit.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""A terminal's, a scheduler's, and the one that SLURM is asked to send before a job's time is up."""
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""A terminal's, a scheduler's, and what SLURM is asked to send before a job's time is up (not on Windows)."""
 MISTAKE, LOST = 2, 113
 """Exit status after a mistake of the user that has been printed, and after a lost connection to another process."""
 PATIENCE = 5.0
@@ -37,21 +34,32 @@ RUN_FOLDER = "ADAIN_LIT_RUN_FOLDER"
 """Variable with the run folder, set by `launch`; under torchrun, the key of the store that holds it."""
 
 
-def environment() -> ClusterEnvironment | None:
+def environment() -> "ClusterEnvironment | None":
     """Who started this process among others, torchrun (or `launch`) or srun; None if it was started alone.
 
     Raises:
         InputError: if srun does not say how many processes it starts on each machine.
     """
-    if TorchElasticEnvironment.detect():  # before SLURM, as in Lightning
+    if _elastic():  # before SLURM, as in Lightning
+        from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
         return TorchElasticEnvironment()
-    if "SLURM_STEP_ID" not in os.environ or not SLURMEnvironment.detect():
+    if "SLURM_STEP_ID" not in os.environ:
+        return None
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    if not SLURMEnvironment.detect():
         return None
     if int(os.environ["SLURM_NTASKS"]) > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise InputError(
             f"srun starts {os.environ['SLURM_NTASKS']} processes; give --ntasks-per-node in place of --ntasks"
         )
     return SLURMEnvironment()
+
+
+def _elastic() -> bool:
+    """Whether torchrun or `launch` started this process, by the variable that torch itself looks at."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def rank() -> int:
@@ -99,7 +107,7 @@ def nodes() -> int:
             "trainer=multinode needs torchrun or srun, which say how many processes there are (docs/scaling.md); "
             "start the command with one of them, or give trainer=ddp for the devices of this machine"
         )
-    return int(os.environ["GROUP_WORLD_SIZE" if isinstance(here, TorchElasticEnvironment) else "SLURM_NNODES"])
+    return int(os.environ["GROUP_WORLD_SIZE" if _elastic() else "SLURM_NNODES"])
 
 
 def processes_per_node() -> int:
@@ -109,7 +117,7 @@ def processes_per_node() -> int:
 
 def slurm_step() -> str | None:
     """Name of the srun step that this process belongs to, the same when SLURM runs the job again; else None."""
-    if not isinstance(environment(), SLURMEnvironment):
+    if environment() is None or _elastic():
         return None
     return f"slurm_{_slurm_job()}_{os.environ['SLURM_STEP_ID']}"
 
@@ -145,7 +153,7 @@ def agree_on_folder(choose: Callable[[], str]) -> str:
     """
     if RUN_FOLDER in os.environ:
         return os.environ[RUN_FOLDER]
-    if not isinstance(environment(), TorchElasticEnvironment):
+    if not _elastic():
         return choose()
     if rank():
         return str(_store().get(RUN_FOLDER), "utf-8")
@@ -155,6 +163,9 @@ def agree_on_folder(choose: Callable[[], str]) -> str:
 @cache
 def _store() -> Any:
     """The store in which the processes of torchrun find each other."""
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
     here = TorchElasticEnvironment()
     hosts = here.global_rank() == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     return TCPStore(here.main_address, here.main_port, is_master=hosts, wait_for_workers=False, multi_tenant=True)
@@ -167,6 +178,8 @@ def connected() -> Iterator[None]:
     if here is None or here.world_size() == 1:
         yield
         return
+    from torch import distributed
+
     os.environ |= {"MASTER_ADDR": here.main_address, "MASTER_PORT": str(here.main_port)}
     distributed.init_process_group("gloo", rank=here.global_rank(), world_size=here.world_size())
     yield
@@ -180,6 +193,8 @@ def gather(value: T) -> list[T]:
         >>> gather(3)  # in a command that runs alone
         [3]
     """
+    from torch import distributed
+
     if not distributed.is_initialized():
         return [value]
     values: list[Any] = [None] * distributed.get_world_size()

@@ -16,13 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from adain_lit.config.hydra import in_sweep
 from adain_lit.config.instantiate import instantiate
 from adain_lit.loggers.csv import attempt
+from adain_lit.runs.settings import read_settings
 
 
 def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
     """Choose id and group: a resumed run keeps its id, the jobs of a sweep are one group."""
     saved = checkpoint.parents[1] / "config.yaml" if checkpoint else None
     if cfg.wandb_id is None and saved is not None and saved.is_file():
-        cfg.wandb_id = OmegaConf.select(OmegaConf.load(saved), "wandb_id")
+        cfg.wandb_id = OmegaConf.select(read_settings(saved), "wandb_id")
     cfg.wandb_id = cfg.wandb_id or secrets.token_hex(4)
     if cfg.group is None and in_sweep():
         cfg.group = Path(HydraConfig.get().sweep.dir).name

@@ -12,8 +12,8 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import ImageReadError
 from adain_lit.nets import FixedStyleNet, StyleTransferNet, TransformerNet
 from adain_lit.nets.transformer import require_known
-from adain_lit.weights.files import read_checkpoint, weights_file
-from adain_lit.weights.networks import load_network
+from adain_lit.weights.files import read_checkpoint, usable, weights_file
+from adain_lit.weights.networks import fill, load_network
 
 
 class FixedStyles(nn.Module):
@@ -121,8 +121,16 @@ def fixed_style_net(checkpoint: Mapping[str, Any], source: str | Path) -> FixedS
     """
     if "fixed_styles" not in checkpoint:
         raise InputError(f"{source} is no network for fixed styles; give a checkpoint of one, or method=network")
-    shape = {name: value for name, value in checkpoint["fixed_styles"].items() if name != "files"}
-    state = {key.removeprefix("net."): x for key, x in checkpoint["state_dict"].items() if key.startswith("net.")}
-    net = FixedStyleNet(TransformerNet(**shape), state["thumbnails"])
-    net.load_state_dict(state)
+    try:
+        shape = {name: value for name, value in checkpoint["fixed_styles"].items() if name != "files"}
+        weights = usable(checkpoint["state_dict"], source)
+        state = {key.removeprefix("net."): x for key, x in weights.items() if key.startswith("net.")}
+        if shape["blocks"] > len(state):  # before so many are built
+            raise ValueError(f"{shape['blocks']} blocks")
+        with torch.device("meta"):
+            net = FixedStyleNet(TransformerNet(**shape), state["thumbnails"])
+        fill(net, state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{source} does not describe a network for fixed styles ({reason:.200})") from error
     return net.requires_grad_(False)

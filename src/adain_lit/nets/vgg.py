@@ -19,9 +19,6 @@ WIDTHS: dict[str, tuple[int, ...]] = {
 }
 """Channels of each block: VGG-19, and a quarter of them (1/16 of the parameters)."""
 
-PAPER_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-"""Layers of the style loss (Sec. 6.2)."""
-
 
 def conv_names(last: str) -> list[str]:
     """Names of the convolutions up to layer `last`, ``relu{block}_{index}``.

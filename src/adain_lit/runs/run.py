@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from adain_lit.errors import InputError
 from adain_lit.runs.rows import read_rows, values_by_step
+from adain_lit.runs.settings import read_settings
 
 RUN_FILES = ("metrics.csv", "train.log")
 """A folder with one of these is a run: its log of values, or Hydra's log, which exists before the first value."""
@@ -94,10 +95,7 @@ def read_run(folder: Path) -> Run:
     if not rows:
         raise InputError(f"{folder} has no logged values: the run ended before its first; leave it out")
     path = folder / "config.yaml"
-    try:
-        settings = _flat(OmegaConf.to_container(OmegaConf.load(path))) if path.is_file() else {}
-    except Exception as error:  # whatever the YAML parser raises on a damaged file
-        raise InputError(f"{path} is damaged ({' '.join(str(error).split())[:100]}); leave that run out") from error
+    settings = _flat(OmegaConf.to_container(read_settings(path))) if path.is_file() else {}
     grids = sorted((folder / "grids").glob("step_*.png"))
     last = grids[-1] if grids else None
     step = int(last.stem.removeprefix("step_")) if last else 0

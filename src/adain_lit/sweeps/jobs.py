@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from adain_lit.config.messages import one_line
 from adain_lit.config.overrides import of_the_training, quoted
@@ -18,6 +18,7 @@ from adain_lit.errors import InputError
 from adain_lit.io.files import write_json
 from adain_lit.loggers.wandb import write_failed
 from adain_lit.runs.lock import only_process
+from adain_lit.runs.settings import read_settings
 
 DONE = ("finished", "pruned")
 
@@ -129,9 +130,7 @@ class Job:
                 write_failed(self._config())  # its W&B run is still open
 
     def _config(self) -> DictConfig:
-        config = OmegaConf.load(self.folder / "config.yaml")
-        assert isinstance(config, DictConfig)
-        return config
+        return read_settings(self.folder / "config.yaml")
 
 
 def read_record(folder: Path) -> Record | None:
@@ -142,7 +141,10 @@ def read_record(folder: Path) -> Record | None:
         True
     """
     path = folder / "job.json"
-    return Record(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    try:
+        return Record(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({' '.join(str(error).split()):.100}); remove it") from error
 
 
 @contextmanager

@@ -6,10 +6,28 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from adain_lit.losses import LossConfig
-from adain_lit.nets.config import NetConfig
-from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
-from adain_lit.tasks.schedule import OptimConfig
+from adain_lit.nets.config import PAPER_STYLE_LAYERS, LossConfig, NetConfig
+
+
+@dataclass
+class OptimConfig:
+    """Adam and its learning rate schedule.
+
+    Example:
+        >>> OptimConfig(lr_schedule="cosine", lr_steps=1000).lr
+        0.0001
+    """
+
+    lr: float = 1e-4
+    """learning rate of Adam (authors' code)"""
+    lr_schedule: str = "inverse"
+    """inverse (the authors') or cosine"""
+    lr_decay: float = 5e-5
+    """of inverse: the rate at step t is lr / (1 + lr_decay t) (authors' code)"""
+    lr_steps: int | None = None
+    """of cosine: the step at which the rate reaches 0"""
+    lr_warmup: int = 0
+    """number of first steps over which the rate rises linearly"""
 
 
 @dataclass

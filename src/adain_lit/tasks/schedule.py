@@ -2,36 +2,15 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from adain_lit.errors import InputError
+from adain_lit.tasks.config import OptimConfig
 
 SCHEDULES = ("inverse", "cosine")
-
-
-@dataclass
-class OptimConfig:
-    """Adam and its learning rate schedule.
-
-    Example:
-        >>> OptimConfig(lr_schedule="cosine", lr_steps=1000).lr
-        0.0001
-    """
-
-    lr: float = 1e-4
-    """learning rate of Adam (authors' code)"""
-    lr_schedule: str = "inverse"
-    """inverse (the authors') or cosine"""
-    lr_decay: float = 5e-5
-    """of inverse: the rate at step t is lr / (1 + lr_decay t) (authors' code)"""
-    lr_steps: int | None = None
-    """of cosine: the step at which the rate reaches 0"""
-    lr_warmup: int = 0
-    """number of first steps over which the rate rises linearly"""
 
 
 def by_fan_in(parameters: Iterable[nn.Parameter], *, lr: float, widest: int | None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from adain_lit.errors import InputError
 from adain_lit.nets.loss_network import HeadedEncoder, LossNetwork
 from adain_lit.nets.vgg import VGGEncoder, block_of, conv_names, deepest, fold_preprocessing, initialise_randomly
 from adain_lit.user_code import import_object, is_dotted
-from adain_lit.weights.files import BUNDLED, bundled_file, read_state_dict
+from adain_lit.weights.files import BUNDLED, bundled_file, part_of, read_state_dict
 
 Conv = tuple[Tensor, Tensor]
 """Weight and bias of a convolution."""
@@ -31,6 +31,8 @@ PREPROCESSING: dict[str, Conv] = {
 }
 """Preprocessing that weights expect, as ``matrix @ rgb + shift`` of RGB in [0, 1]."""
 
+PARTS = ("encoder", "vgg")
+"""Names that the common PyTorch code gives to the encoder in a whole network."""
 NAMED_FILES = {"vgg_normalised": "vgg_normalised.pth"}
 """Files that users download themselves and may refer to by name, see `load_encoder`."""
 
@@ -297,7 +299,13 @@ def _recognise(state: Mapping[str, Tensor], metadata: Mapping[str, str], source:
         if (match := re.fullmatch(r"(?:(features)\.)?(\d+)\.weight", key)) and tensor.ndim == 4
     )
     if not numbered:
-        raise InputError(f"{source} is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight")
+        for part in (part_of(state, name) for name in PARTS):
+            if part.keys() != state.keys():
+                return _recognise(part, metadata, source)
+        raise InputError(
+            f"{source} is no VGG-19: it has neither conv1_1.weight, features.0.weight nor 0.weight, but "
+            f"{', '.join(state)[:60]}"
+        )
     keys = [f"{prefix}.{index}" if prefix else str(index) for index, prefix in numbered]
     own = PREPROCESSING["imagenet"] if keys[0].startswith("features") else None
     scaled = state[f"{keys[0]}.weight"].shape[2:] == (1, 1)  # vgg_normalised.pth begins with its preprocessing

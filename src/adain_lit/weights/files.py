@@ -1,6 +1,7 @@
 """Read weight files without executing code from them, and locate the networks bundled with the package."""
 
 import hashlib
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -70,13 +71,15 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a .safetensors or PyTorch file, without executing code from it.
 
     Args:
-        path: a .safetensors file, or a PyTorch file with a state dict, on its own or under ``state_dict``.
+        path: a .safetensors file, or a PyTorch file with a state dict, on its own, under ``state_dict``, or with its
+            parts one level deeper, as in ``{"decoder": ...}``.
 
     Returns:
-        Tensors by key, on the CPU, and the metadata of a .safetensors file; a PyTorch file has none.
+        Tensors by key, on the CPU, floating-point ones in float32, and the metadata of a .safetensors file; a PyTorch
+        file has none. Keys are without the ``module.`` of DataParallel and the ``_orig_mod.`` of ``torch.compile``.
 
     Raises:
-        InputError: if the file is unreadable or has no tensors.
+        InputError: if the file is unreadable, has no tensors, or has weights that are not finite.
 
     Example:
         >>> state, metadata = read_state_dict(bundled_file("compact"))
@@ -89,8 +92,10 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 metadata = file.metadata() or {}
                 require_trusted(metadata, path)
-                return tensors, metadata
-        state = _load(path)
+        else:
+            state = _load(path)
+            state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
+            tensors, metadata = _tensors(state) if isinstance(state, Mapping) else {}, {}
     except InputError:
         raise
     except Exception as error:  # on a damaged file torch's reader raises nearly every type
@@ -98,11 +103,69 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"cannot read weights from {path}: {type(error).__name__}; a .safetensors file or a PyTorch state dict "
             "of plain tensors is needed; code in a file is not run"
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
-    tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"{path} holds no tensors; a state dict of a VGG-19 is needed")
-    return tensors, {}
+    return usable(tensors, path), metadata
+
+
+def usable(tensors: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
+    """Weights as networks take them: floating-point tensors in float32, keys without the prefixes of wrappers.
+
+    Raises:
+        InputError: for a tensor that claims more than its file holds, or is not dense, real and finite.
+
+    Example:
+        >>> usable({"module.conv.bias": torch.ones(1, dtype=torch.half)}, "net.pth")
+        {'conv.bias': tensor([1.])}
+    """
+    found: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        name = re.sub(r"(?:(?<=\.)|^)(?:module|_orig_mod)\.", "", key)
+        if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
+            raise InputError(f"{key} of {source} is no plain tensor of real numbers; write the file with torch.save")
+        # a view that repeats its memory may claim any size
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise InputError(f"{key} of {source} is {tuple(tensor.shape)}, more than the file holds; it is damaged")
+        found[name] = tensor.float() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(found[name]).all():
+            raise InputError(
+                f"{key} of {source} has values that are not finite: its training diverged, or the file is damaged; "
+                "give an earlier checkpoint"
+            )
+    return found
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one part of a network, without the names in front: of ``decoder.0.weight``, ``0.weight``.
+
+    Args:
+        state: tensors by key. If none is of that part, and all keys have a name in front in common, that is left out.
+        name: of the part.
+
+    Example:
+        >>> x = torch.zeros(1)
+        >>> [*part_of({"net.decoder.0.bias": x, "net.encoder.0.bias": x}, "decoder")]
+        ['0.bias']
+        >>> [*part_of({"model.0.bias": x, "model.2.bias": x}, "decoder")]
+        ['0.bias', '2.bias']
+    """
+    own = {match[1]: x for key, x in state.items() if (match := re.fullmatch(rf"(?:\w+\.)*?{name}\.(.+)", key))}
+    if own:
+        return own
+    names = {key.partition(".")[0] for key in state}
+    common = names.pop() if len(names) == 1 else ""
+    if not common or re.fullmatch(r"\d+|conv\d_\d|features", common):
+        return dict(state)
+    return {key.removeprefix(f"{common}."): x for key, x in state.items()}
+
+
+def _tensors(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a state dict, or of the state dicts in it with their names in front."""
+    found: dict[str, Tensor] = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
+    if found:
+        return found
+    parts = {str(name): part for name, part in state.items() if isinstance(part, Mapping)}
+    return {f"{name}.{key}": x for name, part in parts.items() for key, x in part.items() if isinstance(x, Tensor)}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -135,7 +198,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() & {"encoder", "teacher"}:
         raise InputError(f"{path} is no checkpoint of adain_lit; give the path of a .ckpt file of a run")
-    require_trusted(checkpoint.get("hyper_parameters", {}), path)
+    settings, state = checkpoint.get("hyper_parameters", {}), checkpoint.get("state_dict", {})
+    if not isinstance(settings, Mapping):
+        raise InputError(f"the checkpoint {path} is damaged: its hyper_parameters are no dict; give another")
+    require_trusted(settings, path)
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise InputError(f"the checkpoint {path} is damaged: its state_dict holds more than tensors; give another")
+    usable(state, path)  # what it was trained with stays as it is: a resumed run goes on in the same precision
     return checkpoint
 
 

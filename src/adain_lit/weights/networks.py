@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_atomically
@@ -17,8 +18,17 @@ from adain_lit.nets.config import select
 from adain_lit.nets.vgg import conv_names, deepest, normalize_activations
 from adain_lit.user_code import is_dotted
 from adain_lit.weights.encoders import checksum, load_encoder, require_checksum
-from adain_lit.weights.files import BUNDLED, bundled_file, read_checkpoint, read_state_dict, weights_file
+from adain_lit.weights.files import (
+    BUNDLED,
+    bundled_file,
+    part_of,
+    read_checkpoint,
+    read_state_dict,
+    usable,
+    weights_file,
+)
 
+_UNFIT = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, RuntimeError, TypeError, ValueError)
 FORMAT, ENCODER_FORMAT = "adain_lit-1", "adain_lit-encoder"
 """Value of ``format`` in the metadata of a whole network, and of an encoder without a decoder."""
 
@@ -52,12 +62,20 @@ def load_network(source: str | Path, *, encoder: str | Path | None = None) -> St
     path = weights_file(source)
     if not path.is_file():
         raise InputError(f"no network {str(source)!r}: neither a file nor compact, the bundled one; give a path")
-    if path.suffix == ".ckpt":
-        return _from_checkpoint(read_checkpoint(path), path, encoder)
-    state, metadata = read_state_dict(path)
-    if metadata.get("format") == FORMAT:
-        return _from_own(state, _config(metadata), str(path))
-    return _from_decoder(state, path, encoder)
+    try:
+        if path.suffix == ".ckpt":
+            net = _from_checkpoint(read_checkpoint(path), path, encoder)
+            usable(net.state_dict(), path)  # the scales of a checkpoint are folded into the weights
+            return net
+        state, metadata = read_state_dict(path)
+        if metadata.get("format") == FORMAT:
+            return _from_own(state, _config(metadata), str(path))
+        return _from_decoder(state, path, encoder)
+    except InputError:
+        raise
+    except _UNFIT as error:  # whatever settings that were damaged, or made by hand, raise where they are used
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path} does not describe a network of adain_lit ({reason:.200}); give another") from error
 
 
 def read_card(source: str | Path) -> dict[str, str]:
@@ -160,19 +178,37 @@ def _from_own(state: Mapping[str, Tensor], config: NetConfig, name: str) -> Styl
     try:
         last = deepest([conv.replace("conv", "relu") for conv in convs])
         widths = [state[f"encoder.conv{block}_1.weight"].shape[0] for block in range(1, int(last[4]) + 1)]
-        net = StyleTransferNet(VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last), config)
-        net.load_state_dict(dict(state))
+        with torch.device("meta"):
+            net = StyleTransferNet(VGGEncoder(tuple(widths + widths[-1:] * (5 - len(widths))), last), config)
+        fill(net, state)
     except (KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{name} is no whole network of adain_lit: {reason[:200]}; write it again") from error
     return net.eval()
 
 
+def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a network that was built on the device ``meta``, without memory, its weights.
+
+    Raises:
+        RuntimeError: if keys or shapes differ, before any memory is allocated.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     conv = nn.Conv2d(3, 8, 3)
+        >>> fill(conv, nn.Conv2d(3, 8, 3).state_dict())
+        >>> conv.weight.device
+        device(type='cpu')
+    """
+    network.load_state_dict(dict(state), assign=True)
+
+
 def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | Path | None) -> StyleTransferNet:
     settings = checkpoint.get("hyper_parameters", {})
     if "fusion" not in settings:
         raise InputError(f"{path} holds no decoder; train one, or give the checkpoint of a style transfer network")
-    state = {k.removeprefix("net."): v for k, v in checkpoint["state_dict"].items() if k.startswith("net.")}
+    weights = usable(checkpoint["state_dict"], path)
+    state = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
     config = select(NetConfig, settings)
     # only then does the checkpoint contain the encoder, which code of the user's has to build
     if settings["train_encoder"] and not is_dotted(settings["encoder"]):
@@ -192,16 +228,18 @@ def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | P
     require_checksum(checksum(vgg), saved["sha256"], f"encoder {source}")
     if saved["mean_activations"]:
         normalize_activations(vgg, saved["mean_activations"])
-    net = StyleTransferNet(vgg, config)
+    with torch.device("meta"):
+        net = StyleTransferNet(vgg, config)
     if settings["train_encoder"]:
-        net.load_state_dict(state)
+        fill(net, state)
         return net.eval()
-    net.decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in state.items()})
+    fill(net.decoder, {k.removeprefix("decoder."): v for k, v in state.items()})
     return net.eval()
 
 
 def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path | None) -> StyleTransferNet:
     """A decoder without an encoder: numbered as in the common PyTorch code, or with VGG's names."""
+    state = part_of(state, "decoder")
     names = [
         key.removesuffix(".weight") for key, tensor in state.items() if key.endswith(".weight") and tensor.ndim == 4
     ]
@@ -215,7 +253,7 @@ def _from_decoder(state: Mapping[str, Tensor], path: Path, encoder: str | Path |
     if not names or state[f"{names[-1]}.weight"].shape[0] != 3:
         raise InputError(
             f"{path} is no decoder: its convolutions do not end in 3 channels; give a network of adain_lit, a "
-            "checkpoint of its training, or a decoder.pth"
+            f"checkpoint of its training, or a decoder.pth (its keys are {', '.join(state):.60})"
         )
     # the mirrored decoder has as many convolutions as the encoder, so their count gives the layer it starts from
     last = next((layer for layer in LAYERS if len(conv_names(layer)) == len(names)), None)

@@ -51,8 +51,6 @@ class GridSweeper(Sweeper):
         Raises:
             InputError: if jobs failed, or if their folders hold other trainings.
         """
-        from adain_lit.sweeps.report import reporting
-
         overrides = self.overrides_of(arguments)
         swept = [override.get_key_element() for override in overrides if override.is_sweep_override()]
         jobs = []
@@ -61,6 +59,8 @@ class GridSweeper(Sweeper):
             jobs.append(self.job(combination, {key: values[key] for key in swept}))
         jobs = list({job.folder: job for job in jobs}.values())  # a value given twice is one job
         missing = [job for job in jobs if not job.is_done()]
+        from adain_lit.sweeps.report import reporting
+
         with reporting(jobs, missing, self.folder):
             self.launch(missing)
 
@@ -84,14 +84,15 @@ class GridSweeper(Sweeper):
         Raises:
             HydraException: if they do not compose.
         """
-        from adain_lit.config.overrides import job_folder, of_the_training
-        from adain_lit.sweeps.jobs import Job
-
         assert self.hydra_context is not None
         assert self.config is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(config)  # the name refers to it
-        folder = self.folder / (prefix + job_folder(str(config.name), swept))
+        # torch, which takes seconds, comes with a job: after settings that do not compose are refused
+        from adain_lit.config.overrides import job_folder, of_the_training
+        from adain_lit.sweeps.jobs import Job
+
+        folder = job_folder(self.folder, str(config.name), swept, prefix=prefix)
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = str(folder.absolute())  # settings may refer to it
         HydraConfig.instance().set_config(config)

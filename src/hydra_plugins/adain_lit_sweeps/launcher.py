@@ -40,8 +40,9 @@ class Interruption:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+        for number in filter(None, (signal.SIGINT, signal.SIGTERM, hangup)):
+            if number != hangup or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
                 self._handlers[number] = signal.signal(number, self._note)
         return self
 
