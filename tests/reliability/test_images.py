@@ -134,11 +134,11 @@ def test_damaged_camera_data_are_left_out(tmp_path: Path, record: Record) -> Non
 @pytest.mark.slow
 @pytest.mark.promise(
     fault="images that are small as files and large in memory",
-    cause="four PNG files of 9000 x 9000 pixels with transparency, `prepare verify --jobs 4`",
-    promise="read one after the other, below 2 GB together",
+    cause="four PNG files of 13000 x 13000 pixels with transparency, `prepare verify --jobs 4`",
+    promise="decoded within 2 GiB, the process below 3 GB",
 )
 def test_large_images_share_a_budget(tmp_path: Path, record: Record) -> None:
-    side = 9_000
+    side = 13_000
     packer = zlib.compressobj(1)
     row = b"\0" + b"\x50\x80\xa0\x40" * side
     pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
@@ -148,7 +148,7 @@ def test_large_images_share_a_budget(tmp_path: Path, record: Record) -> None:
         (tmp_path / "in" / f"{k}.png").write_bytes(png)
     done = measured("adain_lit.prepare", ["verify", "in", "--jobs", "4"], tmp_path)
     assert "4 images listed" in done.output, done.output
-    assert done.peak < 2 * GB
+    assert done.peak < 3 * GB
     record(4, f"all read, {done.peak / GB:.1f} GB at most")
 
 
