@@ -14,7 +14,7 @@ from adain_evidence.outcomes import logged
 from adain_evidence.session import found_images
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.functional.adain import channel_stats
-from adain_lit.nets.vgg import PAPER_STYLE_LAYERS
+from adain_lit.nets.config import PAPER_STYLE_LAYERS
 from adain_lit.reports.style import label_axes
 from adain_lit.tasks import FixedStyleModule
 

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-import adain_lit.tasks  # noqa: F401  (registers the schemas of conf/model)
+import adain_lit.tasks.config  # noqa: F401  (registers the schemas of conf/model)
 from adain_lit.config.messages import one_line
 from adain_lit.config.paths import conf_dir
 from adain_lit.config.resolvers import register_resolvers

@@ -7,11 +7,11 @@ import torch
 
 from adain_evidence import Setting, control_grids
 from adain_evidence.baselines import held_out, network_for, single_styles, squares
-from adain_evidence.figures import GAP
 from adain_evidence.session import found_images
 from adain_lit.config.overrides import job_folder
 from adain_lit.config.paths import last_checkpoint
 from adain_lit.io.images import read_image, to_tensor
+from adain_lit.reports.image_grid import GAP
 from adain_lit.weights.networks import load_network
 
 
