@@ -35,7 +35,7 @@ def test_the_four_systems_of_the_paper_have_one_name(
     sweep = only_sweep(tmp_path)
     assert sweep.name.startswith("paper_ablations-seed_")
     systems = ("enc_adain_dec", "ablation_concat", "ablation_bndec", "ablation_indec")
-    assert list(statuses(sweep)) == [f"{name}_seed={seed}" for name in systems for seed in (0, 1)]
+    assert list(statuses(sweep)) == [f"{name}_seed-{seed}" for name in systems for seed in (0, 1)]
 
 
 def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
