@@ -30,7 +30,7 @@ RESULTS = Path(__file__).with_name("results.json")
 TAIL = 1500
 """Number of characters kept of the output of a failed step."""
 
-TESTS = ("tests/distributed/test_data_parallel.py", "tests/test_devices.py")
+TESTS = ("tests/distributed/test_data_parallel.py", "tests/reliability/test_checkpoints.py", "tests/test_devices.py")
 """Where the tests marked ``gpu`` are; the other files need packages that are not installed here."""
 FULL_WIDTH = (
     "data=demo",

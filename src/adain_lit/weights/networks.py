@@ -200,7 +200,9 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         >>> conv.weight.device
         device(type='cpu')
     """
-    network.load_state_dict(dict(state), assign=True)
+    # copies: a tensor of a .safetensors file lies where the file has it, on no boundary of vectors, and sums then round
+    # in another order
+    network.load_state_dict({key: tensor.clone() for key, tensor in state.items()}, assign=True)
 
 
 def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | Path | None) -> StyleTransferNet:
