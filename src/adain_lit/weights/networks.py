@@ -200,9 +200,10 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         >>> conv.weight.device
         device(type='cpu')
     """
-    # copies: a tensor of a .safetensors file lies where the file has it, on no boundary of vectors, and sums then round
+    # copies: a .safetensors file's tensors are not aligned, a checkpoint's may be channels-last, and kernels then round
     # in another order
-    network.load_state_dict({key: tensor.clone() for key, tensor in state.items()}, assign=True)
+    own = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}
+    network.load_state_dict(own, assign=True)
 
 
 def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | Path | None) -> StyleTransferNet:
