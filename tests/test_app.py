@@ -170,7 +170,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
         assert not files.exists(), "uploads are left behind"
-        assert errors.count("Traceback") == errors.count("it was not uploaded by a user"), errors
+        assert "Traceback" not in errors, errors
     finally:
         process.kill()
 
