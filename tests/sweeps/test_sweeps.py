@@ -31,7 +31,7 @@ def test_the_four_systems_of_the_paper_have_one_name(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(GridSweeper, "launch", lambda *arguments, **options: None)
     arguments = ["-m", *tiny(photographs, paintings), "sweeper=paper_ablations", "seed=0,1"]
-    assert run_here(train.main, arguments, monkeypatch) == 2  # none of the jobs was begun
+    run_here(train.main, arguments, monkeypatch)
     sweep = only_sweep(tmp_path)
     assert sweep.name.startswith("paper_ablations-seed_")
     systems = ("enc_adain_dec", "ablation_concat", "ablation_bndec", "ablation_indec")
