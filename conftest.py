@@ -20,13 +20,23 @@ def _logging_as_it_was() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    """The same number of threads everywhere, whatever OMP_NUM_THREADS says: sums are then added in the same order.
+
+    For the session, since what a fixture of a module trains comes before the fixtures of its tests.
+    """
+    import torch
+
+    torch.set_num_threads(2)
+
+
 @pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    """The same number of threads everywhere, so that sums are added in the same order."""
+def _threads_as_they_were() -> Iterator[None]:
+    """A command may set the number of threads of its whole process."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
 
