@@ -9,6 +9,8 @@ from adain_lit.errors import InputError
 
 MAX_BYTES = 1_000_000
 """Largest file that is read; those of runs have some 4000 bytes."""
+MAX_DEPTH = 50
+"""Deepest nesting that is read; the parser's time grows with its square."""
 
 
 def read_settings(path: Path) -> DictConfig:
@@ -30,8 +32,13 @@ def read_settings(path: Path) -> DictConfig:
         if size > MAX_BYTES:
             raise ValueError(f"{size} bytes")
         text = path.read_text("utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("it has YAML aliases, which no run writes")
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it has YAML aliases, which no run writes")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
         settings = OmegaConf.create(text)
         if not isinstance(settings, DictConfig):
             raise ValueError("it has no keys")
