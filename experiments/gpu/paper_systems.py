@@ -9,6 +9,7 @@ a CPU, as small as it can be.
 
 import argparse
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -56,8 +57,7 @@ def measured_rate(setting: Setting, steps: int) -> float:
     command = [sys.executable, "-m", "adain_lit.train", *settings, f"hydra.run.dir={folder}"]
     subprocess.run(command, check=True)
     _, speeds = curve(values_by_step(read_rows(folder / "metrics.csv")[1]), "train/pairs_per_second")
-    rate = sorted(speeds[len(speeds) // 2 :])[len(speeds) // 4]
-    return rate / int(composed("train", settings).data.batch_size)
+    return statistics.median(speeds[len(speeds) // 2 :]) / int(composed("train", settings).data.batch_size)
 
 
 def keep(setting: Setting, output: Path) -> None:

@@ -40,7 +40,7 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 and later
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch lack it
     return device.type == "cpu" and any(capabilities.get(unit) for unit in _BFLOAT16_UNITS)
 
 
@@ -71,7 +71,7 @@ def bfloat16_slowdown() -> float:
 
 
 def slow_bfloat16(device: torch.device) -> str | None:
-    """A line on bfloat16 for the user, where it is slower than float32; None where it is not, or nobody has measured.
+    """A line for the user about bfloat16 on a CPU that is slower with it than with float32; None on any other device.
 
     Example:
         >>> slow_bfloat16(torch.device("meta"))

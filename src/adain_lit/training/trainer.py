@@ -89,10 +89,9 @@ def trainer_precision(precision: str, accelerator: str) -> str:
         >>> trainer_precision("32-true", "cpu")
         '32-true'
     """
-    names = {"auto": None, "gpu": None}
-    device = (
-        choose_device(names.get(accelerator, accelerator)) if accelerator in (*names, "cpu", "cuda", "mps") else None
-    )
+    device = None  # of accelerators that torch alone does not know
+    if accelerator in ("auto", "gpu", "cpu", "cuda", "mps"):
+        device = choose_device(None if accelerator in ("auto", "gpu") else accelerator)
     if precision == "auto":
         found = "bf16-mixed" if device is not None and multiplies_bfloat16(device) else "32-true"
         log.info("precision: %s", found)

@@ -200,10 +200,11 @@ def fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         >>> conv.weight.device
         device(type='cpu')
     """
+    network.load_state_dict(dict(state), assign=True)
     # copies: a .safetensors file's tensors are not aligned, a checkpoint's may be channels-last, and kernels then round
     # in another order
-    own = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}
-    network.load_state_dict(own, assign=True)
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
 
 
 def _from_checkpoint(checkpoint: Mapping[str, Any], path: Path, encoder: str | Path | None) -> StyleTransferNet:
