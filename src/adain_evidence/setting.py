@@ -43,7 +43,7 @@ class Setting:
         source: description of the images, for the record.
         encoder: weights of VGG-19, see `adain_lit.weights.load_encoder`; None: those of the scale.
         seeds: one training for each; by default two, at medium scale one.
-        precision: of the training; None: auto, see conf/trainer/default.yaml.
+        precision: of the training; None: auto, see conf/train.yaml.
         out: folder of run data; None: ``outputs/experiments/<claim>/<scale>``.
         overrides: further settings of every training, such as ``trainer.max_steps=100``.
         given: the arguments as typed.

@@ -56,6 +56,19 @@ MODULES: dict[str, type[L.LightningModule]] = {
 """Of the experiments that train something else than a style transfer network."""
 
 
+@pytest.mark.parametrize("scale", ["demo", "medium", "paper"])
+def test_a_scale_sets_all_that_its_file_says(scale: str) -> None:
+    """No group that comes after it, the trainer's above all, takes anything back."""
+    stated: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "scale" / f"{scale}.yaml"))
+    stated.pop("defaults", None)
+    cfg: Any = OmegaConf.to_container(composed(f"scale={scale}"))
+    for group, values in stated.items():
+        if isinstance(values, dict):
+            assert {key: cfg[group][key] for key in values} == values
+        else:
+            assert cfg[group] == values
+
+
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(experiment: str, scale: str, paintings: Path) -> None:
