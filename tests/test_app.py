@@ -351,6 +351,10 @@ def test_each_control_of_the_page_is_used(tab: Any, photograph: str, tmp_path: P
     assert first.size == (341, 256)
     assert np.asarray(first).std() > 1
     assert tab.locator("#earlier").get_by_text("strength 0.8, style 256, colours from the image, 256 px").count() == 1
+    # a change that comes to its turn after the result, which was made with it, does not replace it with a preview
+    tab.locator("#alpha input[type=number]").dispatch_event("input")
+    tab.wait_for_timeout(3000)
+    assert tab.locator("#download").is_enabled()
     compare(tab)
     shot(tab, "wide")
 

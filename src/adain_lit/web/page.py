@@ -15,7 +15,7 @@ from PIL import Image, ImageChops
 from adain_lit.data.demo import demo_style_images
 from adain_lit.errors import InputError
 from adain_lit.web.gate import uploads_only
-from adain_lit.web.service import CANVAS, KEPT, STYLE_SIZE, Controls, Result, StylizeService
+from adain_lit.web.service import CANVAS, KEPT, STYLE_SIZE, Controls, Result, StylizeService, inputs
 
 UNCHANGED = gr.skip()
 STYLES = 4
@@ -183,8 +183,13 @@ def build(service: StylizeService) -> gr.Blocks:
             shown = gr.update(value=[(old.path, old.caption) for old in kept], visible=True)
             return *_show(made), shown, kept
 
-        def preview(*values: Any) -> tuple[Any, ...]:
+        def preview(history: list[Result], *values: Any) -> tuple[Any, ...]:
             given, controls = arguments(values)
+            # A change just before the button is pressed may come to its turn after the result: that stays then
+            wanted = inputs(*given, **controls)
+            for made in history:
+                if made.inputs == wanted and Path(made.path).exists():
+                    return _show(made)
             try:
                 images = service.preview(*given, **controls)
             except InputError:  # said where it was uploaded, or when the button is pressed
@@ -230,7 +235,7 @@ def build(service: StylizeService) -> gr.Blocks:
 
         controls = [alpha, style_size, color, size]
         values = [content, editor, *controls, *styles, *weights]
-        # one after the other: a preview never replaces the result that was asked for after it
+        # one after the other, on the one network
         network: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "network", "api_visibility": "private"}
         at_once: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
         shown = [result, download]
@@ -240,7 +245,7 @@ def build(service: StylizeService) -> gr.Blocks:
             [*(slider.input for slider in (alpha, style_size, *weights)), color.input, content.change]
             + [style.change for style in styles],
             preview,
-            values,
+            [history, *values],
             shown,
             trigger_mode="always_last",
             show_progress="hidden",

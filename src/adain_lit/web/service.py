@@ -52,12 +52,14 @@ class Result(NamedTuple):
         before: the content in the same size, a JPEG file.
         caption: the settings in words.
         controls: the settings.
+        inputs: what it was made from, to recognise it (`inputs`).
     """
 
     path: str
     before: str
     caption: str
     controls: Controls
+    inputs: tuple[Any, ...]
 
 
 class _Small(NamedTuple):
@@ -135,7 +137,8 @@ class StylizeService:
         path, before = folder / file_name(content, [path for _, path, _ in used], controls), folder / "before.jpg"
         write_image(result, path)
         write_image(image.resize(result.size, Image.Resampling.LANCZOS), before)
-        return Result(str(path), str(before), _caption([path for _, path, _ in used], controls), controls)
+        made_from = inputs(content, styles, weights, painted=painted, controls=controls)
+        return Result(str(path), str(before), _caption([path for _, path, _ in used], controls), controls, made_from)
 
     def preview(
         self,
@@ -197,6 +200,28 @@ class StylizeService:
 
 Used = Sequence[tuple[int, str, float]]
 """Place, file and weight of each style that is given."""
+
+
+def inputs(
+    content: str | None,
+    styles: Sequence[str | None],
+    weights: Sequence[float],
+    *,
+    painted: Image.Image | None = None,
+    controls: Controls = DEFAULTS,
+) -> tuple[Any, ...]:
+    """All that a result depends on: equal for equal results.
+
+    Example:
+        >>> mine = inputs("cat.jpg", ["wave.png", None], [1.0, 1.0])
+        >>> mine == inputs("cat.jpg", ["wave.png", None], [1.0, 0.5])  # the weight of an empty place says nothing
+        True
+        >>> mine == inputs("cat.jpg", ["wave.png", None], [1.0, 1.0], controls=Controls(alpha=0.8))
+        False
+    """
+    used = [(path, weight) for path, weight in zip(styles, weights, strict=True) if path]
+    used = used if len(used) > 1 else [(path, 1.0) for path, _ in used]
+    return content, tuple(used), painted and (painted.size, painted.tobytes()), controls
 
 
 def file_name(content: str, styles: Sequence[str], controls: Controls) -> str:
