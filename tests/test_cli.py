@@ -81,12 +81,25 @@ def test_a_reader_that_leaves_is_no_error(lines: int) -> None:
 @pytest.mark.parametrize("command", ["train", "evaluate", "report"])
 def test_a_command_without_its_extra_is_one_line_that_names_it(command: str) -> None:
     """In a process that has none of the extra's packages."""
-    code = f"import runpy; sys.argv = ['adain-{command}', '--help']; runpy.run_module('adain_lit.{command}')"
+    code = (
+        f"import runpy; sys.argv = ['adain-{command}', '.']; runpy.run_module('adain_lit.{command}', None, '__main__')"
+    )
     done = run_without(EXTRAS["train"], code)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"adain_lit.{command}: error: ")
     assert line.endswith(" is not installed; pip install 'adain_lit[train]'")
+
+
+@pytest.mark.parametrize("command", ["stylize", "export", "app", "prepare", "report"])
+def test_wrong_option_is_refused_before_anything_slow_is_imported(command: str) -> None:
+    slow = ["torch", "matplotlib", "omegaconf", "gradio"]
+    code = f"import sys, adain_lit.{command} as command; sys.argv[1:] = ['--nope']; sys.exit(command.main())"
+    done = run_without(slow, code)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"adain_lit.{command}: error: ")
+    assert line.endswith(f"; see python -m adain_lit.{command} --help")
 
 
 def test_without_torch_there_is_another_backend() -> None:

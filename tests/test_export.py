@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import adain_lit
 from adain_lit import export
+from adain_lit.inference import network_files
 from adain_lit.inference.graphs import SIZES as SIZES_OF_GRAPHS
 from adain_lit.inference.graphs import Graph
 from adain_lit.inference.onnx import OnnxStylizer
@@ -292,7 +293,7 @@ def test_file_that_differs_from_the_network_is_refused_and_not_kept(
         other.decoder.conv1_1.bias += wrong  # type: ignore[operator]
         save_network(other, path, card={}, half=False)
 
-    monkeypatch.setattr(export, "save_network", spoil)
+    monkeypatch.setattr(network_files, "save_network", spoil)
     Path("made.safetensors").write_bytes(b"made before")
     for options, tolerance in (([], "0.03"), (["--full-precision"], "0.002")):
         line = refused([network, "made.safetensors", *options], monkeypatch, capfd)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adain_lit import report
+from adain_lit.reports.curves import STEPS
 from support.commands import run_here
 from support.run_folders import losses, plain, write_run
 
@@ -21,6 +22,11 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         config = {"name": f"run_{norm}", "model": {"norm": norm, "lr": 1e-3}}
         write_run(tmp_path / "sweep" / f"{i}_job", losses(4), config=config, grids={4: plain(*COLOURS)})
     return tmp_path / "sweep"
+
+
+def test_steps_of_the_command_are_those_of_the_curves() -> None:
+    """The command has its own copy, as the module of the curves imports matplotlib."""
+    assert report.STEPS == STEPS
 
 
 class Page(HTMLParser):

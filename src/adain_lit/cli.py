@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from adain_lit.errors import InputError
 from adain_lit.io.files import BROKEN_PIPE, discard_stdout
@@ -72,6 +73,11 @@ def run(
         2
         0
     """
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(f"{message}; see python -m {parser.prog} --help")
+
+    parser.error = refuse  # type: ignore[method-assign]  # argparse's own prints the whole usage first
     try:
         status = task(parser.parse_args(argv)) or 0
         sys.stdout.flush()

@@ -2,17 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from adain_lit import cli
-from adain_lit.errors import InputError
 from adain_lit.io.files import require_writable, write_atomically
-from adain_lit.reports.curves import STEPS
-from adain_lit.reports.page import PAGE, page_of
-from adain_lit.reports.runs_table import as_text
-from adain_lit.runs.run import Run, find_runs, read_run
+
+STEPS = ("all", "shortest", "log")
+"""As `adain_lit.reports.curves.draw_curves` takes them."""
 
 
 def main() -> int:
@@ -60,7 +57,13 @@ def report(arguments: argparse.Namespace) -> list[str]:
         InputError: if no run can be shown, if labels do not match the runs, or if the output is not writable.
     """
     require_writable(arguments.output)
-    read, failed = _read(arguments.runs)
+    # each import after what can be refused without it: OmegaConf, then matplotlib, which takes a second
+    from adain_lit.runs.run import read_runs
+
+    read, failed = read_runs(arguments.runs)
+    from adain_lit.reports.page import PAGE, page_of
+    from adain_lit.reports.runs_table import as_text
+
     made = page_of(
         read,
         title=arguments.title,
@@ -77,25 +80,6 @@ def report(arguments: argparse.Namespace) -> list[str]:
     )
     sys.stdout.write("\n".join(lines) + "\n")
     return failed
-
-
-def _read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """The runs that can be read, each once, and one line for each that cannot."""
-    folders: dict[Path, Path] = {}
-    runs, failed = [], []
-    for path in paths:
-        try:
-            folders |= {folder.resolve(): folder for folder in find_runs(path)}
-        except InputError as error:
-            failed.append(str(error))
-    for folder in folders.values():
-        try:
-            runs.append(read_run(folder))
-        except InputError as error:
-            failed.append(str(error))
-    if not runs:
-        raise InputError("; ".join(failed))
-    return runs, failed
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,34 @@ def read_run(folder: Path) -> Run:
     last = grids[-1] if grids else None
     step = int(last.stem.removeprefix("step_")) if last else 0
     return Run(folder, str(settings.get("name", folder.name)), settings, rows, last, step, read_environment(folder))
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs at or below some paths that can be read, each once, and one line for each that cannot.
+
+    Raises:
+        InputError: if none can be read.
+
+    Example:
+        >>> read_runs([Path("no folder")])
+        Traceback (most recent call last):
+        adain_lit.errors.InputError: no folder is not there; give the folder of a run or of a sweep
+    """
+    folders: dict[Path, Path] = {}
+    runs, failed = [], []
+    for path in paths:
+        try:
+            folders |= {folder.resolve(): folder for folder in find_runs(path)}
+        except InputError as error:
+            failed.append(str(error))
+    for folder in folders.values():
+        try:
+            runs.append(read_run(folder))
+        except InputError as error:
+            failed.append(str(error))
+    if not runs:
+        raise InputError("; ".join(failed))
+    return runs, failed
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
