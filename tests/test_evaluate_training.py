@@ -13,12 +13,14 @@ from adain_lit.runs.rows import read_rows, values_by_step
 from support.commands import run_here, tiny
 from support.runs import only_run
 
-PLAIN = ("trainer.precision=32-true", "data.cache=0", "data.val_pairs=6")
+STEPS = ("trainer.max_steps=2", "trainer.val_check_interval=2", "trainer.log_every_n_steps=1")  # of trainer=smoke
+PLAIN = ("trainer.precision=32-true", "data.cache=0", "data.val_pairs=6", *STEPS)  # some experiments have their own
 OWN = {
     "baseline_dumoulin": ("model.style_count=3",),
     "compact_adain": ("model.loss_encoder=distilled", "model.skips_from=1"),
     "compact_finish": ("model.loss_encoder=distilled", "model.encoder=compact", "model.decoder=compact"),
     "distill_encoder": ("model.teacher=distilled",),
+    "distill_vgg19": ("model.fixed_weights=distilled", "model.teacher=compact", "model.encoder_widths=compact"),
     "finetune": ("model.unit_mean_images=0",),  # its decoder is that of the encoder as it is
 }
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
@@ -55,7 +57,7 @@ def test_evaluation_agrees_with_the_last_validation_on_the_same_pairs(
     monkeypatch.chdir(tmp_path)
     run = trained(experiment, tiny(photographs, paintings), monkeypatch)
     checkpoint = f"ckpt_path={run}/checkpoints/last.ckpt"
-    if experiment == "distill_encoder":
+    if experiment.startswith("distill"):
         assert run_here(evaluate.main, [checkpoint], monkeypatch) == 2
         assert "holds no decoder" in capfd.readouterr().err
         return

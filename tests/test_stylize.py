@@ -651,7 +651,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "cut.png -s STYLE -o new/out.jpg --keep-alpha",
         "jpg cannot hold transparency; write png, webp",
     ),
-    "unknown format": ("CONTENT -s STYLE --format gif", "cannot write gif files; known are jpg, jpeg, png"),
+    "unknown format": ("CONTENT -s STYLE --format bmp", "cannot write bmp files; known are jpg, jpeg, png"),
     "two corners": ("CONTENT -s STYLE CONTENT --interpolate", "2 styles for the four corners of --interpolate"),
     "weighted corners": ("CONTENT -s STYLE --interpolate --weights 1", "leave out --mask and --weights"),
     "device": ("CONTENT -s STYLE --device abacus", "cannot use device abacus: "),

@@ -384,7 +384,7 @@ def _normalize(
         return "whose weights are scaled already"
     contents = data.held_out_pairs(contents=cfg.unit_mean_images, styles=1, size=cfg.size).contents
     images = (image.unsqueeze(0).to(device) / 255 for image in contents)
-    loss_network.normalize(images, except_layers=loss_network.scaled_layers)
+    loss_network.normalize(images)
     return f"scaled on {len(contents)} held-out content images"
 
 

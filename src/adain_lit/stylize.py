@@ -1,4 +1,4 @@
-"""``python -m adain_lit.stylize``: stylise images, folders and videos."""
+"""``python -m adain_lit.stylize``: stylise images, animations, folders and videos."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from adain_lit.errors import InputError, counted
 from adain_lit.inference.plan import (
     GRID_SUFFIXES,
     IMAGE_SUFFIXES,
+    MOVING_SUFFIXES,
     Output,
     find_inputs,
     image_suffix,
@@ -39,11 +40,20 @@ def parser() -> argparse.ArgumentParser:
         epilog="Several styles give one result each; --mix, --weights, --mask and --interpolate use them together.",
     )
     add = command.add_argument
-    add("content", nargs="+", metavar="CONTENT", help="images, videos, folders or patterns; noise for a texture")
+    add(
+        "content",
+        nargs="+",
+        metavar="CONTENT",
+        help="images, animations, videos, folders or patterns; noise for a texture",
+    )
     add("--style", "-s", nargs="+", required=True, metavar="STYLE", help="one or more images, folders or patterns")
     add("--output", "-o", type=Path, metavar="PATH", help="file or folder; default: the current folder")
-    add("--format", metavar="EXT", help="jpg, png, webp or tiff, for grids pdf as well; default: the content's")
-    add("--keep-alpha", action="store_true", help="keep the content's transparency, in png, webp and tiff")
+    add(
+        "--format",
+        metavar="EXT",
+        help="jpg, png, webp or tiff, grids also pdf, what moves also gif or mp4; default: as it is",
+    )
+    add("--keep-alpha", action="store_true", help="keep the content's transparency, in png, webp, tiff and gif")
     control = command.add_argument_group("controls (Sec. 7.3 of the paper)")
     add = control.add_argument
     add("--alpha", type=float, default=1.0, help="0 is the content, 1 the style, above 1 exaggerates (default 1)")
@@ -107,7 +117,8 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="S",
-        help="video: 0 to 0.99, smooths the content statistics over frames; reduces flicker, keeps changes of light",
+        help="videos and animations: 0 to 0.99, how much of the frame before stays where nothing has changed but the "
+        "camera's position; reduces flicker (try 0.8)",
     )
     return command
 
@@ -121,7 +132,11 @@ def stylize(arguments: argparse.Namespace) -> int:
     each = arguments.every_pair or (len(styles) > 1 and not _together(arguments))
     _check_found(arguments, [file.path for file in contents], len(styles))
     suffixes = GRID_SUFFIXES if kind else IMAGE_SUFFIXES
-    suffix = image_suffix(arguments.format, suffixes) if arguments.format else None
+    suffix = (
+        image_suffix(arguments.format, suffixes if kind else (*suffixes, *MOVING_SUFFIXES))
+        if arguments.format
+        else None
+    )
     if arguments.grid:
         outputs = [plan_grid(contents, styles, arguments.output, suffix=suffix)]
     else:

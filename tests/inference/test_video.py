@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 import adain_lit
@@ -18,8 +19,7 @@ from adain_lit.errors import InputError
 from adain_lit.inference import video
 from adain_lit.inference.stylizer import Style, Stylizer
 from adain_lit.inference.video import stylize_video
-from adain_lit.nets import StyleTransferNet, VGGEncoder
-from adain_lit.nets.style_transfer import Stats
+from adain_lit.io.animation import AnimationInfo, Frame, animation_info, read_frames, write_animation
 from support.commands import run_here
 from support.images import small
 from support.videos import CONTAINERS, Pixels, moving, write_video
@@ -194,30 +194,73 @@ def test_smoothing_calms_what_stands_still(tmp_path: Path, stylizer: Stylizer, s
     assert smooth.flicker < 0.8 * rough.flicker
 
 
-def test_smoothing_blends_statistics_from_frame_to_frame(
-    tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Oracle: m_t = s m_(t-1) + (1 - s) mu(f(c_t)), the same for sigma, from m_0 = mu(f(c_0)), at every fused layer."""
-    given = read_video(write_video(tmp_path / "video.mp4", moving(4, (64, 48))))
-    used: list[Stats] = []
-    many = stylizer.many
+def pan(count: int, size: tuple[int, int], motion: tuple[int, int]) -> list[Pixels]:
+    """Frames of a camera that moves over a photograph by whole pixels, right and down."""
+    width, height = size
+    right, down = (n * (count - 1) for n in motion)
+    scene = np.asarray(small("coffee.png", (width + right, height + down)))
+    return [scene[motion[1] * i :][:height, motion[0] * i :][:, :width] for i in range(count)]
 
-    def watched(*args: Any, content_stats: Any, **controls: Any) -> list[Image.Image]:
-        used.extend(content_stats)
-        return many(*args, content_stats=content_stats, **controls)
 
-    monkeypatch.setattr(stylizer, "many", watched)
-    stylize_video(stylizer, tmp_path / "video.mp4", [style], tmp_path / "made.mp4", smooth=0.75)
-    expected: list[torch.Tensor] = []  # mean and standard deviation of each layer
-    for frame, stats in zip(given.frames, used, strict=True):
-        with torch.no_grad():
-            features = [
-                x[0].flatten(1) for x in stylizer.net.encode(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)
-            ]
-        new = [y for x in features for y in (x.mean(1), (x.var(1, correction=0) + 1e-5).sqrt())]
-        expected = [0.75 * a + 0.25 * b for a, b in zip(expected, new, strict=True)] if expected else new
-        for found, value in zip((x.flatten() for pair in stats for x in pair), expected, strict=True):
-            torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
+def stylised_frames(stylizer: Stylizer, style: Style, frames: list[Pixels], **controls: Any) -> list[NDArray[Any]]:
+    made = video._Frames(stylizer, [style], None, None, controls.pop("smooth"), controls)
+    return [np.asarray(made.stylize(Image.fromarray(frame)), dtype=float) for frame in frames]
+
+
+def flicker_along(motion: tuple[int, int], frames: list[NDArray[Any]]) -> float:
+    """Mean change of what the camera still sees, over the mean change from pixel to pixel; without the border."""
+    right, down = motion
+    height, width = frames[0].shape[:2]
+    changes = [
+        np.abs(old[down:, right:] - new[: height - down, : width - right])[8:-8, 8:-8].mean()
+        for old, new in pairwise(frames)
+    ]
+    gradient = np.mean([np.abs(np.diff(frame, axis=axis)).mean() for frame in frames for axis in (0, 1)])
+    return float(np.mean(changes) / gradient)
+
+
+def test_smoothing_follows_the_camera(stylizer: Stylizer, style: Style) -> None:
+    """Oracle: frames cut from one photograph 3 pixels right and 1 down, so that each pixel has its twin.
+
+    Frames keep their detail: the flicker is held against it.
+    """
+    frames = pan(7, (128, 96), (3, 1))
+    assert flicker_along((3, 1), [x.astype(float) for x in frames]) == 0
+    rough, smooth = (stylised_frames(stylizer, style, frames, smooth=s) for s in (0.0, 0.8))
+    assert flicker_along((3, 1), smooth) < 0.2 * flicker_along((3, 1), rough)
+
+
+def test_smoothing_follows_the_camera_with_masks(stylizer: Stylizer, style: Style) -> None:
+    """Oracle: outside the mask the frame is nearly the reconstruction, and inside it is not."""
+    frames = pan(5, (128, 96), (3, 1))
+    left = Image.fromarray(np.repeat(np.arange(128)[None] < 64, 96, 0))
+    made = stylised_frames(stylizer, style, frames, smooth=0.8, masks=[left])[-1]
+    plain = np.asarray(stylizer(Image.fromarray(frames[-1]), style, alpha=0), dtype=float)
+    difference = np.abs(made - plain).mean((0, 2))
+    assert difference[80:].mean() < 0.25 * difference[:48].mean()
+
+
+def test_smoothing_calms_noise(stylizer: Stylizer, style: Style) -> None:
+    """Oracle: a still photograph with noise of its own in each frame."""
+    still, noise = np.asarray(small("coffee.png", (128, 96)), dtype=float), np.random.default_rng(0)
+    frames = [(still + noise.normal(0, 5, still.shape)).clip(0, 255).round().astype(np.uint8) for _ in range(7)]
+    rough, smooth = (flicker_along((0, 0), stylised_frames(stylizer, style, frames, smooth=s)) for s in (0.0, 0.8))
+    assert smooth < 0.5 * rough
+
+
+def test_smoothing_leaves_no_trail(stylizer: Stylizer, style: Style) -> None:
+    """Oracle: the frame stylised alone; a black square that crosses a photograph faster than it is wide."""
+    still = np.asarray(small("coffee.png", (128, 96)))
+    frames = []
+    for x in (8, 44, 80):
+        frame = still.copy()
+        frame[30:62, x : x + 32] = 0
+        frames.append(frame)
+    made = stylised_frames(stylizer, style, frames, smooth=0.8)
+    plain = np.asarray(stylizer(Image.fromarray(frames[-1]), style), dtype=float)
+    error = np.abs(made[-1] - plain).mean(2)
+    uncovered, covered = error[36:56, 50:70].mean(), error[36:56, 86:106].mean()
+    assert max(uncovered, covered) < 0.1 * np.abs(made[1] - plain)[36:56, 50:70].mean()
 
 
 def refused(stylizer: Stylizer, style: Style, video: Path, output: Path, **controls: Any) -> str:
@@ -257,16 +300,11 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     video, output = write_video(tmp_path / "video.mp4", moving(3, (64, 48))), tmp_path / "made.mp4"
     webm = "webm files cannot hold the sound (aac); give an --output in .mkv"
     assert refused(stylizer, style, video, tmp_path / "made.webm").endswith(webm)
-    for name in ("made.png", "made.avi", "made"):
-        message = f"cannot write a video to {tmp_path / name}; known are .m4v, .mkv, .mov, .mp4, .webm"
-        assert refused(stylizer, style, video, tmp_path / name) == message
+    for name in ("made.jpg", "made.avi", "made"):
+        known = ".m4v, .mkv, .mov, .mp4, .webm, .gif, .webp, .png, .apng"
+        assert refused(stylizer, style, video, tmp_path / name).endswith(f"{tmp_path / name}; known are {known}")
     for smooth in (1.0, -0.1, float("nan")):
         assert refused(stylizer, style, video, output, smooth=smooth).startswith(f"smooth is {smooth}; it must be at l")
-    torch.manual_seed(0)
-    concat = Stylizer(StyleTransferNet(VGGEncoder((4, 4, 4, 4, 4)), fusion="concat"), device="cpu")
-    assert refused(concat, style, video, output, smooth=0.5).startswith(
-        "smooth is for fusion=adain; this network has c"
-    )
     monkeypatch.setitem(sys.modules, "av", None)
     assert refused(stylizer, style, video, output) == "video needs PyAV; install adain_lit[video]"
 
@@ -286,9 +324,9 @@ def test_command_makes_a_video_and_names_one_that_it_cannot_read(
     encoded: list[Image.Image] = []
     add_image = video._Writer.add_image
 
-    def watched(self: Any, image: Image.Image, frame: Any) -> None:
+    def watched(self: Any, image: Image.Image, *time: Any) -> None:
         encoded.append(image)
-        add_image(self, image, frame)
+        add_image(self, image, *time)
 
     monkeypatch.setattr(video._Writer, "add_image", watched)
     given = read_video(write_video(tmp_path / "video.mp4", moving(6, (64, 48))))
@@ -361,3 +399,91 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, paintings: Path) -
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
     assert peaks[1] - peaks[0] < 30
+
+
+def write_clip(path: Path, *, durations: tuple[int, ...] = (40, 120, 80), plays: int = 2) -> list[Pixels]:
+    """An animation of a window that moves over a photograph; its frames as a reader gets them."""
+    images = [Image.fromarray(pixels) for pixels in moving(len(durations), (63, 48))]
+    write_animation([Frame(image, ms) for image, ms in zip(images, durations, strict=True)], path, plays=plays)
+    return [np.asarray(frame.image) for frame in read_frames(path)]
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "made"),
+    [
+        ("clip.gif", [], "clip_stylized_{}.gif"),
+        ("clip.webp", [], "clip_stylized_{}.webp"),
+        ("clip.png", ["--smooth", "0.5"], "clip_stylized_{}.png"),
+        ("clip.webp", ["--output", "made.gif"], "made.gif"),
+        ("clip.gif", ["--format", "webp"], "clip_stylized_{}.webp"),
+    ],
+)
+def test_command_makes_an_animation_of_an_animation(
+    tmp_path: Path,
+    paintings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    options: list[str],
+    made: str,
+) -> None:
+    """Oracle: durations and plays of the given file, and each of its frames stylised as an image."""
+    monkeypatch.chdir(tmp_path)
+    frames = write_clip(tmp_path / given)
+    painting = sorted(paintings.iterdir())[0]
+    assert run_here(stylize.main, [given, "--style", str(painting), "--device", "cpu", *options], monkeypatch) == 0
+    path = tmp_path / made.format(painting.stem)
+    assert animation_info(path) == AnimationInfo(3, 2)
+    back = list(read_frames(path))
+    assert [frame.duration for frame in back] == [40, 120, 80]
+    stylizer = adain_lit.load("compact", device="cpu")
+    for frame, pixels in zip(back, frames, strict=True):
+        expected = np.asarray(stylizer(Image.fromarray(pixels), painting))
+        assert np.asarray(frame.image).shape == expected.shape == (48, 63, 3)
+        if "--smooth" not in options:
+            assert difference(np.asarray(frame.image), expected) < 12  # 256 colours
+
+
+def test_animation_becomes_a_video_and_a_video_an_animation(
+    tmp_path: Path, stylizer: Stylizer, style: Style, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the times of the frames; an odd column is left out of the video alone."""
+    write_clip(tmp_path / "clip.gif")
+    stylize_video(stylizer, tmp_path / "clip.gif", [style], tmp_path / "made.mp4")
+    made = read_video(tmp_path / "made.mp4")
+    assert made.times == pytest.approx([0, 0.04, 0.16])
+    assert made.frames[0].shape == (48, 62, 3)
+    write_video(tmp_path / "clip.mp4", moving(6, (64, 48)))
+    report = stylize_video(stylizer, tmp_path / "clip.mp4", [style], tmp_path / "made.gif")
+    frames = list(read_frames(tmp_path / "made.gif"))
+    assert report.frames == len(frames) == animation_info(tmp_path / "made.gif").frames == 6
+    assert sum(frame.duration for frame in frames) == pytest.approx(500, abs=10)
+    assert animation_info(tmp_path / "made.gif").plays == 0
+    assert "6/6" in capsys.readouterr().err, "the number of frames is known, and with it the time left"
+
+
+def test_animation_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, stylizer: Stylizer, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "clip.gif")
+    monkeypatch.setattr(video, "DECODE_BYTES", 4 * 63 * 48 * 2)
+    message = refused(stylizer, style, tmp_path / "clip.gif", tmp_path / "made.webp")
+    assert message.startswith("3 frames of 63x48 pixels take ")
+    assert "give an --output in .mp4, or a smaller --size" in message
+
+
+def test_still_format_takes_the_first_frame(
+    tmp_path: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the first frame as an image, to the bit; a format that moves is refused for a still image."""
+    monkeypatch.chdir(tmp_path)
+    first = write_clip(tmp_path / "clip.gif")[0]
+    Image.fromarray(first).save("still.png")
+    painting = sorted(paintings.iterdir())[0]
+    options = ["--style", str(painting), "--device", "cpu"]
+    for given, output in (("clip.gif", "clip.tiff"), ("still.png", "still.tiff")):
+        assert run_here(stylize.main, [given, "--output", output, *options], monkeypatch) == 0
+    assert np.array_equal(np.asarray(Image.open("clip.tiff")), np.asarray(Image.open("still.tiff")))
+    assert run_here(stylize.main, ["still.png", "--format", "gif", *options], monkeypatch) == 2
+    assert "cannot write still_stylized" in capfd.readouterr().err
+    assert run_here(stylize.main, ["clip.gif", "--backend", "onnx", *options], monkeypatch) == 2
+    assert "--backend onnx cannot do an animation" in capfd.readouterr().err

@@ -115,6 +115,22 @@ def test_normalised_channels_have_mean_one_over_all_cells(images: Tensor) -> Non
         assert values.numel() == 0 or values.std() < 1e-3 * values.mean()
 
 
+def test_layers_that_are_scaled_already_stay_as_they_are(images: Tensor) -> None:
+    """Oracle: the features before; where no layer is left to scale, no image is read."""
+    encoders = [encoder("relu2_1"), headed("relu4_1", {"relu3_1": 5, "relu4_1": 6})]
+    network = LossNetwork(encoders, LAYERS, scaled=[True, False])
+    before = network(images)
+    network.normalize([images], least=1e-6)
+    after = network(images)
+    for layer in LAYERS:
+        assert torch.equal(after[layer], before[layer]) == (layer in ("relu1_1", "relu2_1"))
+    network = LossNetwork(encoders, LAYERS, scaled=[True, True])
+    unread = iter([images])
+    network.normalize(unread)
+    assert network.scales == {}
+    assert next(unread) is images
+
+
 def test_channel_that_is_hardly_on_counts_as_a_share_of_its_layer(images: Tensor) -> None:
     """Oracle: max(m, 0.2 mean(m)) by hand; a layer that is never on stays 0 and is no NaN."""
     made = encoder("relu2_1")

@@ -50,3 +50,11 @@ def test_labels_are_above_their_column_and_beside_their_row_and_leave_the_images
     assert above[:, :second].min() == above[:, second + 120 :].min() == 255, "no letter leaves its column"
     assert beside[GAP : GAP + 90].min() < 128
     assert beside[GAP + 90 :].min() == 255
+
+
+def test_a_word_that_is_too_long_for_its_column_is_smaller_and_whole() -> None:
+    """Oracle: ink of a label alone on its line: one line of text, which is as wide as the column allows."""
+    images = [[Image.new("RGB", (side, 40), "white") for side in (120, 1200)]]
+    grid = np.asarray(image_grid(images, columns=["Gesamtkunstwerkstatt", ""]).convert("L"))
+    rows = (grid[:, : GAP + 120 + GAP] < 128).any(1)
+    assert np.count_nonzero(np.diff(rows.astype(int)) == 1) == 1, "one line"

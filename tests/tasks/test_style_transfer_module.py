@@ -16,6 +16,7 @@ from adain_lit.errors import InputError
 from adain_lit.io.images import to_tensor
 from adain_lit.nets import StyleTransferNet, VGGEncoder
 from adain_lit.nets.vgg import initialise_randomly, normalize_activations
+from adain_lit.runs.rows import read_rows, values_by_step
 from adain_lit.tasks import StyleTransferModule
 from adain_lit.weights.encoders import load_encoder
 from adain_lit.weights.networks import load_network, save_network
@@ -28,9 +29,11 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 
 def write_encoder(path: Path, last: str, widths: tuple[int, ...], seed: int) -> str:
+    """A file of weights that were never scaled, for RGB in [0, 1]."""
     encoder = VGGEncoder(widths, last)
     initialise_randomly(encoder, seed)
-    save_file({f"encoder.{key}": value.contiguous() for key, value in encoder.state_dict().items()}, path)
+    rgb = {"preprocess.weight": torch.eye(3)[..., None, None].clone(), "preprocess.bias": torch.zeros(3)}
+    save_file(rgb | {key: value.contiguous() for key, value in encoder.state_dict().items()}, path)
     return str(path)
 
 
@@ -187,6 +190,22 @@ def run_with(files: list[str], folder: Path, arguments: list[str]) -> Path:
         patch.chdir(folder)
         assert run_here(train.main, [*arguments, *model, "model.loss_unit_mean_images=3"], patch) == 0
     return only_run(folder)
+
+
+def test_bundled_loss_encoder_is_not_scaled_a_second_time(
+    photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: a run with scaling switched off, whose losses are the same."""
+    monkeypatch.chdir(tmp_path)
+    arguments = [*tiny(photographs, paintings), "model.loss_encoder=distilled", "trainer.max_steps=1"]
+    losses = []
+    for count in (0, 3):
+        options = [f"model.loss_unit_mean_images={count}", f"name=scaled_on_{count}"]
+        assert run_here(train.main, [*arguments, *options], monkeypatch) == 0
+        run = only_run(tmp_path, f"scaled_on_{count}")
+        assert last(run)["loss_network"]["mean_activations"] == {}
+        losses.append(values_by_step(read_rows(run / "metrics.csv")[1])[1]["val/loss"])
+    assert losses[0] == losses[1]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from adain_lit.devices import slow_bfloat16
 from adain_lit.errors import InputError
 from adain_lit.inference import grids
 from adain_lit.inference.failures import Failures, is_out_of_memory
-from adain_lit.inference.plan import Output, is_video
+from adain_lit.inference.plan import Output
 from adain_lit.inference.stylizer import Content, Style, load
 from adain_lit.inference.video import stylize_video
 from adain_lit.io.files import irregular_kind
@@ -83,15 +83,16 @@ class BatchStylizer:
             self.controls["masks"] = [as_image(mask, "mask", background="black") for mask in options.mask]
 
     def make(self, outputs: Sequence[Output], kind: str | None = None) -> None:
-        """Make images and videos, or for each image the grid of that `kind` (a key of `grids.GRIDS`).
+        """Make images, animations and videos, or for each image the grid of that `kind` (a key of `grids.GRIDS`).
 
         Raises:
             InputError: if no output has styles that can be read.
             OSError: if the disk is full.
         """
         possible = self._encode_styles(outputs)
-        images = [output for output in possible if not is_video(output.content)]
-        videos = [output for output in possible if is_video(output.content)]
+        moving = [kind is None and output.moving for output in possible]
+        images = [output for output, moves in zip(possible, moving, strict=True) if not moves]
+        videos = [output for output, moves in zip(possible, moving, strict=True) if moves]
         with (
             tqdm(total=len(images), desc="stylising", unit="image", disable=len(images) < 2) as bar,
             ThreadPoolExecutor(self.options.jobs) as pool,
@@ -269,6 +270,7 @@ class BatchStylizer:
             size=self.options.size or None,
             tile=self.options.tile,
             smooth=self.options.smooth,
+            keep_alpha=self.options.keep_alpha,
             **self.controls,
         )
 

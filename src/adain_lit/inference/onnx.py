@@ -151,6 +151,7 @@ def _check(options: argparse.Namespace, outputs: Sequence[Output]) -> None:
         "--dtype": options.dtype != "float32",
         "--device": options.device not in (None, "cpu"),
         "a video": any(is_video(output.content) for output in outputs),
+        "an animation": any(output.moving for output in outputs),
         "a mixture of styles": any(len(output.styles) > 1 for output in outputs),
     }
     if wrong := [name for name, value in used.items() if value]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from adain_lit.data.folders import find_images
 from adain_lit.errors import InputError
+from adain_lit.io.animation import ANIMATION_SUFFIXES, is_animation
 from adain_lit.io.files import find_files, is_own_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
@@ -24,6 +25,8 @@ VIDEO_SUFFIXES = frozenset(
     | {".vob", ".wmv"}
 )
 """Suffixes of videos that can be read."""
+MOVING_SUFFIXES = (*OUTPUT_VIDEO_SUFFIXES, *ANIMATION_SUFFIXES)
+"""Suffixes of what can be written of a video or an animation."""
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +46,10 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Output:
-    """An image or video to write.
+    """An image, an animation or a video to write.
 
     Attributes:
-        content: the image or video to stylise.
+        content: the image, animation or video to stylise.
         styles: the style images, mixed into one if there are several.
         path: the file to write.
     """
@@ -54,6 +57,11 @@ class Output:
     content: Path
     styles: tuple[Path, ...]
     path: Path
+
+    @property
+    def moving(self) -> bool:
+        """Whether a video or an animation is written; an animation's first frame otherwise."""
+        return self.path.suffix.lower() in MOVING_SUFFIXES and moves(self.content)
 
 
 def find_inputs(names: Iterable[str], role: str, *, video: bool = False) -> list[InputFile]:
@@ -144,7 +152,8 @@ def plan_outputs(
         styles: the style images: mixed into one style, or with `every_pair` applied one at a time.
         output: a file, if there is one output; otherwise a folder. None is the current folder.
         every_pair: combine each content with each style.
-        suffix: suffix of the images to write; None keeps the content's if it can be written, else ``.png``.
+        suffix: suffix of the files to write, of videos only if it is one of a video, ``.gif`` or ``.apng``; None keeps
+            the content's if it can be written, else ``.png`` or ``.mkv``.
         label: the word between the content's and the style's name.
         suffixes: suffixes that images may have.
 
@@ -160,7 +169,7 @@ def plan_outputs(
     mixtures = [(style.path,) for style in styles] if every_pair else [tuple(style.path for style in styles)]
     pairs = [(content, mixture) for content in contents for mixture in mixtures]
     file = output if output is not None and output.suffix and not output.is_dir() else None
-    if file and len(pairs) > 1 and file.suffix.lower() in (*GRID_SUFFIXES, *VIDEO_SUFFIXES):
+    if file and len(pairs) > 1 and file.suffix.lower() in (*GRID_SUFFIXES, *VIDEO_SUFFIXES, *ANIMATION_SUFFIXES):
         raise InputError(f"{len(pairs)} images cannot go into the one file {file}; give a folder")
     outputs = []
     for content, mixture in pairs:
@@ -168,7 +177,7 @@ def plan_outputs(
             path = file
         else:
             path = (output or Path()) / _output_name(content, mixture, every_pair, suffix, label)
-        _require_suffix(path, OUTPUT_VIDEO_SUFFIXES if is_video(content.path) else suffixes)
+        _require_suffix(path, _suffixes_for(content.path, suffixes))
         outputs.append(Output(content.path, mixture, path))
     outputs = _distinct(outputs)
     _keep_inputs(outputs, [*contents, *styles])
@@ -202,16 +211,27 @@ def _require_suffix(path: Path, known: Sequence[str]) -> None:
         raise InputError(f"cannot write {path}: its suffix must be one of {', '.join(known)}")
 
 
+def _suffixes_for(content: Path, suffixes: Sequence[str]) -> Sequence[str]:
+    if is_video(content):
+        return MOVING_SUFFIXES
+    # grids (which may be PDF files) are made of the first frames
+    moving = suffixes == IMAGE_SUFFIXES and is_animation(content)
+    return tuple(dict.fromkeys((*suffixes, *MOVING_SUFFIXES))) if moving else suffixes
+
+
 def _output_name(content: InputFile, mixture: Sequence[Path], every_pair: bool, suffix: str | None, label: str) -> Path:
     own = content.path.suffix.lower()
     if own in VIDEO_SUFFIXES:
-        ending = own if own in OUTPUT_VIDEO_SUFFIXES else ".mkv"
+        kept = own if own in OUTPUT_VIDEO_SUFFIXES else ".mkv"
+        ending = suffix if suffix in (*OUTPUT_VIDEO_SUFFIXES, ".gif", ".apng") else kept
+    elif label == "stylized" and own in ANIMATION_SUFFIXES and is_animation(content.path):
+        ending = suffix or content.path.suffix
     else:
         ending = suffix or (content.path.suffix if own in IMAGE_SUFFIXES else ".png")
     style = _mixture_name(mixture)
     if content.relative is not None:
-        kept = content.relative.with_suffix(ending)
-        return Path(style) / kept if every_pair else kept
+        below = content.relative.with_suffix(ending)
+        return Path(style) / below if every_pair else below
     return Path(f"{_bounded(content.path.stem, 120)}_{label}_{style}{ending}")
 
 
@@ -282,6 +302,16 @@ def is_video(path: Path) -> bool:
         (True, False)
     """
     return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def moves(path: Path) -> bool:
+    """Whether a file is a video or an animation.
+
+    Example:
+        >>> moves(Path("clip.mp4")), moves(Path("cat.jpg"))
+        (True, False)
+    """
+    return is_video(path) or is_animation(path)
 
 
 def missing(outputs: Iterable[Output]) -> list[Output]:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from adain_lit.devices import choose_device
 from adain_lit.errors import InputError, counted
-from adain_lit.functional.adain import channel_stats, features_from_stats
+from adain_lit.functional.adain import features_from_stats
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
 from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
 from adain_lit.io.images import to_image
 from adain_lit.io.inputs import ImageInput, as_bytes, at_least, resized_mask
 from adain_lit.nets import StyleTransferNet
-from adain_lit.nets.style_transfer import Features, Stats, normalised_weights
+from adain_lit.nets.style_transfer import Features, normalised_weights
 from adain_lit.weights.networks import load_network
 
 AUTO_TILE = 1024
@@ -197,19 +197,6 @@ class Stylizer:
         sizes = {"size": size, "style_size": style_size, "tile": tile}
         return self.many(content, style, **controls, **sizes)[0]
 
-    @torch.inference_mode()
-    def statistics(self, content: Content, masks: Sequence[ImageInput] | None = None) -> list[Stats]:
-        """Mean and standard deviation of a content's channels at each fused layer, for each mask (once without).
-
-        `many` and `tensor` take them as ``content_stats``, for instance blended with those of earlier frames.
-        """
-        resized = self._resized(masks, content.image)
-        if content.features is None:
-            return tiled_statistics(self.net, self._padded(content.image), tile=content.tile, masks=resized)
-        regions = [(None,) * len(content.features)] if resized is None else resized
-        layers = [zip(content.features, region, strict=True) for region in regions]
-        return [tuple(channel_stats(x, mask) for x, mask in layer) for layer in layers]
-
     def check(
         self,
         count: int,
@@ -265,7 +252,6 @@ class Stylizer:
         size: int | None = None,
         style_size: int | None = 512,
         tile: int | None = None,
-        content_stats: Sequence[Stats] | None = None,
         **controls: Any,
     ) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] in float32; bytes if `dtype` is ``uint8`` and the images were tiled."""
@@ -281,7 +267,7 @@ class Stylizer:
         if preserve_color == "coral":
             features = [self._recolored(s, image) for s in styles]
         padded = self._padded(image)
-        controls |= {"masks": self._resized(controls.get("masks"), image), "content_stats": content_stats}
+        controls |= {"masks": self._resized(controls.get("masks"), image)}
         if content.features is None:
             result = stylize_tiles(self.net, padded, features, tile=content.tile, dtype=dtype, **controls)
         else:

@@ -52,7 +52,6 @@ def stylize_tiles(
     alpha: float = 1.0,
     weights: Sequence[float] | None = None,
     masks: Sequence[Features] | None = None,
-    content_stats: Sequence[Stats] | None = None,
     dtype: torch.dtype = torch.uint8,
 ) -> Tensor:
     """Stylise images of one size tile by tile.
@@ -65,7 +64,6 @@ def stylize_tiles(
         alpha: degree of stylisation (Eq. 14).
         weights: K weights (Eq. 15), see `StyleTransferNet.fuse`.
         masks: K masks at the resolution of each fused layer, shape (1, 1, ceil(H / stride), ceil(W / stride)).
-        content_stats: mean and standard deviation to normalise by, for each mask; None uses the content's own.
         dtype: ``uint8``, or ``float32`` for RGB in [0, 1].
 
     Returns:
@@ -80,7 +78,7 @@ def stylize_tiles(
     """
     height, width = content.shape[2:]
     out = torch.empty_like(content, dtype=dtype)
-    stats = tiled_statistics(net, content, tile=tile, masks=masks) if content_stats is None else content_stats
+    stats = tiled_statistics(net, content, tile=tile, masks=masks)
     for rows in _spans(net, height, tile):
         for columns in _spans(net, width, tile):
             features = _encode(net, content, rows, columns)

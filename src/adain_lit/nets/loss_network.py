@@ -1,6 +1,6 @@
 """The loss network phi, where it is not the encoder f itself."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -130,22 +130,24 @@ class LossNetwork(nn.Module):
         return features
 
     @torch.no_grad()
-    def normalize(self, images: Iterable[Tensor], *, least: float = 0.01, except_layers: Collection[str] = ()) -> None:
+    def normalize(self, images: Iterable[Tensor], *, least: float = 0.01) -> None:
         """Divide every channel by its mean activation over `images`, see `adain_lit.nets.vgg.mean_activations`.
+
+        `scaled_layers` stay as they are; if there are no others, no image is read.
 
         Args:
             images: batches, each (N, 3, H, W) in [0, 1]; sizes may differ between batches.
             least: lower bound of a scale as a fraction of the layer's mean.
-            except_layers: layers to leave as they are, such as `scaled_layers`.
         """
         self.scales = {}
+        unscaled = [layer for layer in self.sources if layer not in self.scaled_layers]
+        if not unscaled:
+            return
         sums: dict[str, Tensor] = {}
-        positions = dict.fromkeys(self.sources, 0)
+        positions = dict.fromkeys(unscaled, 0)
         for batch in images:
-            for layer, x in self(batch).items():
+            for layer, x in self(batch, unscaled).items():
                 sums[layer] = sums.get(layer, 0) + x.float().sum(dim=(0, 2, 3)).double().cpu()
                 positions[layer] += x.numel() // x.shape[1]
-        means = {
-            layer: (total / positions[layer]).float() for layer, total in sums.items() if layer not in except_layers
-        }
+        means = {layer: (total / positions[layer]).float() for layer, total in sums.items()}
         self.scales = {layer: mean.clamp(min=least * float(mean.mean()) or 1.0) for layer, mean in means.items()}

@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 from PIL import Image, ImageDraw
 
-from adain_lit.reports.captions import caption_font, wrap_text
+from adain_lit.reports.captions import caption_font, widest_part, wrap_text
 
 GAP = 6
 """White pixels between images."""
@@ -31,7 +31,7 @@ def image_grid(
     Args:
         rows: the images; None leaves a place empty.
         side: each image is scaled so that its longer side has this many pixels; None keeps their sizes.
-        columns: labels above the columns; long ones are wrapped.
+        columns: labels above the columns; long ones are wrapped, and shrunk where a word would be cut.
         names: labels to the left of the rows, which are read from below.
 
     Example:
@@ -77,7 +77,9 @@ def fit(image: Image.Image, side: int) -> Image.Image:
 
 
 def _label(text: str, size: int, width: int) -> Image.Image:
-    """Text in black on white, centred and wrapped at `width` pixels."""
+    """Text in black on white, centred and wrapped at `width` pixels, smaller where a word would be cut."""
+    while size > LEAST_FONT and widest_part(text, caption_font(size)) > width:
+        size -= 1
     font = caption_font(size)
     wrapped = wrap_text(text, font, width)
     lines = wrapped.count("\n") + 1 if wrapped else 0

@@ -73,7 +73,7 @@ class StyleTransferConfig(ModelConfig, LossConfig, EncoderConfig, NetConfig):
     loss_encoder: Any = None
     """weights of the network that computes the losses, or a list of them; null: the encoder itself (Sec. 6.2)"""
     loss_unit_mean_images: int = 64
-    """unit_mean_images of that network"""
+    """unit_mean_images of that network; weights that are scaled already, as the bundled ones, stay as they are"""
     skips_from: int = 0
     """step from which training passes the skip layers to the decoder; before, they are 0, so that it has to learn to
     use the deepest layer, which it otherwise ignores"""
@@ -144,7 +144,8 @@ class DistillationConfig(ModelConfig, EncoderConfig):
     encoder: str = "random"
     encoder_widths: str | None = "compact"
     unit_mean_images: int = 64
-    """number of training images on which every channel of the teacher is scaled to mean activation 1"""
+    """number of training images on which every channel of the teacher is scaled to mean activation 1, unless its
+    weights are scaled already"""
     teacher: Any = "torchvision"
     """weights to follow, or a list of them: each layer is taken from the first that reaches it"""
     layers: list[str] = field(default_factory=lambda: list(PAPER_STYLE_LAYERS))
