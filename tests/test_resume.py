@@ -2,10 +2,13 @@
 
 import signal
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
 from adain_lit import train
+from adain_lit.callbacks import checkpoints
+from adain_lit.weights import files
 from support.commands import run, run_here, signal_at, tiny
 from support.runs import assert_same, assert_same_runs, last, log_of, only_run
 
@@ -82,3 +85,18 @@ def test_checkpoint_holds_no_encoder_and_loads_without_executing_anything(unbrok
     assert all(key.startswith("net.decoder.") for key in checkpoint["state_dict"])
     assert checkpoint["hyper_parameters"]["encoder"] == "distilled"
     assert len(checkpoint["encoder"]["sha256"]) == 64
+
+
+def test_checkpoint_is_read_and_checked_once(
+    unbroken: Path, tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a large network take seconds each time."""
+    folder = Path(copytree(unbroken, tmp_path / "run"))
+    checked: list[Path] = []
+    whole = files.require_whole
+    for module in (files, checkpoints):
+        monkeypatch.setattr(module, "require_whole", lambda path: (checked.append(Path(path)), whole(path)))
+    arguments = [*tiny(photographs, paintings), *STEPS, "trainer.max_steps=7", f"resume={folder}"]
+    assert run_here(train.main, arguments, monkeypatch) == 0
+    assert [path.name for path in checked if path.suffix == ".ckpt"] == ["last.ckpt"]
+    assert last(folder)["global_step"] == 7

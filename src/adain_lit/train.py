@@ -74,18 +74,19 @@ def run_training(cfg: DictConfig, run: Path) -> list[Callback]:
 
 
 def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]:
-    checkpoint = find_checkpoint(cfg, run)
+    saved = find_checkpoint(cfg, run)
+    checkpoint = saved.path if saved else None
     wandb_runs.name_run(cfg, checkpoint)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     with wandb_runs.closing(cfg) as loggers:
         data = build_data(cfg)
         module: L.LightningModule = instantiate(cfg.model, "model")
-        if checkpoint:
-            require_same_settings(checkpoint, module, data)
-            carry_over_log(checkpoint, run)
+        if saved:
+            require_same_settings(saved, module, data)
+            carry_over_log(saved, run)
         callbacks = build_callbacks(cfg)
         loggers += build_loggers(cfg, run)
-        trainer = build_trainer(cfg, callbacks, loggers, data)
+        trainer = build_trainer(cfg, callbacks, loggers, data, saved)
         if needs_processes(trainer):
             lock.close()  # process 0 of those takes it
             launch(trainer.world_size, run)
@@ -96,7 +97,8 @@ def _run_training(cfg: DictConfig, run: Path, lock: ExitStack) -> list[Callback]
         if trainer.is_global_zero:
             write_settings(cfg, run, module, data)
             record(run)
-            announce(cfg, trainer, data, checkpoint)
+            announce(cfg, trainer, data, saved)
+        saved = None  # the trainer has it, and lets it go once it is restored
         begun = time.monotonic()
         try:
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -1,10 +1,13 @@
 """Leaving: signals, errors, lost workers, full disks; a run ends, says why in a line, and has saved."""
 
 import errno
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from adain_lit import train
 from adain_lit.data import pairs
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_atomically
-from support.commands import harm_loader, poison, run, run_here, signal_at, tiny
+from support.commands import harm_loader, poison, run, run_here, signal_at, tiny, wait_until
 from support.runs import last, log_of, only_run
 
 Record = Callable[[int, str], None]
@@ -235,3 +238,45 @@ def test_training_under_a_file_size_limit_ends_in_one_line(
     assert lines == [f"adain_lit.train: error: File too large: {folder}/checkpoints/best.ckpt"]
     assert list((folder / "checkpoints").iterdir()) == []
     record(1, "one line, nothing half-written")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+@pytest.mark.promise(
+    fault="the terminal of a run is closed (SIGHUP)",
+    cause="a run in a terminal of its own, which is closed after step 3; two loader workers",
+    promise="the run saves after the step in progress and ends; under nohup it goes on",
+)
+@pytest.mark.parametrize("nohup", [False, True], ids=["", "nohup"])
+def test_closed_terminal_saves_the_run(
+    nohup: bool, tmp_path: Path, photographs: Path, paintings: Path, record: Record
+) -> None:
+    """Whatever is printed to a closed terminal is an error."""
+    steps = ["trainer.max_steps=300", "trainer.val_check_interval=300"]
+    command = [sys.executable, "-m", "adain_lit.train", *tiny(photographs, paintings), TWO_WORKERS, *steps]
+    prefix = ["sh", "-c", "trap '' HUP; exec \"$@\" > output.txt 2>&1", "sh"] if nohup else []
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        prefix + command,
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the terminal that it belongs to
+        text=True,
+    )
+    os.close(terminal)
+    logs = tmp_path / "outputs" / "enc_adain_dec"
+    wait_until(lambda: any(log.read_text().count("\n") > 3 for log in logs.glob("*/metrics.csv")), process)
+    os.close(master)
+    status = process.wait(timeout=300)
+    saved = last(only_run(tmp_path))["global_step"]
+    if nohup:
+        assert (status, saved) == (0, 300), (tmp_path / "output.txt").read_text()
+        record(1, "under nohup it went on to its last step")
+    else:
+        assert status == 128 + signal.SIGHUP
+        assert 3 <= saved < 300
+        assert "stopped by SIGHUP after step" in (only_run(tmp_path) / "train.log").read_text()
+        record(1, "saved, exit status 129")

@@ -377,8 +377,8 @@ def require_shared_memory(batch_bytes: int, workers: int, processes: int = 1, fo
 
 def ignore_signals(worker: int) -> None:
     """Keep a loader's worker alive when Ctrl-C or a scheduler signals the whole process group."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):  # Windows lacks the last
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"):
+        if hasattr(signal, name):  # Windows lacks the last two
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""A terminal's, a scheduler's, and what SLURM is asked to send before a job's time is up (not on Windows)."""
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+    if hasattr(signal, name) and not (name == "SIGHUP" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+)
+"""A terminal's, a scheduler's, what SLURM is asked to send before a job's time is up, and that of a terminal which is
+closed, unless nohup has it ignored. Windows lacks the last two."""
 MISTAKE, LOST = 2, 113
 """Exit status after a mistake of the user that has been printed, and after a lost connection to another process."""
 PATIENCE = 5.0

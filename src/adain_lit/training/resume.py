@@ -1,7 +1,9 @@
 """Resume a run: from which checkpoint, and under which settings."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning as L
 from omegaconf import DictConfig
@@ -18,12 +20,29 @@ from adain_lit.weights.files import read_checkpoint
 log = logging.getLogger(__name__)
 
 
-def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
+class Saved(NamedTuple):
+    """A checkpoint to resume from, read once.
+
+    Attributes:
+        path: of the file.
+        state: what Lightning saved, with all tensors on the CPU.
+    """
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """The optimiser step after which it was saved."""
+        return int(self.state["global_step"])
+
+
+def find_checkpoint(cfg: DictConfig, run: Path) -> Saved | None:
     """The checkpoint to resume from; None for a new training.
 
     Raises:
-        InputError: if `resume` and `ckpt_path` exclude each other or do not fit a sweep, if there is no such file, or
-            if no checkpoint of the run to resume is whole.
+        InputError: if `resume` and `ckpt_path` exclude each other or do not fit a sweep, if there is no such file, if
+            it is damaged, or if no checkpoint of the run to resume is whole.
     """
     if processes.queued_again() and checkpoints_of(run):
         return newest_whole(run)
@@ -38,12 +57,10 @@ def find_checkpoint(cfg: DictConfig, run: Path) -> Path | None:
     if cfg.ckpt_path is None:
         return None
     path = Path(cfg.ckpt_path)
-    if not path.is_file():
-        raise InputError(f"no checkpoint {path}; give the path of a .ckpt file of a run")
-    return path
+    return Saved(path, read_checkpoint(path))
 
 
-def newest_whole(run: Path) -> Path:
+def newest_whole(run: Path) -> Saved:
     """``last.ckpt`` of a run or, if it is damaged or missing, the newest of its whole checkpoints.
 
     Raises:
@@ -51,63 +68,56 @@ def newest_whole(run: Path) -> Path:
     """
     last = last_checkpoint(run)
     try:
-        read_checkpoint(last)
+        return Saved(last, read_checkpoint(last))
     except InputError as error:
         reason = str(error)
-    else:
-        return last
-    steps: dict[Path, int] = {}
+    newest: Saved | None = None
     for path in checkpoints_of(run):
-        try:
-            steps[path] = read_checkpoint(path)["global_step"]
-        except InputError:
-            continue
-    if not steps:
+        with suppress(InputError):
+            saved = Saved(path, read_checkpoint(path))
+            if newest is None or saved.step > newest.step:
+                newest = saved
+    if newest is None:
         raise InputError(f"{reason}; no other checkpoint of {run} is whole, train it anew")
-    newest = max(steps, key=lambda path: steps[path])
     if processes.rank() == 0:
-        log.warning("%s; resuming from %s, step %d", reason.partition("; ")[0], newest.name, steps[newest])
+        log.warning("%s; resuming from %s, step %d", reason.partition("; ")[0], newest.path.name, newest.step)
     return newest
 
 
-def require_same_settings(checkpoint: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
+def require_same_settings(saved: Saved, module: L.LightningModule, data: L.LightningDataModule) -> None:
     """Refuse to resume under settings other than those of the checkpoint, naming all that differ."""
-    saved = read_checkpoint(checkpoint)
     differing = []
     for what, asked in (("hyper_parameters", module.hparams), ("datamodule_hyper_parameters", data.hparams)):
         group = "model" if what == "hyper_parameters" else "data"
         differing += [
             (f"{group}.{name}", value, asked.get(name))
-            for name, value in saved[what].items()
+            for name, value in saved.state[what].items()
             if name not in MAY_CHANGE and asked.get(name) != value
         ]
     if differing:
         trained = " ".join(f"{key}={value}" for key, value, _ in differing)
         asks = " ".join(f"{key}={value}" for key, _, value in differing)
         raise InputError(
-            f"{checkpoint} was trained with {trained}; this run asks for {asks}; give the former to resume from it"
+            f"{saved.path} was trained with {trained}; this run asks for {asks}; give the former to resume from it"
         )
 
 
-def carry_over_log(checkpoint: Path, run: Path) -> None:
+def carry_over_log(saved: Saved, run: Path) -> None:
     r"""Copy the log up to the checkpoint into a new run folder, so that its curves begin at step 1.
 
     Example:
-        >>> import tempfile, torch
+        >>> import tempfile
         >>> old, new = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
-        >>> (old / "checkpoints").mkdir()
-        >>> torch.save({"global_step": 5, "encoder": {}}, old / "checkpoints" / "last.ckpt")
         >>> _ = (old / "metrics.csv").write_text("step,train/loss\n5,2.0\n6,1.0\n")
-        >>> carry_over_log(old / "checkpoints" / "last.ckpt", new)
+        >>> carry_over_log(Saved(old / "checkpoints" / "last.ckpt", {"global_step": 5}), new)
         >>> (new / "metrics.csv").read_text().split()
         ['step,train/loss', '5,2.0']
     """
-    source = checkpoint.parents[1] / "metrics.csv"
+    source = saved.path.parents[1] / "metrics.csv"
     if (run / "metrics.csv").exists() or not source.is_file():
         return
-    step = read_checkpoint(checkpoint)["global_step"]
     history = MetricsFile(run / "metrics.csv")
     for row in read_rows(source)[1]:
-        if int(row["step"]) <= step:
+        if int(row["step"]) <= saved.step:
             history.log_metrics({k: float(v) for k, v in row.items() if k != "step"}, int(row["step"]))
     history.save()

@@ -17,7 +17,7 @@ from adain_lit.io.files import write_json
 from adain_lit.runs.record import environment
 from adain_lit.runs.run import read_environment
 from adain_lit.tasks import StyleTransferModule
-from adain_lit.weights.files import read_checkpoint
+from adain_lit.training.resume import Saved
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def add_time(run: Path, seconds: float) -> None:
         write_json(known | {"seconds": round(known.get("seconds", 0.0) + seconds, 1)}, run / "environment.json")
 
 
-def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, checkpoint: Path | None) -> None:
+def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, saved: Saved | None) -> None:
     """Print what is trained, on which images, and where it is logged."""
     images = ""
     if isinstance(data, PairedDataModule) and data.train_set is not None:
@@ -52,9 +52,8 @@ def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, c
         parts = [f"{counted(len(paths), what)} ({len(held_out)} held out)" for paths, held_out, what in sides]
         images = f", {' and '.join(parts)}"
     log.info("training %s to step %d%s, W&B %s", cfg.name, trainer.max_steps, images, _wandb_mode(cfg))
-    if checkpoint:
-        step = read_checkpoint(checkpoint)["global_step"]
-        log.info("resuming %s at step %d", relative(checkpoint.parents[1]), step)
+    if saved:
+        log.info("resuming %s at step %d", relative(saved.path.parents[1]), saved.step)
 
 
 def _wandb_mode(cfg: DictConfig) -> str:

@@ -18,6 +18,7 @@ from adain_lit.distributed import processes
 from adain_lit.errors import InputError
 from adain_lit.loggers import wandb as wandb_runs
 from adain_lit.loggers.csv import MetricsFile
+from adain_lit.training.resume import Saved
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,20 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
 
 
 def build_trainer(
-    cfg: DictConfig, callbacks: list[Callback], loggers: list[Logger], data: L.LightningDataModule
+    cfg: DictConfig,
+    callbacks: list[Callback],
+    loggers: list[Logger],
+    data: L.LightningDataModule,
+    saved: Saved | None = None,
 ) -> L.Trainer:
     """Build the trainer.
+
+    Args:
+        cfg: the configuration.
+        callbacks: of the run.
+        loggers: of the run.
+        data: the data module.
+        saved: the checkpoint that the run is to be resumed from; it is not read again.
 
     Raises:
         InputError: for a job of a sweep whose strategy starts processes of its own; if torchrun or srun has started
@@ -58,7 +70,7 @@ def build_trainer(
         precision=trainer_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         callbacks=callbacks,
         logger=loggers,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO({saved.path: saved.state} if saved else {})],
     )
     if in_sweep() and _runs_the_command_again(trainer):
         raise InputError(
