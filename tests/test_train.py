@@ -154,6 +154,7 @@ def test_tensorboard_holds_the_same_curves(finished: Path) -> None:
     (hparams,) = {tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag}
     page = HParamsPluginData.FromString(events.PluginTagToContent("hparams")[hparams])
     assert page.session_start_info.hparams["model/style_weight"].number_value == 10
+    assert not [name for name in page.session_start_info.hparams if name.startswith(("callbacks", "logger"))]
 
 
 def test_best_checkpoint_is_that_of_the_least_validation_loss(finished: Path) -> None:

@@ -32,6 +32,15 @@ def test_settings_differ_where_values_or_keys_do_and_bookkeeping_never() -> None
     assert common_settings([a, b]) == {"model.norm": "none", "seed": 0}
 
 
+def test_setting_that_follows_another_is_no_difference_of_its_own() -> None:
+    runs = [run("a", seed=seed, data__seed=seed, model__lr=lr) for seed, lr in ((1, 0.1), (2, 0.1))]
+    assert differences(runs) == {"seed": [1, 2]}
+    assert common_settings(runs) == {"model.lr": 0.1}
+    assert labels(runs) == ["seed 1", "seed 2"]
+    own = [run("a", seed=seed, data__seed=other) for seed, other in ((1, 5), (2, 5), (2, 6))]
+    assert differences(own) == {"seed": [1, 2, 2], "data.seed": [5, 5, 6]}
+
+
 def test_a_run_without_a_configuration_makes_no_difference() -> None:
     a, unknown = run("a", model__lr=1e-3, seed=0), run("b")
     assert differences([a, unknown]) == {}

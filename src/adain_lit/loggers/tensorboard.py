@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from adain_lit.loggers.csv import attempt
+from adain_lit.runs.comparison import BOOKKEEPING
 
 
 def log_results(loggers: Iterable[Logger], settings: Mapping[str, Any], values: Mapping[str, float], step: int) -> None:
@@ -14,11 +15,12 @@ def log_results(loggers: Iterable[Logger], settings: Mapping[str, Any], values: 
 
     Args:
         loggers: those of the run; the others are left alone.
-        settings: the configuration.
+        settings: the configuration; `adain_lit.runs.comparison.BOOKKEEPING` is left out.
         values: of the last validation; the page lists those that begin with ``val/``.
         step: the optimiser step that they belong to.
     """
     validated = {name: value for name, value in values.items() if name.startswith("val/")}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger) and validated:
-            attempt(logger, partial(logger.log_hyperparams, dict(settings), validated, step))
+            shown = {name: value for name, value in settings.items() if name not in BOOKKEEPING}
+            attempt(logger, partial(logger.log_hyperparams, shown, validated, step))

@@ -30,10 +30,17 @@ def name_run(cfg: DictConfig, checkpoint: Path | None) -> None:
 
 
 def chosen_loggers(cfg: DictConfig) -> list[Logger]:
-    """Build the loggers that a configuration names. W&B begins its run when something is logged, not now."""
+    """Build the loggers that a configuration names. W&B begins its run when something is logged, not now.
+
+    The W&B run of a sweep's job is named after its folder, which tells it from the others, unless it is given a name.
+    """
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for a network that may not be there
     os.environ.setdefault("WANDB_SILENT", "true")
     chosen: dict[str, DictConfig] = dict(cfg.get("logger") or {})
+    for key, node in chosen.items():
+        if key == "wandb" and in_sweep() and node.name == cfg.name:
+            # jobs of one experiment share its name
+            chosen[key] = OmegaConf.merge(node, {"name": Path(node.save_dir).name})  # type: ignore[assignment]
     loggers: list[Logger] = [instantiate(node, f"logger.{name}") for name, node in chosen.items()]
     for logger in loggers:
         if isinstance(logger, WandbLogger):

@@ -28,7 +28,10 @@ box-sizing: border-box} th button:focus-visible {outline: 2px solid} th button::
 th[aria-sort=ascending] button::after {content: " \\2191"; opacity: 1}
 th[aria-sort=descending] button::after {content: " \\2193"; opacity: 1}
 .note {border-left: .25rem solid #D55E00; margin: 1rem 0; padding: .1rem .8rem}
-@media print {body {max-width: none; padding: 0} .wide {overflow: visible} .wide img {max-width: 100%}}
+@media (max-width: 700px) {figure {overflow-x: auto} #curves img, #pareto img {max-width: none; width: 680px}
+figcaption {left: 0; position: sticky; width: calc(100vw - 3rem)}}
+@media print {figure {overflow: visible} #curves img, #pareto img {width: 100%}
+body {max-width: none; padding: 0} .wide {overflow: visible} .wide img {max-width: 100%}}
 """
 CURVES_CAPTION = """Content and style loss during training. Lines: running means of training batches, which
 are faint behind them if there are few runs; points: the held-out pairs, which are more reliable. The

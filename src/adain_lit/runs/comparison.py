@@ -102,19 +102,17 @@ def summarise(run: Run) -> Summary:
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Settings that differ between runs: by dotted key the value of each run, `UNSET` if it has no such key.
 
-    Bookkeeping is left out. Runs without a configuration make no difference; their values are all `UNSET`.
+    Bookkeeping is left out, and what follows another setting of the same name, as ``data.seed`` does ``seed``. Runs
+    without a configuration make no difference; their values are all `UNSET`.
 
     Example:
         >>> from pathlib import Path
-        >>> runs = [Run(Path(), "a", {"model.lr": lr, "seed": 0}, {}) for lr in (0.1, 0.2)]
+        >>> runs = [Run(Path(), "a", {"seed": seed, "data.seed": seed, "model.lr": 0.1}, {}) for seed in (1, 2)]
         >>> differences(runs)
-        {'model.lr': [0.1, 0.2]}
+        {'seed': [1, 2]}
     """
-    known = [run.settings for run in runs if run.settings]
-    keys = dict.fromkeys(key for settings in known for key in settings if not _is_bookkeeping(key))
-    # each is compared with the first; a dict in place of a set keeps the order of the configuration
-    differing = [key for key in keys if any(s.get(key, UNSET) != known[0].get(key, UNSET) for s in known)]
-    return {key: [run.settings.get(key, UNSET) for run in runs] for key in differing}
+    found = _all_differences(runs)
+    return {k: v for k, v in found.items() if "." not in k or v != found.get(k.rpartition(".")[2])}
 
 
 def common_settings(runs: Sequence[Run]) -> dict[str, Any]:
@@ -127,7 +125,7 @@ def common_settings(runs: Sequence[Run]) -> dict[str, Any]:
         {'seed': 0}
     """
     first = next((run.settings for run in runs if run.settings), {})
-    differing = differences(runs)
+    differing = _all_differences(runs)
     return {k: v for k, v in first.items() if k not in differing and not _is_bookkeeping(k)}
 
 
@@ -194,6 +192,14 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _all_differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    known = [run.settings for run in runs if run.settings]
+    keys = dict.fromkeys(key for settings in known for key in settings if not _is_bookkeeping(key))
+    # each is compared with the first; a dict in place of a set keeps the order of the configuration
+    differing = [key for key in keys if any(s.get(key, UNSET) != known[0].get(key, UNSET) for s in known)]
+    return {key: [run.settings.get(key, UNSET) for run in runs] for key in differing}
 
 
 def _name(run: Run, runs: Sequence[Run]) -> str:
