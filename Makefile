@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: install demo test test-slow test-browser test-promises reliability fuzz test-suites coverage docs lint format clean
 
@@ -19,17 +20,20 @@ demo: install
 	$(BIN)/python -m adain_lit.stylize demo --style demo --grid --overwrite --output outputs/demo.jpg \
 		--checkpoint $$(ls -t outputs/finetune/*/checkpoints/best.ckpt | head -n 1)
 
+# Several tests at a time: one for each core, at most four, since each process takes a gigabyte.
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-slow: install
 	$(BIN)/pytest -m slow
 
-# The slow tests of what is promised (equal weights in several processes, killed and resumed runs, sweeps), and the tests of
-# tools/, which made what the package ships.
+# The slow tests of what is promised (equal weights in several processes, killed and resumed runs, sweeps, the commands of the
+# README and the guides, the notebooks), and the tests of tools/, which made what the package ships.
+PROMISES := tests/distributed tests/sweeps tests/documents tests/evidence tests/tasks \
+	tests/test_contributing.py tests/test_notebooks.py tests/test_resume.py
 test-promises: install
 	$(BIN)/pytest tools
-	$(BIN)/pytest -m slow tests/distributed tests/sweeps tests/documents
+	$(BIN)/pytest $(PARALLEL) -m slow $(PROMISES)
 
 # Breaks things on purpose, as users and machines do, and writes what happened into docs/reliability.md.
 reliability: FILES ?= tests/reliability
@@ -50,7 +54,7 @@ test-browser: install
 
 # Which lines and branches the tests of `make test` run, those of the processes that they start too.
 coverage: install
-	$(BIN)/pytest --cov --cov-report=term --cov-report=html:coverage
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term --cov-report=html:coverage
 
 # The site, in site/; a broken link or a docstring that cannot be read ends it. Needs no network.
 docs: install

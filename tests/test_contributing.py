@@ -95,6 +95,7 @@ assert not torch.allclose(made, again(image, image.flip(3)), atol=1e-3)
 """The option is in a checkpoint, in a file that is written from it and in one from before there was the option."""
 
 
+@pytest.mark.slow
 def test_new_decoder_option_is_two_files_and_reaches_everything(
     photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ def test_there_are_notebooks() -> None:
     assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(
     path: Path, photographs: Path, paintings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,10 +28,22 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, photographs: Path, painti
     ("broken_off", "step", "workers"),
     [
         pytest.param(signal_at(5), 4, 0, id="killed after a validation"),
-        pytest.param(signal_at(4), 3, 2, id="killed mid-way, two workers"),
-        pytest.param(signal_at(4, moment="validation"), 3, 0, id="killed while validating"),
-        pytest.param(signal_at(2, signal.SIGTERM, moment="backward"), 2, 2, id="terminated in a step, two workers"),
-        pytest.param(signal_at(4, signal.SIGINT, moment="validation"), 4, 0, id="interrupted while validating"),
+        pytest.param(signal_at(4), 3, 2, id="killed mid-way, two workers", marks=pytest.mark.slow),
+        pytest.param(signal_at(4, moment="validation"), 3, 0, id="killed while validating", marks=pytest.mark.slow),
+        pytest.param(
+            signal_at(2, signal.SIGTERM, moment="backward"),
+            2,
+            2,
+            id="terminated in a step, two workers",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            signal_at(4, signal.SIGINT, moment="validation"),
+            4,
+            0,
+            id="interrupted while validating",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_broken_off_and_resumed_run_equals_unbroken_run(

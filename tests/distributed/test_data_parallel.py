@@ -115,6 +115,7 @@ def test_two_and_four_processes_train_the_networks_of_one(
             assert_same_training(runs[system, 1], runs[system, count], weights=weights, losses=losses)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_which_another_number_of_them_goes_on_with(
     folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from support.configurations import composed
 from support.documents import ROOT, code_blocks, commands, guide_commands
 from support.images import small
 
+pytestmark = pytest.mark.slow
+
 SCALING = (ROOT / "docs" / "scaling.md").read_text("utf-8")
 
 

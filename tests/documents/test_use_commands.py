@@ -9,6 +9,8 @@ from adain_lit import app, export, stylize
 from support.commands import run_here
 from support.documents import GUIDES, code_blocks, guide_commands
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("arguments", guide_commands("adain_lit.stylize"), ids=" ".join)
 def test_stylize_commands_run(arguments: list[str], images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,7 @@ def test_hash_depends_on_contents_alone(tmp_path: Path) -> None:
 CLAIM_README = f"# A claim\n\n{BEGIN}\n{END}\n\nWhat it means.\n"
 
 
+@pytest.mark.slow
 def test_a_claim_is_run_once_and_leaves_results_readme_and_index(
     photographs: Path,
     paintings: Path,

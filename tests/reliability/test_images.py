@@ -1,5 +1,6 @@
 """Images: damaged, odd and hostile files; each is one line, nothing is started, and the memory is bounded."""
 
+import json
 import os
 import subprocess
 import sys
@@ -28,20 +29,31 @@ class Ended(NamedTuple):
     peak: int
 
 
+MEASURE = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024], file)
+"""
+"""A small process between: what is started inherits, as its peak, the memory of the process that started it."""
+
+
 def measured(module: str, arguments: list[str], folder: Path, **environment: str) -> Ended:
     """Run a command to its end; a test that hangs is ended by the timeout of ten minutes."""
+    command = ["timeout", "600", sys.executable, "-m", module, *arguments]
     with (folder / "output.txt").open("w+") as output:
-        process = subprocess.Popen(
-            ["timeout", "600", sys.executable, "-m", module, *arguments],
+        subprocess.run(
+            [sys.executable, "-c", MEASURE, "ended.json", *command],
             cwd=folder,
             env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)  # the usage of `timeout` includes that of its child
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        return Ended(process.returncode, output.read(), usage.ru_maxrss * 1024)
+        status, peak = json.loads((folder / "ended.json").read_text())
+        return Ended(status, output.read(), peak)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ def test_the_four_systems_of_the_paper_have_one_name(
     assert list(statuses(sweep)) == [f"{name}_seed-{seed}" for name in systems for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_jobs_run_in_slots_and_the_same_command_does_only_what_failed(
     hinder: Path,
     tmp_path: Path,

@@ -303,6 +303,7 @@ def test_skip_layers_are_handed_over_from_a_step_on(
     assert not torch.allclose(loss(module, 1), whole, rtol=1e-3)
 
 
+@pytest.mark.slow
 @each_network
 def test_losses_compile_as_one_graph_for_all_steps(
     files: list[str], pair: tuple[Tensor, Tensor], skip_layers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
