@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from adain_lit.functional.adain import is_exporting
 from adain_lit.nets.batch_norm import GlobalBatchNorm2d
 from adain_lit.nets.config import NetConfig
 from adain_lit.nets.fusion import named_fusion
-from adain_lit.nets.reflect_conv import ReflectConv2d
+from adain_lit.nets.reflect_conv import ReflectConv2d, reflect_pad
+from adain_lit.nets.rewrites import REFLECTED, REPLICATED, activated, rewritten, upsampled_conv
 from adain_lit.nets.vgg import block_of, conv_names, named_widths
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -157,6 +159,8 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
         """Map fused features back to an image."""
+        if self._is_rewritten(features, skips):
+            return self._rewritten_forward(features, *skips)
         x, rest, negative_slope = features, iter(skips), self.config.decoder_slope
         modules = dict(self.named_children())
         for i, name in enumerate(self.names):
@@ -173,6 +177,45 @@ class Decoder(nn.Module):
             if block_of(self.names[i + 1]) < block_of(name):
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
         return x
+
+    def _is_rewritten(self, features: Tensor, skips: Sequence[Tensor]) -> bool:
+        """Whether `_rewritten_forward` can compute this; what is cut after up-sampling, only without a gradient."""
+        plain = self.config.norm != "none" or self.shortcuts or len(self.names) == 1
+        if plain or not rewritten(features):
+            return False
+        rest, size = iter(skips), list(features.shape[2:])
+        for name, following in pairwise(self.names):
+            if block_of(following) == block_of(name):
+                continue
+            size = [2 * length for length in size]
+            if following in self.skips:
+                own = next(rest).shape[2:]
+                cut_off = [length - kept for length, kept in zip(size, own, strict=True)]
+                size = list(own)
+                if any(cut_off) and torch.is_grad_enabled():
+                    return False
+                if any(kept < 3 + gone for kept, gone in zip(own, cut_off, strict=True)):  # too small to be padded
+                    return False
+        return True
+
+    def _rewritten_forward(self, features: Tensor, *skips: Tensor) -> Tensor:
+        """`forward` by the rewrites; `x` is padded as the convolution that takes it in needs it."""
+        rest, modules = iter(skips), dict(self.named_children())
+        x, up = reflect_pad(features), False
+        for name, following in pairwise(self.names):
+            conv = modules[name]
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            was_up, up = up, block_of(following) < block_of(name)
+            options: Any = {"slope": self.config.decoder_slope, "inset": REPLICATED if up else REFLECTED}
+            if was_up:
+                skip = next(rest) if name in self.skips else None
+                x, _ = upsampled_conv(x, conv.weight, conv.bias, skip=skip, **options)
+            else:
+                x, _ = activated(F.conv2d(x, conv.weight, conv.bias), **options)
+        last = modules[self.names[-1]]
+        assert isinstance(last, nn.Conv2d)
+        return F.conv2d(x, last.weight, last.bias)
 
 
 def cut(x: Tensor, size: Sequence[int]) -> Tensor:

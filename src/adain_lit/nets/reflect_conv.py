@@ -1,5 +1,6 @@
 """The convolution of all networks here: reflection padding, also under low-precision autocast."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,10 +34,23 @@ class ReflectConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad and convolve."""
-        device = input.device.type
-        if torch.is_autocast_enabled(device):
-            input = input.to(torch.get_autocast_dtype(device))
         pads: Any = self._reversed_padding_repeated_twice
-        with torch.autocast(device, enabled=False):
-            padded = F.pad(input, pads, mode="reflect")
-        return F.conv2d(padded, self.weight, self.bias, self.stride)
+        return F.conv2d(reflect_pad(input, pads), self.weight, self.bias, self.stride)
+
+
+def reflect_pad(x: Tensor, pads: Sequence[int] = (1, 1, 1, 1)) -> Tensor:
+    """Reflection padding in the precision of the convolution that follows; autocast on a CPU pads in float32.
+
+    Args:
+        x: shape (N, C, H, W).
+        pads: positions to add on the left, on the right, above and below.
+
+    Example:
+        >>> reflect_pad(torch.tensor([[[[1.0, 2.0, 3.0]] * 2]])).shape
+        torch.Size([1, 1, 4, 5])
+    """
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        x = x.to(torch.get_autocast_dtype(device))
+    with torch.autocast(device, enabled=False):
+        return F.pad(x, list(pads), mode="reflect")

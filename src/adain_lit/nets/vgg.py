@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import is_exporting
-from adain_lit.nets.reflect_conv import ReflectConv2d
+from adain_lit.nets.reflect_conv import ReflectConv2d, reflect_pad
+from adain_lit.nets.rewrites import activated, rewritten
 
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
 """VGG-19 (Simonyan & Zisserman 2015, Table 1, column E)."""
@@ -135,6 +136,8 @@ class VGGEncoder(nn.Module):
                 f"an image is {width}x{height}; {self.last} with reflection padding needs at least "
                 f"{self.min_size}x{self.min_size}; give a larger image"
             )
+        if rewritten(images):
+            return self._rewritten_forward(images, layers)
         features: dict[str, Tensor] = {}
         x, block = images, 1
         for name, conv in self.convs():
@@ -147,6 +150,24 @@ class VGGEncoder(nn.Module):
                 features[layer] = x
             if len(features) == len(set(layers)):
                 break
+        return features
+
+    def _rewritten_forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """`forward` by the rewrites; `x` is padded for the next convolution, and what is returned are its interiors."""
+        features: dict[str, Tensor] = {}
+        needed, x = set(layers), reflect_pad(images)
+        for (name, conv), following in zip(self.convs(), (*self.conv_names[1:], None), strict=True):
+            layer = name.replace("conv", "relu")
+            y = F.conv2d(x, conv.weight, conv.bias)
+            last = len(features) + (layer in needed) == len(needed)
+            pooled = following is None or block_of(following) > block_of(name)
+            if layer in needed and (pooled or last):
+                features[layer] = y = F.relu(y, inplace=True)
+            if last or following is None:
+                break
+            x, interior = activated(_halve(y) if pooled else y)
+            if layer in needed and not pooled:
+                features[layer] = interior
         return features
 
 
