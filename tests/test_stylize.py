@@ -94,8 +94,11 @@ def test_a_single_image_is_written_beside_the_command_under_the_name_of_both(
     assert same(here / name, stylizer(content, styles[0], style_size=STYLE_SIZE))
 
 
-def test_a_folder_keeps_its_tree_and_its_names(run: Run, here: Path, photographs: Path, styles: list[Path]) -> None:
+def test_a_folder_keeps_its_tree_and_its_names(
+    run: Run, here: Path, photographs: Path, styles: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(photographs, "-s", styles[0], "-o", "new/out", "--jobs", 3) == 0
+    assert capsys.readouterr().out == f"{len(files(photographs))} results in {Path('new/out')}{os.sep}\n"
     assert files(here / "new" / "out") == files(photographs)
     for path in here.rglob("*.jpg"):
         assert read_image(path).size == (96, 72)
@@ -120,7 +123,9 @@ def test_several_styles_give_one_result_each_unless_they_are_mixed(
     names = sorted(path.stem for path in folder.iterdir())
     assert run(content, "-s", folder, "--format", "png") == 0
     assert files(here) == {f"{content.stem}_stylized_{name}.png" for name in names}
-    assert f"{len(names)} styles, one result each (--mix mixes them)" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == f"{len(names)} results in .{os.sep}\n"
+    assert f"{len(names)} styles, one result each (--mix mixes them)" in err
     expected = stylizer(content, styles[1], style_size=STYLE_SIZE)
     assert same(here / f"{content.stem}_stylized_{styles[1].stem}.png", expected)
     assert run(content, "-s", folder, "--mix", "-o", "mixed.png") == 0

@@ -1,6 +1,7 @@
 """``python -m adain_lit.stylize``: stylise images, animations, folders and videos."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,15 +181,19 @@ def stylize(arguments: argparse.Namespace) -> int:
 
 
 def _status(failed: Sequence[str], todo: Sequence[Output], arguments: argparse.Namespace) -> int:
-    """Print what failed, or where the one output is; the exit status."""
+    """Print what failed, or where the results are; the exit status."""
     if failed and len(todo) == 1 and not arguments.grid:
         raise InputError(failed[0])
     for line in failed:
         sys.stderr.write(f"adain_lit.stylize: {line}\n")
     if failed:
         sys.stderr.write(f"{len(failed)} failed; run the same command again to make what is missing\n")
-    elif len(todo) == 1:
+    elif len(todo) == 1 or arguments.grid:
         sys.stdout.write(f"{todo[0].path}\n")
+    else:
+        folder, here = Path(os.path.commonpath([output.path.parent.absolute() for output in todo])), Path.cwd()
+        shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        sys.stdout.write(f"{counted(len(todo), 'result')} in {shown}{os.sep}\n")
     return 1 if failed else 0
 
 

@@ -61,6 +61,7 @@ footer {display: none !important}
   #right > :is(#result, :has(#result)) {order: 1}
   #right > :is(#earlier, :has(#earlier)) {order: 4}
   #content {height: 180px !important}
+  #sliders {flex-flow: column}
   #styles {flex-flow: row wrap}
   #styles > .column {flex: 0 0 calc(50% - 8px) !important}
   #result:not(:has(img)) {display: none}
@@ -147,7 +148,7 @@ def build(service: StylizeService) -> gr.Blocks:
                 result = gr.ImageSlider(
                     label=COMPARE, interactive=False, buttons=["fullscreen"], max_height=560, elem_id="result"
                 )
-                with gr.Row():
+                with gr.Row(elem_id="sliders"):
                     alpha = gr.Slider(
                         0, 1, 1, step=0.05, label="Strength", info="0 is your image, 1 the full style", elem_id="alpha"
                     )
@@ -320,8 +321,7 @@ def _styles() -> tuple[list[gr.Image], list[gr.Slider]]:
     with gr.Row(equal_height=False, elem_id="styles"):
         for place in range(1, STYLES + 1):
             with gr.Column(min_width=80):
-                hint = "Add a style" if place == 1 else "Add one"
-                styles.append(_upload(f"Style {place}", 130, f"style{place}", hint, visible=place == 1))
+                styles.append(_upload(f"Style {place}", 130, f"style{place}", "Add one", visible=place == 1))
                 weights.append(gr.Slider(0, 1, 1, step=0.05, label="Weight", visible=False, elem_id=f"weight{place}"))
     return styles, weights
 
