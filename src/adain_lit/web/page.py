@@ -61,7 +61,8 @@ footer {display: none !important}
   #right > :is(#result, :has(#result)) {order: 1}
   #right > :is(#earlier, :has(#earlier)) {order: 4}
   #content {height: 180px !important}
-  #sliders {flex-flow: column}
+  #sliders {flex-flow: column; align-items: stretch}
+  #sliders > * {width: 100%}
   #styles {flex-flow: row wrap}
   #styles > .column {flex: 0 0 calc(50% - 8px) !important}
   #result:not(:has(img)) {display: none}
