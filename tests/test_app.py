@@ -1,7 +1,6 @@
 """The command and its server: what can be reached, what is refused, and the page in a browser."""
 
 import io
-import json
 import os
 import re
 import shutil
@@ -9,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,11 @@ from adain_lit import app
 from adain_lit.io.images import read_image
 from support.commands import run_here
 from support.images import small
+from support.ranks import free_port
 from support.uploads import write_uploads
+from support.web import Server, file_of, serving
 
 pytest.importorskip("gradio", reason="gradio is not installed")
-
-WATCHED = """
-import sys
-def watch(event, arguments, log=open(sys.argv.pop(1), "a", buffering=1)):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        where = arguments[1] if event == "socket.connect" else arguments
-        log.write(f"{where[0] if isinstance(where, tuple) else where}\\n")
-sys.addaudithook(watch)
-from adain_lit.app import main
-main()
-"""
-"""The command, with a list of every host that it asks for or connects to."""
 
 
 @pytest.fixture(scope="module")
@@ -88,91 +76,19 @@ def test_page_needs_no_trainer_and_help_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running page.
-
-    Attributes:
-        client: an HTTP client for it.
-        folder: where it keeps files.
-        hosts: file with the hosts that it asked for.
-    """
-
-    client: httpx.Client
-    folder: Path
-    hosts: Path
-
-    @property
-    def url(self) -> str:
-        return str(self.client.base_url)
-
-    def upload(self, path: str) -> dict[str, Any]:
-        file = {"files": (Path(path).name, Path(path).read_bytes())}
-        (stored,) = self.client.post("/gradio_api/upload", files=file).json()
-        return file_of(stored)
-
-    def join(self, content: Any, styles: Sequence[Any], session: str, size: int = 256) -> httpx.Response:
-        """Press the button."""
-        (click,) = (d for d in self.client.get("/config").json()["dependencies"] if d["targets"][0][1] == "click")
-        places = [*styles, *[None] * (4 - len(styles)), 1, 1, 1, 1]
-        data = [None, content, None, 1, 512, "none", size, *places]
-        body = {"data": data, "fn_index": click["id"], "session_hash": session}
-        return self.client.post("/gradio_api/queue/join", json=body)
-
-    def messages(self, session: str) -> Iterator[dict[str, Any]]:
-        """What the page hears until nothing is under way."""
-        with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
-            for line in stream.iter_lines():
-                if line.startswith("data:"):
-                    message = json.loads(line[5:])
-                    if message["msg"] == "close_stream":
-                        return
-                    yield message
-
-    def press(self, content: Any, styles: Sequence[Any], session: str) -> list[dict[str, Any]]:
-        assert self.join(content, styles, session).status_code == 200
-        return list(self.messages(session))
-
-
-def file_of(path: str) -> dict[str, Any]:
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The command itself, with limits of 2 megabytes and 1 waiting request."""
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    options = ["--device", "cpu", "--port", str(port), "--max-megabytes", "2", "--queue", "1"]
     # opened up as far as Gradio's settings allow, which must not matter
-    environment = os.environ | {"TMPDIR": str(folder), "GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", WATCHED, str(folder / "hosts.txt"), *options],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line.startswith(f"the page is at http://127.0.0.1:{port}/"), process.communicate(timeout=60)
-        (files,) = folder.glob("adain_app_*")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as client:
-            yield Server(client, files, folder / "hosts.txt")
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert not files.exists(), "uploads are left behind"
+    environment = {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True"}
+    options = ["--max-megabytes", "2", "--queue", "1"]
+    with serving(tmp_path_factory.mktemp("server"), *options, environment=environment) as server:
+        yield server
+        server.process.send_signal(signal.SIGTERM)
+        _, errors = server.process.communicate(timeout=60)
+        assert server.process.returncode == 0
+        assert not server.folder.exists(), "uploads are left behind"
         assert "Traceback" not in errors, errors
-    finally:
-        process.kill()
 
 
 def test_button_makes_an_image_that_can_be_downloaded(server: Server, files: dict[str, str]) -> None:

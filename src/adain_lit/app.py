@@ -5,18 +5,22 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from adain_lit.cli import run
 from adain_lit.errors import InputError
+from adain_lit.io.files import temporary_folder
 from adain_lit.web.gate import Gate, print_errors_in_one_line
 
 MEGABYTE = 1024**2
 SLACK = MEGABYTE // 4
 """Bytes of a request beyond those of its file."""
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+    SIGNALS.append(signal.SIGHUP)
 
 
 def main() -> int:
@@ -51,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Serve the page until SIGINT or SIGTERM."""
+    """Serve the page until SIGINT, SIGTERM, or SIGHUP of a terminal that is closed."""
     limits = {"port": 65535, "max_pixels": None, "max_megabytes": None, "max_total_megabytes": None, "queue": None}
     for name, most in limits.items():
         value = getattr(arguments, name)
@@ -61,8 +65,7 @@ def serve(arguments: argparse.Namespace) -> None:
     if find_spec("gradio") is None:
         raise InputError("the page needs gradio, which is not installed; pip install 'adain_lit[app]'")
     _require_free(arguments.host, arguments.port)
-    with tempfile.TemporaryDirectory(prefix="adain_app_") as name:
-        folder = Path(name).resolve()
+    with temporary_folder("adain_app_") as folder:
         _set_environment(folder)
         # imports torch, which takes seconds: after everything that can be refused without it
         from adain_lit.inference.stylizer import load
@@ -76,7 +79,7 @@ def serve(arguments: argparse.Namespace) -> None:
         blocks = page.build(StylizeService(stylizer, folder, max_pixels=arguments.max_pixels))
         blocks.queue(max_size=arguments.queue, default_concurrency_limit=1, api_open=False)
         stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, lambda *_: stop.set())
         print_errors_in_one_line()
         gate = Middleware(
@@ -113,6 +116,9 @@ def serve(arguments: argparse.Namespace) -> None:
         while not stop.wait(1):
             pass
         blocks.close(verbose=False)
+    with suppress(OSError):  # the terminal is closed
+        sys.stdout.flush()
+    os._exit(0)  # a thread may still make an image, and Python's own end would abort under it
 
 
 def _set_environment(folder: Path) -> None:

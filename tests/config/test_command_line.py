@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from adain_lit.config.command_line import prepared
 from adain_lit.errors import InputError
@@ -75,6 +76,30 @@ def test_any_text_behind_a_folder_is_a_path(text: str) -> None:
 )
 def test_what_hydra_understands_stays(override: str) -> None:
     assert prepared([override]) == [override]
+
+
+@pytest.mark.parametrize("name", ["${x", "x}${", r"runs\${a", r"a\\${", "a ${ b", "it's ${"])
+@pytest.mark.parametrize("there", [True, False])
+def test_dollar_and_brace_of_a_file_name_are_no_interpolation(
+    name: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there:
+        Path(name).mkdir()
+    (override,) = prepared([f"ckpt_path={name}"])
+    if there or not name.startswith("runs"):  # a backslash before it is OmegaConf's own way to say so
+        assert OmegaConf.create({"path": read(override)}).path == name
+
+
+@pytest.mark.parametrize("name", ["${seed}", "a${oc.env:HOME}", r"runs\${now}"])
+def test_interpolation_is_a_name_only_where_a_file_has_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert prepared([f"output={name}"]) == [f"output={name}"]
+    Path(name).mkdir()
+    (override,) = prepared([f"output={name}"])
+    assert OmegaConf.create({"path": read(override)}).path == name
 
 
 def test_values_of_a_sweep_stay_values() -> None:

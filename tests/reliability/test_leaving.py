@@ -18,7 +18,7 @@ from adain_lit import train
 from adain_lit.data import pairs
 from adain_lit.errors import InputError
 from adain_lit.io.files import write_atomically
-from support.commands import harm_loader, poison, run, run_here, signal_at, tiny, wait_until
+from support.commands import harm_loader, may_mount, poison, run, run_here, signal_at, tiny, wait_until
 from support.runs import last, log_of, only_run
 
 Record = Callable[[int, str], None]
@@ -102,15 +102,6 @@ def test_killed_worker_is_named_and_the_run_saved(
 
 
 SMALL_SHARED_MEMORY = "mount -t tmpfs -o size=3m tmpfs /dev/shm"
-
-
-def may_mount() -> bool:
-    """Whether this machine lets the tests mount a small shared memory."""
-    try:
-        test = ["unshare", "-m", "sh", "-c", SMALL_SHARED_MEMORY]
-        return subprocess.run(test, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
 
 
 @pytest.mark.slow
@@ -256,6 +247,11 @@ def test_closed_terminal_saves_the_run(
     command = [sys.executable, "-m", "adain_lit.train", *tiny(photographs, paintings), TWO_WORKERS, *steps]
     prefix = ["sh", "-c", "trap '' HUP; exec \"$@\" > output.txt 2>&1", "sh"] if nohup else []
     master, terminal = pty.openpty()
+
+    def prepare() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the terminal that it belongs to
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup themselves
+
     process = subprocess.Popen(
         prefix + command,
         cwd=tmp_path,
@@ -263,7 +259,7 @@ def test_closed_terminal_saves_the_run(
         stdout=terminal,
         stderr=terminal,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # the terminal that it belongs to
+        preexec_fn=prepare,
         text=True,
     )
     os.close(terminal)

@@ -1,8 +1,13 @@
 """The table itself: a row for each promise that was kept in this run."""
 
+import ast
 from pathlib import Path
 
-from support.reliability import Row, write_table
+import pytest
+
+from support.reliability import SECTIONS, Row, write_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
 def test_sections_of_files_that_ran_are_renewed_and_those_of_others_stay(tmp_path: Path) -> None:
@@ -19,3 +24,20 @@ def test_sections_of_files_that_ran_are_renewed_and_those_of_others_stay(tmp_pat
         "| a signal | kill -9 | a \\| b | 3 | both ended; one \\1 ended |\n"
         "<!-- end Leaving -->\n<!-- begin Images -->\nold\n<!-- end Images -->\n"
     )
+
+
+def promises(file: Path) -> set[tuple[str, str, str]]:
+    """Fault, cause and promise of each test in a file."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    marks = [call for call in calls if ast.unparse(call.func) == "pytest.mark.promise"]
+    found = [{word.arg: ast.literal_eval(word.value) for word in mark.keywords} for mark in marks]
+    return {(mark["fault"], mark["cause"], mark["promise"]) for mark in found}
+
+
+@pytest.mark.parametrize("file", SECTIONS)
+def test_every_row_of_the_page_is_that_of_a_test(file: str) -> None:
+    _, _, rest = PAGE.read_text("utf-8").partition(f"<!-- begin {SECTIONS[file]} -->\n")
+    section, end, _ = rest.partition(f"<!-- end {SECTIONS[file]} -->")
+    rows = [tuple(line.strip("| ").split(" | ")[:3]) for line in section.splitlines()[2:]]
+    assert end
+    assert set(rows) <= promises(Path(__file__).with_name(file))

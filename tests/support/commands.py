@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -79,6 +80,15 @@ def run_without(
     blocked = f"import sys; sys.modules.update(dict.fromkeys({list(modules)}))\n"
     command = [sys.executable, "-c", blocked + code, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def may_mount() -> bool:
+    """Whether this machine lets the tests mount file systems of their own."""
+    try:
+        test = ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=3m tmpfs /dev/shm"]
+        return subprocess.run(test, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 600) -> None:
@@ -177,6 +187,55 @@ def harm_loader(step: int, how: str) -> list[str]:
     """Overrides that add `HarmLoader` to a run."""
     values = {"_target_": "support.commands.HarmLoader", "step": step, "how": how}
     return [f"+callbacks.harm.{name}={value}" for name, value in values.items()]
+
+
+class Kill(Callback):
+    """Kills this process at the place that the variable KILL names, ``PLACE STEP``; nowhere without it.
+
+    ``step`` is amid an optimiser step, ``validation`` amid the one after a step; ``write BYTES`` is amid the first file
+    after a step that grows beyond so many bytes, by the system itself, which then sends SIGXFSZ; ``slow`` kills
+    nothing and takes half a second for each step, so that whoever kills from outside meets the run at any place.
+    """
+
+    def __init__(self) -> None:
+        place, step, *more = (os.environ.get("KILL") or "nowhere 0").split()
+        self.place, self.step, self.bytes = place, int(step), [int(text) for text in more]
+
+    def on_before_backward(self, trainer: L.Trainer, *args: Any) -> None:
+        if self.place == "write" and trainer.global_step + 1 == self.step:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.bytes[0], resource.RLIM_INFINITY))
+        if self.place == "slow":
+            time.sleep(0.5)
+        self._kill("step", trainer.global_step + 1)
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._kill("validation", trainer.global_step)
+
+    def _kill(self, place: str, step: int) -> None:
+        if (place, step) == (self.place, self.step):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StartMethod(Callback):
+    """Chooses how the processes of a loader begin: ``spawn``, as on Windows and macOS, or ``fork``."""
+
+    def __init__(self, method: str) -> None:
+        multiprocessing.set_start_method(method, force=True)
+
+
+class Memory(Callback):
+    """Notes the memory that this process holds, in MB, every so many steps: a line in a file."""
+
+    def __init__(self, path: str, every: int) -> None:
+        self.path = Path(path)
+        self.every = every
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step % self.every == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            with self.path.open("a") as file:
+                file.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 1e6:.1f}\n")
 
 
 class Hindrance(Callback):

@@ -43,7 +43,7 @@ class Numbers(Callback):
 
 
 class SignalOneRank(Callback):
-    """Sends one of the processes a signal, at the end of a step."""
+    """Sends one of the processes a signal at the end of a step, or with a rank of -1 each of them."""
 
     def __init__(self, rank: int, step: int, number: int) -> None:
         self.rank = rank
@@ -52,7 +52,8 @@ class SignalOneRank(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         # a resumed run repeats the overrides that added this callback
-        if (trainer.global_rank, trainer.global_step) == (self.rank, self.step) and trainer.ckpt_path is None:
+        meant = self.rank in (-1, trainer.global_rank) and trainer.global_step == self.step
+        if meant and trainer.ckpt_path is None:
             Path("signalled").touch()
             os.kill(os.getpid(), self.number)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 SECTIONS = {
     "test_leaving.py": "Leaving",
+    "test_kills.py": "Kills",
+    "test_surroundings.py": "Surroundings",
     "test_checkpoints.py": "Checkpoints",
     "test_images.py": "Images",
     "test_models.py": "Models",

@@ -1,7 +1,9 @@
 """The record of a job of a sweep: how it ended, and when it is done."""
 
+import errno
 import json
 import multiprocessing
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -142,3 +144,30 @@ def test_folder_in_which_another_process_works_is_refused(tmp_path: Path) -> Non
     leave.set()
     process.join()
     assert not job(tmp_path).is_done()
+
+
+def test_reason_is_known_where_a_full_disk_takes_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = job(tmp_path)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "last.ckpt")
+
+    def write(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr("adain_lit.sweeps.jobs.write_json", write)
+    begun.conclude(None, full)
+    assert (begun.status, reason(begun)) == ("failed", "No space left on device: last.ckpt")
+
+
+def test_reason_of_a_job_is_kept_where_a_full_disk_takes_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        with recording(tmp_path):
+            monkeypatch.setattr("adain_lit.sweeps.jobs.write_json", write)
+            raise RuntimeError("the first reason")
+
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "job.json")
+
+    with pytest.raises(RuntimeError, match="the first reason"):
+        fail()

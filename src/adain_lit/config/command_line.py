@@ -10,6 +10,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.grammar_parser import parse
 
 from adain_lit.config.overrides import quoted
 from adain_lit.errors import InputError
@@ -59,6 +61,10 @@ def _refuse(message: str) -> NoReturn:
 def _readable(override: str, *, sweeps: bool) -> str:
     """An override that Hydra's grammar reads as it was meant."""
     key, equals, value = override.partition("=")
+    if _PATH.fullmatch(override) and "${" in value and _has_no_interpolation(value):
+        # OmegaConf reads a backslash before it as "not an interpolation", and two as one backslash
+        literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", os.path.expanduser(value))
+        return f"{key}={quoted(literal)}"
     if _PATH.fullmatch(override) and not _is_understood(override, value, sweeps=sweeps):
         return f"{key}={quoted(os.path.expanduser(value))}"
     if _parsed(override) is not None:
@@ -67,6 +73,17 @@ def _readable(override: str, *, sweeps: bool) -> str:
     if not equals or _parsed(literal) is None:
         raise InputError(f"{override!r} is neither an option nor a setting; give KEY=VALUE, --help lists the keys")
     raise InputError(f"Hydra's grammar does not take the value of {override}; quote it: {shlex.quote(literal)}")
+
+
+def _has_no_interpolation(path: str) -> bool:
+    """Whether ``${`` is part of a file's name: of one that is there, or where no interpolation can be read."""
+    if os.path.lexists(os.path.expanduser(path)):
+        return True
+    try:
+        parse(path)
+    except OmegaConfBaseException:
+        return True
+    return False
 
 
 def _is_understood(override: str, path: str, *, sweeps: bool) -> bool:

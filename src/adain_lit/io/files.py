@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 import tempfile
@@ -114,7 +115,10 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
     except Exception as error:
-        if (number := _write_error(error, temporary)) is not None:
+        number = _write_error(error, temporary)
+        with suppress(OSError):
+            os.truncate(temporary, 0)  # frees the disk now: torch's writer has it open as long as the error lives
+        if number is not None:
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
     finally:
@@ -142,6 +146,39 @@ def remove_partial_files(folder: Path) -> None:
             with suppress(OSError), path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its writer lives
                 path.unlink()
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder that is removed at the end; those that killed processes of this user left are removed now.
+
+    Windows has no such locks; there they stay.
+
+    Args:
+        prefix: of its name, by which the others are found.
+
+    Example:
+        >>> with temporary_folder("adain_example_") as folder:
+        ...     (folder / "upload.jpg").touch()
+        >>> folder.exists()
+        False
+    """
+    if sys.platform != "win32":
+        for path in Path(tempfile.gettempdir()).glob(f"{prefix}*/.lock"):
+            with suppress(OSError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its process lives
+                if path.parent.lstat().st_uid == os.getuid() and not path.parent.is_symlink():
+                    shutil.rmtree(path.parent, ignore_errors=True)
+    # a thread that still writes must not keep the rest from being removed
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name,
+        Path(name, ".new").open("wb") as lock,
+    ):
+        if sys.platform != "win32":
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                os.rename(lock.name, Path(name, ".lock"))  # others see it only once it is held
+        yield Path(name).resolve()
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Job:
         overrides: all that the command sets for it, ``KEY=VALUE`` each.
         swept: those of them that differ from job to job.
         settings: what makes the training what it is, see `of_the_training`.
+        unwritten: why it failed, where its folder takes no record of it, as on a full disk.
 
     Example:
         >>> job = Job("adain", Path("sweep/seed=0"), ("seed=0",), {"seed": "0"}, {"seed": 0})
@@ -63,6 +64,7 @@ class Job:
     overrides: tuple[str, ...]
     swept: Mapping[str, str]
     settings: Mapping[str, Any]
+    unwritten: list[str] = field(default_factory=list, compare=False)
 
     @property
     def record(self) -> Record | None:
@@ -73,6 +75,8 @@ class Job:
     def status(self) -> str:
         """How it ended, provided that no process works on it any more."""
         record = self.record
+        if self.unwritten:
+            return "failed"
         if record is None:
             return "not begun"
         return "died" if record.status == "running" else record.status
@@ -125,7 +129,11 @@ class Job:
             return  # by its own process
         self.folder.mkdir(parents=True, exist_ok=True)
         with suppress(InputError), only_process(self.folder):  # unless another process is at work there
-            _write(Record("failed", record.seconds if record else 0.0, error=described(error)), self.folder)
+            failed = Record("failed", record.seconds if record else 0.0, error=described(error))
+            try:
+                _write(failed, self.folder)
+            except OSError:
+                self.unwritten.append(described(error))
             if record is not None and record.status == "running" and (self.folder / "config.yaml").is_file():
                 write_failed(self._config())  # its W&B run is still open
 
@@ -185,7 +193,9 @@ def recording(folder: Path) -> Iterator[Record]:
             raise
         finally:
             record.seconds += time.monotonic() - begun
-            _write(record, folder)
+            failed = record.status in ("failed", "interrupted")
+            with suppress(OSError) if failed else nullcontext():  # a full disk must not hide its own reason
+                _write(record, folder)
 
 
 def described(error: BaseException) -> str:

@@ -71,6 +71,8 @@ def _report(jobs: Sequence[Job], folder: Path) -> None:
 def reason(job: Job) -> str:
     """Why a job failed."""
     record = job.record
+    if job.unwritten:
+        return job.unwritten[-1]
     if record is not None and record.error:
         return record.error
     return "it was interrupted" if job.status == "interrupted" else "its process and that of the sweep were killed"
@@ -131,7 +133,11 @@ def result(job: Job, run: Run | None) -> Result:
     if run is not None and (last := summarise(run).last):
         row |= {"step": last.step} | {f"val/{name}": last.losses[name] for name in LOSSES if name in last.losses}
     if record is not None:
-        row |= {"objective": record.objective, "seconds": round(record.seconds, 1), "error": record.error or ""}
+        row |= {
+            "objective": record.objective,
+            "seconds": round(record.seconds, 1),
+            "error": reason(job) if job.unwritten else record.error or "",
+        }
     return row | {"folder": str(job.folder)}
 
 

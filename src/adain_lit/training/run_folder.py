@@ -1,6 +1,7 @@
 """What a training leaves in its run folder beside the files of its loggers and callbacks."""
 
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from adain_lit.tasks import StyleTransferModule
 from adain_lit.training.resume import Saved
 
 log = logging.getLogger(__name__)
+
+CLOCK_SLACK = 60.0
+"""Seconds by which clocks of a machine and its file server may differ."""
 
 
 def write_settings(cfg: DictConfig, run: Path, module: L.LightningModule, data: L.LightningDataModule) -> None:
@@ -54,6 +58,12 @@ def announce(cfg: DictConfig, trainer: L.Trainer, data: L.LightningDataModule, s
     log.info("training %s to step %d%s, W&B %s", cfg.name, trainer.max_steps, images, _wandb_mode(cfg))
     if saved:
         log.info("resuming %s at step %d", relative(saved.path.parents[1]), saved.step)
+        if saved.path.stat().st_mtime > time.time() + CLOCK_SLACK:
+            log.warning(
+                "%s is dated in the future: the clock went back, and resume=last may take an older run for the last; "
+                "resume=RUN names one",
+                relative(saved.path),
+            )
 
 
 def _wandb_mode(cfg: DictConfig) -> str:
