@@ -119,7 +119,7 @@ def test_learning_rate_decays_as_in_the_authors_code(finished: Path) -> None:
 
 def closed_runs(folder: Path) -> list[OfflineRun]:
     """W&B's runs below a folder once they are closed: its service writes the last rows a moment after the training."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while None in [run.exit_code for run in offline_runs(folder)] and time.monotonic() < until:
         time.sleep(0.1)
     return offline_runs(folder)
@@ -200,7 +200,7 @@ def test_multirun_gives_each_job_a_folder_and_a_closed_wandb_run_in_one_group(
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
     assert "Traceback" in (sweep / names[1] / "train.log").read_text()
     records = closed_runs(sweep)
-    assert [record.name for record in records] == [system for system in systems for _ in (1, 3, 7)]
+    assert [record.name for record in records] == names
     assert [record.exit_code for record in records] == [0, 1, 1] * 2
     assert [record.config["model"]["style_weight"] for record in records] == [1, 3, 7] * 2
     assert {record.group for record in records} == {sweep.name}
