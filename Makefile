@@ -14,9 +14,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-# Trains the bundled network further on real photographs for a few minutes, says where everything lies, and stylises.
+# Trains the bundled network further on real photographs for a few minutes, says where everything lies, measures it before and
+# after on images that were held out, and stylises.
 demo: install
 	$(BIN)/python -m adain_lit.train experiment=finetune
+	$(BIN)/python -m adain_lit.evaluate ckpt_path=$$(ls -t outputs/finetune/*/checkpoints/best.ckpt | head -n 1)
 	$(BIN)/python -m adain_lit.stylize demo --style demo --grid --overwrite --output outputs/demo.jpg \
 		--checkpoint $$(ls -t outputs/finetune/*/checkpoints/best.ckpt | head -n 1)
 

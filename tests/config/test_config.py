@@ -42,6 +42,7 @@ from support.networks import write_fixed_styles
 from support.ranks import free_port, slurm_environment, torchrun_environment
 
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").rglob("*.yaml"))
+FINISH = ["model.encoder=compact", "model.decoder=compact"]  # where compact_finish begins
 FOLDERS = ["data.content_dir=photographs", "data.style_dir=paintings"]
 MODULES: dict[str, type[L.LightningModule]] = {
     "distill_encoder": DistillationModule,
@@ -82,7 +83,7 @@ def test_every_experiment_composes_and_instantiates(experiment: str, scale: str,
     own += ["model.fixed_weights=compact"] if experiment == "distill_vgg19" else []
     encoder = ["model.encoder=random", "model.encoder_widths=compact"]
     encoder = [] if experiment == "finetune" else encoder  # that begins with the bundled one
-    encoder = ["model.encoder=compact", "model.decoder=compact"] if experiment == "compact_finish" else encoder
+    encoder = FINISH if experiment == "compact_finish" else encoder
     encoder = ["model.encoder=compact"] if experiment == "distill_vgg19" else encoder
     expected = MODULES.get(experiment, StyleTransferModule)
     if expected is FixedStyleModule:
@@ -92,8 +93,17 @@ def test_every_experiment_composes_and_instantiates(experiment: str, scale: str,
     assert type(module) is expected
     assert isinstance(instantiate(cfg.data, "data"), PairedDataModule)
     assert cfg.name == experiment
-    if not teacher:  # the compact network has steps of its own
+    if not teacher and experiment != "finetune":  # the compact network has steps of its own
         assert cfg.trainer.max_steps == {"demo": 300, "medium": 5000, "paper": 160_000}[scale]
+
+
+def test_further_training_has_the_losses_that_the_bundled_network_was_trained_with() -> None:
+    """Without them it forgets: reconstructions and other styles lose more than the given ones gain."""
+    trained: Any = OmegaConf.to_container(composed("experiment=compact_finish", *FINISH, *FOLDERS).model)
+    further: Any = OmegaConf.to_container(composed("experiment=finetune").model)
+    for option in ("style_weight", "identity_weight", "color_weight", "lr_fan_in", "lr_schedule", "decoder_widths"):
+        assert further[option] == trained[option], option
+    assert further["lr"] < trained["lr"]
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda p: str(p.relative_to(conf_dir())))
@@ -117,7 +127,7 @@ def test_every_file_is_used_by_a_composition_that_builds_its_object(
         return
     overrides = [f"{group}=[{name}]" if group == "logger" else f"{group}={name}"]
     if name == "compact_finish":
-        overrides += ["model.encoder=compact", "model.decoder=compact"]
+        overrides += FINISH
     elif name != "finetune":
         overrides.append("model.encoder=random")
     if (group, name) == ("data", "folders") or name in (

@@ -35,7 +35,7 @@ SYSTEMS = {
         "data.cache=0",
         "trainer.precision=32-true",
     ),
-    "finetune": (),
+    "finetune": ("model.lr_warmup=2", "trainer.precision=32-true"),
     "baseline_ulyanov": ("model.styles=content/coffee.png", "model.style_size=64"),
     "baseline_style_swap": (),
     "distill_encoder": ("model.teacher=distilled", "model.unit_mean_images=2", "model.lr_warmup=2"),
