@@ -90,6 +90,31 @@ def test_a_step_does_not_ask_the_kernel_for_the_memory_of_the_step_before() -> N
     assert faults("keep") < faults("as it is") / 10
 
 
+FREED = """
+import sys, torch
+from adain_lit.devices import keep_freed_memory
+keep_freed_memory(int(sys.argv[1]))
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+large = [torch.ones(2**20) for _ in range(50)]
+del large
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting")
+def test_memory_that_is_kept_has_a_bound() -> None:
+    """Oracle: the resident memory that Linux counts, after 200 MB were filled and let go; torch was imported before."""
+
+    def kept(limit: int) -> int:
+        done = subprocess.run([sys.executable, "-c", FREED, str(limit)], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert kept(2**31 - 1) > 150e6
+    assert kept(2**25) < 75e6
+
+
 CPU = torch.device("cpu")
 
 

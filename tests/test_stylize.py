@@ -639,6 +639,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "alpha is nan; it must be from 0 ",
     ),
     "negative size": ("CONTENT -s STYLE --size -3", "--size is -3; it must be at least 0"),
+    "no memory": ("CONTENT -s STYLE --memory 0", "--memory is 0; it must be at least 1"),
     "no batch": ("CONTENT -s STYLE --batch-size 0", "--batch-size is 0; it must be at least 1"),
     "smooth": ("CONTENT -s STYLE --smooth 1", "--smooth is 1.0; "),
     "output over content": ("CONTENT -s STYLE -o CONTENT --overwrite", "would overwrite the input "),

@@ -68,8 +68,11 @@ def serve(arguments: argparse.Namespace) -> None:
     with temporary_folder("adain_app_") as folder:
         _set_environment(folder)
         # imports torch, which takes seconds: after everything that can be refused without it
+        from adain_lit.devices import keep_freed_memory
         from adain_lit.inference.stylizer import load
+        from adain_lit.io.memory import feature_budget
 
+        keep_freed_memory(feature_budget())
         stylizer = load(arguments.checkpoint, encoder=arguments.encoder, device=arguments.device)
         from starlette.middleware import Middleware
 

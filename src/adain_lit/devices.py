@@ -90,22 +90,30 @@ def synchronize(device: torch.device) -> None:
         getattr(torch, device.type).synchronize()
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(limit: int = 2**31 - 1) -> None:
     """Let this process keep the memory that it frees, if its C library is glibc.
 
     glibc returns large blocks to the kernel and asks for them again, page by page, for every activation of every
-    training step. Only for programs whose steps are alike: others would keep their peak.
+    training step or image. It makes no difference when this is called, or whether torch was imported before.
+
+    Args:
+        limit: bytes of free memory that are kept; what is beyond goes back to the kernel. glibc takes at most 2^31 - 1.
+
+    Example:
+        >>> keep_freed_memory(2**29)
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
-        for parameter, value in _GLIBC_KEEPS:
+        limit = min(limit, 2**31 - 1)
+        for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, limit), (_M_TOP_PAD, min(2**28, limit // 8))):
             mallopt(parameter, value)
 
 
-_GLIBC_KEEPS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**28))
-"""M_MMAP_MAX: no block has pages of its own; M_TRIM_THRESHOLD: none go back; M_TOP_PAD: bytes asked for at once."""
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+"""Of glibc's malloc.h: free bytes that stay at the end of the heap, bytes asked for at once, and the number of blocks
+that have pages of their own."""
 
 
 def _best_device() -> str:

@@ -21,7 +21,7 @@ from adain_lit.config.instantiate import instantiate
 from adain_lit.data.datamodule import PairedDataModule
 from adain_lit.data.fixed_styles import style_files as find_style_files
 from adain_lit.data.pairs import HeldOutPairs, collate
-from adain_lit.devices import choose_device
+from adain_lit.devices import choose_device, keep_freed_memory
 from adain_lit.distributed import processes
 from adain_lit.distributed.launch import launch
 from adain_lit.errors import InputError
@@ -40,6 +40,7 @@ from adain_lit.evaluation.metrics import (
 )
 from adain_lit.evaluation.reference_curves import changed, verdict
 from adain_lit.io.files import write_json
+from adain_lit.io.memory import available_memory
 from adain_lit.losses import PerceptualLoss
 from adain_lit.methods.build import Losses, build_method
 from adain_lit.methods.fixed_styles import FixedStyles, load_method, style_images
@@ -77,6 +78,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.devices > 1 and processes.world_size() == 1:
         launch(cfg.devices, Path(HydraConfig.get().runtime.output_dir))
         return
+    keep_freed_memory(min((available_memory() or 2**33) // 4, 2**31 - 1))
     with processes.connected():
         _evaluate(cfg)
 

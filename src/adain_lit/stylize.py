@@ -72,7 +72,14 @@ def parser() -> argparse.ArgumentParser:
     add("--size", type=int, default=0, help="shorter side of the content and its results, 0 keeps it (default)")
     add("--style-size", type=int, default=512, help="shorter side of the styles, 0 keeps it (default 512)")
     add("--crop", action="store_true", help="crop the content to its central square first")
-    add("--tile", type=int, help="side of the tiles of large images; 0 never tiles")
+    add("--tile", type=int, help="side of the tiles of large images; 0 never tiles; default: as --memory allows")
+    add(
+        "--memory",
+        type=int,
+        metavar="MB",
+        help="megabytes for the features of an image, beside the image itself; what needs more is made in tiles "
+        "(default: a quarter of what is free, at most 805 on a CPU)",
+    )
     what = command.add_argument_group("what to make")
     add = what.add_mutually_exclusive_group().add_argument
     add("--every-pair", action="store_true", help="each content with each style, below a folder for each style")
@@ -198,9 +205,9 @@ def _status(failed: Sequence[str], todo: Sequence[Output], arguments: argparse.N
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name, least in (("size", 0), ("style_size", 0), ("batch_size", 1), ("jobs", 1)):
+    for name, least in (("size", 0), ("style_size", 0), ("batch_size", 1), ("jobs", 1), ("memory", 1)):
         value = getattr(arguments, name)
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
     if not 0 <= arguments.smooth < 1:
         raise InputError(f"--smooth is {arguments.smooth}; it must be at least 0 and below 1")

@@ -1,5 +1,7 @@
 """Tiles against the image in one piece, which is the oracle of every test here."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import adain_lit
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import channel_stats
 from adain_lit.inference.stylizer import Stylizer
-from adain_lit.inference.tiling import stylize_tiles, tiled_statistics
+from adain_lit.inference.tiling import MOST_TILE, bytes_per_pixel, stylize_tiles, tile_within, tiled_statistics
 from adain_lit.io.images import to_tensor
 from adain_lit.nets import StyleTransferNet
 from support.images import small
@@ -138,3 +140,35 @@ def test_the_network_never_sees_more_than_a_tile_and_its_halo(
     stylize_tiles(net, to_tensor(small("coffee.png", (400, 90)))[None], [style], tile=64)
     assert len(seen) > 10
     assert max(seen) <= 64 + 16 + 2 * 8 * (4 + 5)
+
+
+def test_what_does_not_fit_into_the_memory_is_tiled(stylizer: Stylizer) -> None:
+    """Oracle: the image in one piece; the memory holds half of it."""
+    content = small("rocket.jpg", (260, 200))
+    half = bytes_per_pixel(stylizer.net) * 260 * 200 // 2
+    assert Stylizer(stylizer.net, device="cpu", memory=2 * half).encode_content(content).tile == 0
+    tight = Stylizer(stylizer.net, device="cpu", memory=half)
+    assert tight.encode_content(content).tile == 64
+    whole = stylizer.tensor(content, STYLES, tile=0)
+    assert float((tight.tensor(content, STYLES) - whole).abs().max()) < 1e-4
+
+
+def test_tiles_grow_with_the_memory_up_to_a_bound() -> None:
+    net = adain_lit.load(device="cpu").net
+    sides = [tile_within(net, 10**exponent) for exponent in range(6, 11)]
+    assert sides == sorted(sides)
+    assert (sides[0], sides[-1]) == (64, MOST_TILE)
+
+
+def test_estimate_of_the_memory_is_that_of_the_process() -> None:
+    """Oracle: the peak that Linux counts, of 900 x 900 pixels in a fresh process."""
+    code = """
+import torch, adain_lit
+from adain_lit.evaluation.timing import peak_memory
+stylizer = adain_lit.load(device="cpu")
+style, content = stylizer.encode_style(torch.rand(3, 64, 64)), torch.rand(3, 900, 900)
+peak = peak_memory(lambda: stylizer(content, style, tile=0), torch.device("cpu"))
+print((peak["peak"] - peak["before"]) * 2**20 / 900**2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) == pytest.approx(bytes_per_pixel(adain_lit.load().net), rel=0.25)

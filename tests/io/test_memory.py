@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from adain_lit.io.memory import MemoryBudget
+from adain_lit.io.memory import LEAST_BUDGET, MOST_BUDGET, MemoryBudget, feature_budget
 
 
 def test_threads_that_need_more_than_is_left_wait_and_all_come_through() -> None:
@@ -51,3 +51,8 @@ def test_a_failure_gives_back_what_was_held() -> None:
     with pytest.raises(KeyError), budget.reserve(60):
         raise KeyError
     assert budget.used == 0
+
+
+@pytest.mark.parametrize(("free", "budget"), [(0, LEAST_BUDGET), (2 * 10**9, 5 * 10**8), (10**12, MOST_BUDGET)])
+def test_features_get_a_quarter_of_what_is_free_within_bounds(free: int, budget: int) -> None:
+    assert feature_budget(free) == budget

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from adain_lit.devices import slow_bfloat16
+from adain_lit.devices import keep_freed_memory, slow_bfloat16
 from adain_lit.errors import InputError
 from adain_lit.inference import grids
 from adain_lit.inference.failures import Failures, is_out_of_memory
@@ -23,7 +23,7 @@ from adain_lit.inference.video import stylize_video
 from adain_lit.io.files import irregular_kind
 from adain_lit.io.images import ImageMetadata, central_square, image_size, read_image_and_metadata, write_image
 from adain_lit.io.inputs import as_image, warn_of_frames
-from adain_lit.io.memory import DECODE_BYTES, available_memory
+from adain_lit.io.memory import DECODE_BYTES, available_memory, feature_budget
 from adain_lit.reports.image_grid import DPI, fit, image_grid
 
 T = TypeVar("T")
@@ -65,8 +65,13 @@ class BatchStylizer:
         self.options = options
         self.failures = Failures()
         self.stylizer = load(
-            options.checkpoint, encoder=options.encoder, device=options.device, dtype=getattr(torch, options.dtype)
+            options.checkpoint,
+            encoder=options.encoder,
+            device=options.device,
+            dtype=getattr(torch, options.dtype),
+            memory=None if options.memory is None else options.memory * 1_000_000,
         )
+        keep_freed_memory(self.stylizer.memory or feature_budget())
         if options.dtype == "bfloat16" and (line := slow_bfloat16(self.stylizer.device)):
             sys.stderr.write(f"--dtype bfloat16: {line}\n")
         self.styles: dict[Path, Style] = {}

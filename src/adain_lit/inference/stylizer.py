@@ -16,15 +16,20 @@ from adain_lit.devices import choose_device
 from adain_lit.errors import InputError, counted
 from adain_lit.functional.adain import features_from_stats
 from adain_lit.functional.color import color_map, keep_color, recolor, unit
-from adain_lit.inference.tiling import LEAST_TILE, stylize_tiles, tiled_statistics
+from adain_lit.inference.tiling import (
+    LEAST_TILE,
+    MOST_TILE,
+    bytes_per_pixel,
+    stylize_tiles,
+    tile_within,
+    tiled_statistics,
+)
 from adain_lit.io.images import to_image
 from adain_lit.io.inputs import ImageInput, as_bytes, at_least, resized_mask
+from adain_lit.io.memory import feature_budget
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, normalised_weights
 from adain_lit.weights.networks import load_network
-
-AUTO_TILE = 1024
-"""Side of a tile in pixels, unless one is given. Images larger than four such tiles are tiled."""
 
 COLOR_CONTROLS = ("coral", "luminance")
 
@@ -64,6 +69,7 @@ def load(
     encoder: str | Path | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    memory: int | None = None,
 ) -> Stylizer:
     """Load a trained network.
 
@@ -73,6 +79,7 @@ def load(
         encoder: encoder weights, if the file has none.
         device: see `Stylizer`.
         dtype: see `Stylizer`.
+        memory: see `Stylizer`.
 
     Raises:
         InputError: if the network or the encoder cannot be read.
@@ -82,7 +89,7 @@ def load(
         >>> adain_lit.load(device="cpu")
         Stylizer(fusion=adain, layers=relu4_1+relu3_1+relu2_1+relu1_1, device=cpu, dtype=float32)
     """
-    return Stylizer(load_network(source, encoder=encoder), device=device, dtype=dtype)
+    return Stylizer(load_network(source, encoder=encoder), device=device, dtype=dtype, memory=memory)
 
 
 class Stylizer:
@@ -94,6 +101,8 @@ class Stylizer:
         net: a trained network.
         device: where it runs; None prefers CUDA, then MPS, then the CPU.
         dtype: of weights and features; None is float32. Statistics are computed in float32 in any case.
+        memory: bytes for the features of an image; larger images are processed in tiles, within it. None is a
+            quarter of what is free when an image comes, at most `adain_lit.io.memory.MOST_BUDGET` on a CPU.
 
     Example:
         >>> from PIL import Image
@@ -107,8 +116,14 @@ class Stylizer:
     """
 
     def __init__(
-        self, net: StyleTransferNet, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+        self,
+        net: StyleTransferNet,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        memory: int | None = None,
     ) -> None:
+        self.memory = memory
         self.dtype = dtype or torch.float32
         self.device = choose_device(device)
         self.net = net.eval().to(self.device, self.dtype).to(memory_format=torch.channels_last)
@@ -185,7 +200,7 @@ class Stylizer:
             size: shorter side in pixels to scale the content to; None keeps its size. Not for a `Content`.
             style_size: shorter side in pixels to scale styles to; None keeps their size. Ignored for a `Style`.
             tile: side in pixels of the tiles in which large images are processed, which does not change the result;
-                None decides by the size, 0 never tiles. Not for a `Content`.
+                None decides by the memory, 0 never tiles. Not for a `Content`.
 
         Returns:
             The stylised image, of the content's (scaled) size.
@@ -276,7 +291,7 @@ class Stylizer:
         result = result[..., : image.shape[2], : image.shape[3]]
         if preserve_color == "luminance":
             # strip by strip and in place, for images that fill the memory
-            for stylized, own in zip(*(torch.split(x, AUTO_TILE, 2) for x in (result, image)), strict=True):
+            for stylized, own in zip(*(torch.split(x, MOST_TILE, 2) for x in (result, image)), strict=True):
                 kept = keep_color(unit(stylized), unit(own)).clamp(0, 1)
                 stylized.copy_(kept if stylized.is_floating_point() else (kept * 255).round())
         return result
@@ -285,8 +300,8 @@ class Stylizer:
         """What the fusion needs of style images, bytes (N, 3, H, W) that `prepare` converts to RGB in [0, 1]."""
         padded = self._padded(image)
         reduce = self.net.fusion.style_statistics
-        if _large(padded) and self.net.fusion.tileable:
-            (stats,) = tiled_statistics(self.net, padded, tile=AUTO_TILE, eps=0.0, prepare=prepare)
+        if self.net.fusion.tileable and (tile := self._fitting_tile(padded)):
+            (stats,) = tiled_statistics(self.net, padded, tile=tile, eps=0.0, prepare=prepare)
             return tuple(features_from_stats(*layer) for layer in stats)
         features = self.net.encode(self._scaled(prepare(padded)))
         return features if reduce is None else tuple(reduce(x) for x in features)
@@ -319,9 +334,17 @@ class Stylizer:
         """Side of the tiles in pixels, 0 for one piece."""
         if tile is not None:
             return tile
-        return AUTO_TILE if _large(image) and self.net.tileable else 0
+        return self._fitting_tile(image) if self.net.tileable else 0
 
-
-def _large(image: Tensor) -> bool:
-    """Whether images are tiled unless the caller decides."""
-    return image.shape[2] * image.shape[3] > 4 * AUTO_TILE**2
+    def _fitting_tile(self, image: Tensor) -> int:
+        """Side of the largest tiles of images (N, 3, H, W) that the memory allows, 0 if all of it fits."""
+        if self.memory is not None:
+            memory = self.memory
+        elif self.device.type == "cuda":
+            memory = torch.cuda.mem_get_info(self.device)[0] // 4
+        else:
+            memory = feature_budget()
+        count, _, height, width = image.shape
+        fits = count * height * width * bytes_per_pixel(self.net) <= memory
+        # a third: free memory that is kept, and its gaps between tiles of different sizes, take up to twice as much
+        return 0 if fits and height * width <= 4 * MOST_TILE**2 else tile_within(self.net, memory // 3, count)

@@ -5,6 +5,7 @@ is processed with a halo as wide as the receptive field, so every output pixel s
 memory does not grow with the image. A style needs the first pass only.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ from adain_lit.functional.adain import channel_stats, require_not_empty
 from adain_lit.functional.color import unit
 from adain_lit.nets import StyleTransferNet
 from adain_lit.nets.style_transfer import Features, Stats
-from adain_lit.nets.vgg import conv_names, stride_of
+from adain_lit.nets.vgg import block_of, conv_names, stride_of
 
 LEAST_TILE = 64
 """Smallest tile in pixels; below it, nearly all the work is halo."""
+MOST_TILE = 1024
+"""Largest tile in pixels that is chosen; the halo of a larger one is no longer worth its memory."""
 
 
 class _Span(NamedTuple):
@@ -184,6 +187,38 @@ def decoder_radius(net: StyleTransferNet) -> int:
         30
     """
     return sum(stride_of(name) for name in conv_names(net.content_layer))
+
+
+def bytes_per_pixel(net: StyleTransferNet) -> int:
+    """Estimated memory in bytes that encoding and decoding take at their peak for each pixel.
+
+    The features of every fused layer are there twice, before and after fusion. At full size the decoder holds the input
+    and the output of a convolution, its padded input and what is added to it.
+
+    Example:
+        >>> import adain_lit
+        >>> bytes_per_pixel(adain_lit.load("compact").net)
+        624
+    """
+    widths = net.encoder.widths
+    own = net.config.decoder_widths or widths
+    fused = sum(2 * widths[block_of(layer) - 1] / stride_of(layer) ** 2 for layer in net.fused_layers)
+    first = max(4 * width * 0.25**block for block, width in enumerate(own[: block_of(net.content_layer)]))
+    size: int = next(net.parameters()).element_size()
+    return math.ceil((fused + max(first, 3 * widths[0])) * size)
+
+
+def tile_within(net: StyleTransferNet, memory: int, images: int = 1) -> int:
+    """Side in pixels of the largest tile that fits into `memory` bytes with its halo, within bounds.
+
+    Example:
+        >>> import adain_lit
+        >>> tile_within(adain_lit.load("compact").net, 2**28)
+        512
+    """
+    side = math.isqrt(max(0, memory) // (bytes_per_pixel(net) * images))
+    inner = side - 2 * (encoder_radius(net) + decoder_radius(net))
+    return min(max(inner // LEAST_TILE * LEAST_TILE, LEAST_TILE), MOST_TILE)
 
 
 def _encode(

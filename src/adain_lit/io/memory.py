@@ -50,6 +50,25 @@ DECODING = MemoryBudget(DECODE_BYTES)
 """The budget of this process."""
 
 
+LEAST_BUDGET, MOST_BUDGET = 64 * 1024**2, 768 * 1024**2
+"""Bounds in bytes of `feature_budget`: tiles below the first are nearly all halo, and larger images than the second
+gives are no slower in tiles."""
+
+
+def feature_budget(free: int | None = None) -> int:
+    """Memory in bytes for the features of an image or a tile: a quarter of what is free, within bounds.
+
+    Args:
+        free: bytes that are free; None asks the system.
+
+    Example:
+        >>> feature_budget(10**9), feature_budget(10**12) == MOST_BUDGET
+        (250000000, True)
+    """
+    free = available_memory() if free is None else free
+    return MOST_BUDGET if free is None else min(max(free // 4, LEAST_BUDGET), MOST_BUDGET)
+
+
 def available_memory() -> int | None:
     """Memory in bytes that can still be taken, at most the limit of the process's control group; None if unknown.
 
