@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from adain_lit.data.pairs import (
 )
 from adain_lit.errors import InputError
 from adain_lit.io.images import ImageMetadata, read_image_and_metadata
+from support.images import small
 
 CROP = 12
 
@@ -414,3 +416,38 @@ def test_kept_pictures_change_no_sample_and_are_read_once(photographs: Path, mon
     reads.clear()
     assert all(torch.equal(keeping[i][0], crop) for i, crop in enumerate(crops))
     assert len(reads) == 4 + 3 * 2  # four are kept; the other two are read in each of three epochs
+
+
+def large_jpeg(folder: Path, size: tuple[int, int], orientation: int = 1) -> Path:
+    """A photograph enlarged to a JPEG, whose EXIF data may turn it."""
+    path = folder / f"{size[0]}x{size[1]}-{orientation}.jpg"
+    exif = Image.Exif()
+    exif[274] = orientation
+    small("chelsea.png", (240, 180)).resize(size, Image.Resampling.BICUBIC).save(path, quality=90, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(417, 281), (283, 300), (300, 300)], ids=str)
+def test_a_drafted_crop_is_that_of_the_whole_image(size: tuple[int, int], orientation: int, tmp_path: Path) -> None:
+    """Oracle: the crop of the image decoded in full; a crop box one pixel off would differ by more."""
+    path = large_jpeg(tmp_path, size, orientation)
+    options: dict[str, Any] = {"seed": 0, "stream": CONTENT, "resize": 64, "crop": 40}
+    drafted, whole = ImageStream([path], **options), ImageStream([path], draft=False, **options)
+    errors = [(drafted[i][0].float() - whole[i][0].float()).abs().mean().item() for i in range(4)]
+    assert 0 < max(errors) < 2.5  # at a quarter; one pixel off is more than 6
+
+
+def test_what_is_less_than_twice_the_size_is_decoded_in_full(tmp_path: Path) -> None:
+    path = large_jpeg(tmp_path, (200, 127))
+    options: dict[str, Any] = {"seed": 0, "stream": CONTENT, "crop": 40}
+    for resize in (64, None):
+        drafted, whole = (ImageStream([path], draft=draft, resize=resize, **options)[0][0] for draft in (True, False))
+        assert torch.equal(drafted, whole)
+
+
+def test_fewer_pixels_are_decoded(tmp_path: Path) -> None:
+    """Oracle: the size that libjpeg gives at an eighth, rounded up."""
+    image, metadata = read_image_and_metadata(large_jpeg(tmp_path, (1030, 700), 6), shorter=80)
+    assert image.size == (88, 129)
+    assert metadata.drafted == ((700, 1030), (0.5, 0, 88, 128.75))

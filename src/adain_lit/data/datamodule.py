@@ -55,6 +55,7 @@ class PairedDataModule(L.LightningDataModule):
         num_workers: processes that read images, per training process; 0 reads in the training process.
         cache: number of decoded content images and of style images that each worker keeps in memory; useful for small
             folders.
+        draft: decode large JPEGs of training at a fraction of their size, see `ImageStream`.
         max_pixels: larger images are skipped.
 
     Raises:
@@ -84,6 +85,7 @@ class PairedDataModule(L.LightningDataModule):
         val_pairs: int = 32,
         num_workers: int = 2,
         cache: int = 0,
+        draft: bool = True,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         super().__init__()
@@ -115,7 +117,7 @@ class PairedDataModule(L.LightningDataModule):
         if stage in ("fit", None):
             self._require_readable(contents, h.content_dir)
             self._require_readable(styles, h.style_dir)
-            crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "cache", "max_pixels")}
+            crops = {key: h[key] for key in ("seed", "resize", "crop", "flip", "cache", "draft", "max_pixels")}
             self.train_set = PairDataset(
                 ImageStream(contents, stream=CONTENT, source=h.content_dir, **crops),
                 ImageStream(styles, stream=STYLE, source=h.style_dir, **crops),
