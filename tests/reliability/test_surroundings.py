@@ -1,6 +1,9 @@
 """Surroundings: disks, homes and clocks as machines have them, images as folders have them, and long runs."""
 
 import os
+import pwd
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import count
@@ -101,6 +104,65 @@ def test_workers_that_are_spawned(
     assert run_here(train.main, [*arguments, "name=alone"], monkeypatch) == 0
     assert_same_runs(only_run(tmp_path, "alone"), only_run(tmp_path))
     record(1, "equal to the bit")
+
+
+READ_ONLY = "mount --bind {home} {home} && mount -o remount,bind,ro {home}"
+HOMES = {
+    "read-only": f"{READ_ONLY}; mkdir home && mount -t tmpfs -o ro tmpfs home; export HOME=$PWD/home",
+    "none": f"{READ_ONLY}; unset HOME",
+}
+"""Shell commands; the user's own folder is read-only in both, since without HOME programs look there."""
+COMMANDS = """
+import sys
+from importlib import import_module
+
+for line in sys.argv[1:]:
+    command, *arguments = line.split(" ")
+    sys.argv = [command, *arguments]
+    status = import_module(f"adain_lit.{command}").main()
+    print(command, "ended with", status or 0, flush=True)
+"""
+
+
+@pytest.mark.slow
+@needs_mounts
+@pytest.mark.promise(
+    fault="the home folder cannot be written, or there is none",
+    cause="HOME on a file system that is read-only and empty, and no HOME: train with W&B, stylize, report",
+    promise="everything works; nothing is written outside the run's folder and the output",
+)
+@pytest.mark.parametrize("home", HOMES)
+def test_home_that_cannot_be_written(
+    home: str, tmp_path: Path, photographs: Path, paintings: Path, record: Record
+) -> None:
+    arguments = tiny(photographs, paintings)
+    arguments[arguments.index("logger=csv")] = "logger=[csv,wandb]"
+    lines = [
+        " ".join(["train", *arguments, "hydra.run.dir=run"]),
+        "stylize demo/0.png --style demo/0.png --size 32 --device cpu --checkpoint run --output out.png",
+        "report run --output report",
+    ]
+    (tmp_path / "demo").mkdir()
+    Image.effect_noise((40, 40), 50).convert("RGB").save(tmp_path / "demo" / "0.png")
+    setup = HOMES[home].format(home=pwd.getpwuid(os.getuid()).pw_dir)
+    command = [sys.executable, "-c", COMMANDS, *lines]
+    kept = {k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "WANDB_DIR") and not k.startswith("XDG_")}
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{setup}; exec "$@"', "sh", *command],
+        cwd=tmp_path,
+        env=kept | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    ended = [line for line in done.stdout.splitlines() if "ended with" in line]
+    assert ended == [f"{name} ended with 0" for name in ("train", "stylize", "report")], done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "fails" not in done.stdout, "W&B"
+    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"demo", "run", "out.png", "report"}
+    assert list((tmp_path / "run" / "wandb").rglob("*.wandb"))
+    record(3, f"{home}: all three commands worked")
 
 
 @pytest.mark.promise(
