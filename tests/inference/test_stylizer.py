@@ -15,9 +15,8 @@ import adain_lit
 from adain_lit.errors import InputError
 from adain_lit.functional.adain import adaptive_instance_norm
 from adain_lit.functional.matching import style_swap
-from adain_lit.inference import stylizer as module
 from adain_lit.inference.stylizer import Stylizer
-from adain_lit.inference.tiling import decoder_radius
+from adain_lit.inference.tiling import bytes_per_pixel, decoder_radius
 from adain_lit.io.images import to_image, to_tensor
 from adain_lit.nets import StyleTransferNet
 from support.images import small
@@ -305,14 +304,19 @@ def test_bfloat16_stays_near_float32(stylizer: Stylizer) -> None:
         assert float((made - tensor(stylizer, CONTENT, STYLE, **more)).abs().mean()) < 0.02
 
 
-def test_a_large_image_goes_in_tiles_by_itself_where_the_network_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def memory_of(net: StyleTransferNet, side: int) -> int:
+    """What a square image takes."""
+    return side**2 * bytes_per_pixel(net)
+
+
+def test_a_large_image_goes_in_tiles_by_itself_where_the_network_can() -> None:
     """Instance norm in the decoder and concatenation look at the whole image, so they get it in one piece."""
-    monkeypatch.setattr(module, "AUTO_TILE", 64)
     large = small("coffee.png", (190, 100))
-    assert large.width * large.height > 4 * 64**2
+    assert large.width * large.height > 128**2
     tiled = {}
     for fusion, norm in (("adain", "none"), ("adain", "batch"), ("adain", "instance"), ("concat", "none")):
-        stylizer = Stylizer(small_network(fusion=fusion, norm=norm), device="cpu")
+        net = small_network(fusion=fusion, norm=norm)
+        stylizer = Stylizer(net, device="cpu", memory=memory_of(net, 128))
         content = stylizer.encode_content(large)
         tiled[fusion, norm] = content.features is None
         made = tensor(stylizer, content, STYLE)
@@ -328,7 +332,7 @@ def test_a_large_style_goes_in_tiles_with_the_same_statistics(
     large = small("chelsea.png", (400, 50))
     colors: tuple[str | None, ...] = (None, "coral")
     expected = [tensor(either, CONTENT, large, preserve_color=color) for color in colors]
-    monkeypatch.setattr(module, "AUTO_TILE", 64)
+    monkeypatch.setattr(either, "memory", memory_of(either.net, 128))
     widths: list[int] = []
     encode = StyleTransferNet.encode
     monkeypatch.setattr(StyleTransferNet, "encode", lambda net, x: widths.append(x.shape[3]) or encode(net, x))
