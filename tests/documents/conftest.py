@@ -35,4 +35,6 @@ def images(tmp_path: Path, photographs: Path, paintings: Path, monkeypatch: pyte
     for name in ("sky", "ground"):
         Image.new("L", (96, 72), 255).save(f"{name}.png")
     write_video(tmp_path / "video.mp4", moving(3, (96, 72)))
+    first, *others = [Image.fromarray(pixels) for pixels in moving(3, (96, 72))]
+    first.save("clip.gif", save_all=True, append_images=others, duration=80)
     return tmp_path
