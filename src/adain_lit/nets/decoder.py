@@ -159,8 +159,11 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, *skips: Tensor) -> Tensor:
         """Map fused features back to an image."""
-        if self._is_rewritten(features, skips):
-            return self._rewritten_forward(features, *skips)
+        compute = self._rewritten_forward if self._is_rewritten(features, skips) else self._plain_forward
+        return compute(features, *skips)
+
+    def _plain_forward(self, features: Tensor, *skips: Tensor) -> Tensor:
+        """The layers one after the other, as the paper has them."""
         x, rest, negative_slope = features, iter(skips), self.config.decoder_slope
         modules = dict(self.named_children())
         for i, name in enumerate(self.names):
