@@ -95,7 +95,7 @@ def test_search_prunes_and_goes_on_where_it_was_interrupted(
     folder = sweep / f"{broken_off.number:03d}_enc_adain_dec_model.style_weight-1"
     rows = (folder / "metrics.csv").read_text().splitlines()
 
-    for file in hinder.glob("*=1"):
+    for file in hinder.glob("*-1"):
         file.unlink()
     assert run_here(train.main, arguments, monkeypatch) == 0
     assert (folder / "metrics.csv").read_text().splitlines()[: len(rows)] == rows
