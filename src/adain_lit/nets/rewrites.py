@@ -10,7 +10,7 @@ The rewrites here give the same numbers but for rounding, from the same weights:
 
 Both are convolutions of x itself with two weights, so one 2x2 convolution gives all four phases of y with 4 products in
 place of 9, and there is no up-sampled copy. Reflection padding of u is replication padding of x. (The transposed
-convolution of stride 2 is the same again; oneDNN's takes three times as long for the gradient of its weights.)
+convolution of stride 2 is the same again; oneDNN needs longer for the gradient of its weights, see decision 71.)
 
 **Padding.** An activation reads and writes everything once. Here it writes into the interior of a tensor that is larger
 by one position on each side; only the border is then copied.
